@@ -1,0 +1,52 @@
+# Each target's line after ## is what `make help` prints.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+.PHONY: env
+env: $(INSTALLED)  ## create .venv with everything in requirements.lock
+
+$(INSTALLED): requirements.lock pyproject.toml scripts/setup
+	@scripts/setup $(VENV)
+	@touch $@
+
+.PHONY: archive
+archive: $(INSTALLED)  ## build the archives that are out of date into model_store/
+	@$(BIN)/marquee archive
+
+.PHONY: serve
+serve: archive  ## start TorchServe with all models and print a curl line for each
+	@exec $(BIN)/marquee serve
+
+.PHONY: test
+test: $(INSTALLED)  ## run all tests, against the real server
+	@$(BIN)/pytest
+
+.PHONY: check
+check: $(INSTALLED)  ## lint, check formats and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+.PHONY: fix
+fix: $(INSTALLED)  ## mend what lint and format can mend by themselves
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: demo
+demo: $(INSTALLED)  ## train the demo weights again (about an hour on two cores)
+	@for model in cifar inkwash; do $(BIN)/python -m handlers.$$model.demo.make || exit 1; done
+
+.PHONY: lock
+lock: $(INSTALLED)  ## resolve pyproject.toml to requirements.lock again
+	@scripts/lock $(VENV)
+
+.PHONY: clean
+clean:  ## remove everything that was built, the environment and your weights excepted
+	@rm -rf model_store/*.mar model_store/.marquee.json logs .mypy_cache .ruff_cache .pytest_cache
