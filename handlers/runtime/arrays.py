@@ -1,0 +1,101 @@
+"""Arrays in and out of request bodies: ``.npy`` without pickle, and nested JSON lists."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handlers.runtime.errors import BadRequest
+
+Array = NDArray[Any]
+
+NPY_MAGIC = b"\x93NUMPY"
+
+
+def read_npy(data: bytes) -> Array:
+    """Read one array from the bytes of a ``.npy`` file (format versions 1 to 3).
+
+    The header's promise is checked against the bytes that are there before any
+    memory is taken, so that a lie in it costs nothing.
+
+    Raises:
+        BadRequest: not a ``.npy`` file, truncated, or holding Python objects.
+    """
+    stream = io.BytesIO(data)
+    shape, dtype = _header(stream, data)
+    if dtype.hasobject:
+        raise BadRequest(
+            "the .npy file holds pickled Python objects, which are never loaded; "
+            "save a plain numeric array"
+        )
+    promised, present = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
+    if promised != present:
+        raise BadRequest(
+            f"the .npy header promises {promised} bytes for shape {shape} of {dtype}, "
+            f"but {present} follow; the body is truncated or damaged"
+        )
+    stream.seek(0)
+    array: Array = np.lib.format.read_array(stream, allow_pickle=False)
+    return array
+
+
+def _header(stream: io.BytesIO, data: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    if not data.startswith(NPY_MAGIC):
+        raise BadRequest("the body is no .npy file; write it with numpy.save")
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = read(stream)
+    except (ValueError, TypeError, SyntaxError, KeyError, UnicodeDecodeError) as error:
+        raise BadRequest("the .npy header cannot be read; write it with numpy.save") from error
+    if any(side < 0 for side in shape):
+        raise BadRequest(f"the .npy header has a negative side: {shape}")
+    return shape, dtype
+
+
+def write_npy(array: Array) -> bytes:
+    """Return ``array`` as the bytes of a ``.npy`` file."""
+    stream = io.BytesIO()
+    np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
+    return stream.getvalue()
+
+
+def from_lists(value: Any) -> Array:
+    """Turn nested JSON lists of numbers into an array.
+
+    Raises:
+        BadRequest: ragged, empty, or anything else than finite numbers.
+    """
+    try:
+        array = np.asarray(value)
+    except (ValueError, OverflowError) as error:
+        raise BadRequest("the nested list is ragged: all rows must be of one length") from error
+    return check_numeric(array)
+
+
+def check_numeric(array: Array) -> Array:
+    """Return ``array`` if it holds at least one number and only finite ones.
+
+    Raises:
+        BadRequest: says what was found in place of numbers.
+    """
+    if array.size == 0:
+        raise BadRequest(f"the array is empty: its shape is {array.shape}")
+    if array.dtype.kind not in "iuf":
+        raise BadRequest(f"expected an array of numbers, found {_found(array)}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise BadRequest("the array holds NaN or infinite values; expected finite numbers")
+    return array
+
+
+def _found(array: Array) -> str:
+    names = {"b": "booleans", "U": "text", "S": "bytes", "O": "mixed values", "c": "complex"}
+    return names.get(array.dtype.kind, str(array.dtype))

@@ -1,0 +1,154 @@
+"""Runs batches through the network so that one bad item never hurts its batch-mates."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from handlers.runtime.device import Placement, map_tensors, to_host
+from handlers.runtime.errors import InsufficientMemory, InternalError, RequestError, Unavailable
+
+logger = logging.getLogger(__name__)
+
+OUT_OF_MEMORY = (torch.OutOfMemoryError, MemoryError)
+# PyTorch's CPU allocator has no exception class of its own; this is the name it signs with.
+CPU_ALLOCATOR = "DefaultCPUAllocator"
+
+Output = Any
+# An output, or the RequestError that befell the item.
+Outcome = Any
+
+
+class Engine:
+    """Calls ``forward`` with batches of items of one shape, at most ``max_batch`` at a time.
+
+    Out of memory halves the batch and tries again. Any other failure of a batch tries its
+    items one by one. An error that poisons the device's context ends all work: ``poisoned``
+    is then true and the worker must be replaced.
+    """
+
+    def __init__(
+        self, forward: Callable[[Tensor], Output], placement: Placement, max_batch: int
+    ) -> None:
+        self._forward = forward
+        self._placement = placement
+        self._max_batch = max(1, max_batch)
+        self.poisoned = False
+
+    def run(self, requests: list[Tensor]) -> list[Outcome]:
+        """Run each request's tensor (C, H, W), or (N, C, H, W) for several items.
+
+        Returns:
+            For each request its output on the CPU, without the batch dimension for a single
+            item and with it for several, or the error that befell it.
+        """
+        items = [list(tensor.unbind()) if tensor.dim() == 4 else [tensor] for tensor in requests]
+        outputs = iter(self._run_items([item for of_one in items for item in of_one]))
+        results = [[next(outputs) for _ in of_one] for of_one in items]
+        return [
+            _joined(result, several=tensor.dim() == 4)
+            for result, tensor in zip(results, requests, strict=True)
+        ]
+
+    def _run_items(self, items: list[Tensor]) -> list[Outcome]:
+        groups: dict[Hashable, list[int]] = defaultdict(list)
+        for index, item in enumerate(items):
+            groups[(item.shape, item.dtype)].append(index)
+        results: list[Outcome] = [None] * len(items)
+        for indices in groups.values():
+            for start in range(0, len(indices), self._max_batch):
+                chunk = indices[start : start + self._max_batch]
+                for index, result in zip(
+                    chunk, self._run_chunk([items[i] for i in chunk]), strict=True
+                ):
+                    results[index] = result
+        return results
+
+    def _run_chunk(self, items: list[Tensor]) -> list[Outcome]:
+        if self.poisoned:
+            return [_restarting() for _ in items]
+        outcome = self._try(items)
+        if not isinstance(outcome, Exception):
+            return outcome
+        # Tried again here, outside of the handler of the exception, whose traceback would
+        # keep the failed attempt's tensors alive.
+        if isinstance(outcome, torch.AcceleratorError):
+            self.poisoned = True
+            return [_restarting() for _ in items]
+        if len(items) == 1:
+            return [_final(outcome)]
+        parts = 2 if _is_out_of_memory(outcome) else len(items)
+        size = -(-len(items) // parts)
+        self._release()
+        return [
+            result
+            for start in range(0, len(items), size)
+            for result in self._run_chunk(items[start : start + size])
+        ]
+
+    def _try(self, items: list[Tensor]) -> list[Outcome] | Exception:
+        try:
+            with torch.inference_mode():
+                output = to_host(self._forward(self._placement.batch(items)))
+            return [_pick(output, index) for index in range(len(items))]
+        except RequestError as error:
+            return error
+        except Exception as error:  # the network is user code: it may raise anything
+            logger.warning("a batch of %d failed: %s", len(items), _one_line(error))
+            if len(items) == 1 and not _is_out_of_memory(error):
+                logger.exception("the network failed on one item")
+            return error.with_traceback(None)
+
+    def _release(self) -> None:
+        if self._placement.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _pick(output: Output, index: int) -> Output:
+    """Return one item's part of a batch's output."""
+    return map_tensors(output, lambda tensor: tensor[index])
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, OUT_OF_MEMORY) or CPU_ALLOCATOR in str(error)
+
+
+def _final(error: Exception) -> RequestError:
+    """Turn the failure of a single item into its answer."""
+    if isinstance(error, RequestError):
+        return error
+    if _is_out_of_memory(error):
+        return InsufficientMemory(
+            "this input alone does not fit in the device's memory; send a smaller one"
+        )
+    return InternalError("the model failed on this input; the server's log has the details")
+
+
+def _restarting() -> RequestError:
+    return Unavailable("the device failed and this worker is being replaced; send it again")
+
+
+def _joined(results: list[Outcome], *, several: bool) -> Outcome:
+    """Put the outputs of one request's items together, or return the first error among them."""
+    errors = [result for result in results if isinstance(result, RequestError)]
+    if errors:
+        return errors[0]
+    return _stack(results) if several else results[0]
+
+
+def _stack(outputs: list[Output]) -> Output:
+    first = outputs[0]
+    if isinstance(first, Tensor):
+        return torch.stack(outputs)
+    if isinstance(first, dict):
+        return {key: _stack([output[key] for output in outputs]) for key in first}
+    return type(first)(_stack(list(parts)) for parts in zip(*outputs, strict=True))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,310 @@
+"""The one way every request takes through a worker."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from handlers.runtime.device import Placement, place
+from handlers.runtime.engine import OUT_OF_MEMORY, Engine, Outcome, Output
+from handlers.runtime.errors import (
+    InsufficientMemory,
+    InternalError,
+    RequestError,
+    TooLarge,
+    Unprocessable,
+)
+from handlers.runtime.media import JSON, NPY
+from handlers.runtime.metrics import StageMetrics
+from handlers.runtime.parameters import Parameter
+from handlers.runtime.request import Headers, Interface, Request, Row, parse_request
+from handlers.runtime.result import Result
+from handlers.runtime.settings import Settings, max_response_size, threads_per_worker
+from handlers.runtime.stopwatch import Stopwatch
+
+logger = logging.getLogger(__name__)
+
+# Long enough for TorchServe to read the last answer, short enough to be back in seconds.
+EXIT_DELAY_SECONDS = 0.5
+
+
+class Context(Protocol):
+    """The part of TorchServe's ``ts.context.Context`` that is used here."""
+
+    model_name: str
+    manifest: Mapping[str, Any] | None
+    model_yaml_config: Mapping[str, Any] | None
+    metrics: Any
+    system_properties: Mapping[str, Any]
+
+    def get_all_request_header(self, idx: int) -> Headers: ...
+    def get_request_id(self, idx: int = 0) -> str | None: ...
+    def set_response_status(self, code: int = 200, phrase: str = "", idx: int = 0) -> None: ...
+    def set_response_header(self, idx: int, key: str, value: str) -> None: ...
+
+
+class LoadError(ValueError):
+    """The model cannot be served: it failed on its own example."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Bytes, media type and status of one response."""
+
+    body: bytes
+    content_type: str
+    status: int = 200
+    phrase: str = "OK"
+
+
+@dataclass
+class Exchange:
+    """One request of a batch on its way to its own answer."""
+
+    row: Row
+    headers: Headers = field(default_factory=dict)
+    request_id: str = ""
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    request: Request | None = None
+    items: Tensor | None = None
+    answer: Answer | None = None
+
+    def fail(self, error: RequestError) -> None:
+        """Answer with ``error``."""
+        self.answer = Answer(error.body(), JSON, error.status, error.phrase)
+
+
+class VisionHandler(ABC):
+    """Base of every model's handler; TorchServe calls ``initialize`` once and ``handle`` often.
+
+    A model fills in ``load``, ``preprocess`` and ``postprocess`` (and ``explain`` where it has
+    an explanation), and declares ``consumes``, ``produces`` and ``parameters``.
+
+    Attributes:
+        consumes: media types of a raw body; JSON and multipart wrap them always.
+        produces: media types of an answer, the default first.
+        parameters: the parameters a request may carry.
+        settings: the ``marquee:`` section of model-config.yaml.
+        placement: device and number format.
+        network: what ``load`` returned, on its device.
+    """
+
+    consumes: tuple[str, ...] = ("image/*", NPY)
+    produces: tuple[str, ...] = (JSON,)
+    parameters: tuple[Parameter, ...] = ()
+
+    settings: Settings
+    placement: Placement
+    network: nn.Module
+
+    # What a model's author writes
+
+    @abstractmethod
+    def load(self, model_dir: Path) -> nn.Module:
+        """Return the network with its weights, on the CPU."""
+
+    @abstractmethod
+    def preprocess(self, request: Request) -> Tensor:
+        """Return (C, H, W), or (N, C, H, W) for a request of several items."""
+
+    def forward(self, batch: Tensor) -> Output:
+        """Return the network's output for a batch (N, C, H, W), first dimension N."""
+        return self.network(batch)
+
+    @abstractmethod
+    def postprocess(self, output: Output, request: Request) -> Result:
+        """Turn one request's output (float32, on the CPU) into its result."""
+
+    def explain(self, request: Request) -> Result:
+        """Say what in the input led to the answer; by default this model cannot."""
+        raise Unprocessable(f"this model has no explanations (asked with {request.accept})")
+
+    # What TorchServe calls
+
+    def initialize(self, context: Context) -> None:
+        """Load the model, then answer its own example, so that the first request is fast.
+
+        Raises:
+            LoadError: the example was not answered with 200.
+            SettingsError, WeightsError: what is wrong with the configuration or the weights.
+        """
+        properties = context.system_properties
+        config = context.model_yaml_config
+        model_dir = Path(properties["model_dir"])
+        self.settings = Settings.from_yaml(config)
+        torch.set_num_threads(threads_per_worker(self.settings, config))
+        self.placement = place(properties.get("gpu_id"), self.settings.precision)
+        self.weights = model_dir / _serialized_file(context.manifest)
+        self.network = self.placement.network(self.load(model_dir))
+        self._interface = Interface(
+            self.consumes,
+            self.produces,
+            self.parameters,
+            self.settings.max_pixels,
+            self.settings.max_items,
+        )
+        batch_size = int(properties.get("batch_size") or 1)
+        self._engine = Engine(self.forward, self.placement, self.settings.max_batch or batch_size)
+        self._max_response = max_response_size()
+        self._metrics = StageMetrics(context.metrics, context.model_name)
+        self._warm_up(model_dir)
+
+    def handle(self, rows: list[Row], context: Context) -> list[bytes]:
+        """Answer each row of a batch: same order, one status, content type and body for each."""
+        exchanges = [
+            Exchange(row, context.get_all_request_header(i), context.get_request_id(i) or "")
+            for i, row in enumerate(rows)
+        ]
+        self.answer(exchanges)
+        bodies = [self._reply(exchange, i, context) for i, exchange in enumerate(exchanges)]
+        self._metrics.report([e.watch for e in exchanges], exchanges[0].request_id)
+        if self._engine.poisoned:
+            _exit_soon()
+        return bodies
+
+    # The request's way
+
+    def answer(self, exchanges: list[Exchange]) -> None:
+        """Give every exchange its answer; raises nothing."""
+        for exchange in exchanges:
+            with self._guarded(exchange):
+                self._begin(exchange)
+        waiting = [exchange for exchange in exchanges if exchange.items is not None]
+        for exchange, output in zip(waiting, self._run(waiting), strict=True):
+            with self._guarded(exchange):
+                if isinstance(output, RequestError):
+                    raise output
+                self._finish(exchange, output)
+
+    @contextmanager
+    def _guarded(self, exchange: Exchange) -> Iterator[None]:
+        """Turn whatever the ``with`` block raises into this exchange's own answer."""
+        try:
+            yield
+        except RequestError as error:
+            exchange.fail(error)
+        except OUT_OF_MEMORY:
+            logger.exception("request %s ran out of memory", exchange.request_id)
+            exchange.fail(InsufficientMemory("not enough memory for this input; send less"))
+        except Exception as error:  # the boundary: nothing may escape to TorchServe
+            logger.exception("request %s failed", exchange.request_id)
+            self._engine.poisoned |= isinstance(error, torch.AcceleratorError)
+            exchange.fail(
+                InternalError(
+                    "the model failed on this request; the server's log has the details "
+                    f"under request {exchange.request_id or 'without id'}"
+                )
+            )
+
+    def _begin(self, exchange: Exchange) -> None:
+        """Read the request, and either answer it at once or leave its items for the batch."""
+        if exchange.headers.get("describe") == "True":
+            exchange.answer = _json_answer(self.describe())
+            return
+        request = parse_request(exchange.row, exchange.headers, self._interface, exchange.watch)
+        exchange.request = request
+        if exchange.headers.get("explain") == "True":
+            with exchange.watch.stage("model"):
+                result = self.explain(request)
+            self._encode(exchange, request, result)
+            return
+        with exchange.watch.stage("preprocess"):
+            items = self.preprocess(request)
+        if items.dim() == 4 and len(items) > self.settings.max_items:
+            raise TooLarge(
+                f"the request holds {len(items)} inputs, at most {self.settings.max_items} are "
+                "taken; send fewer at a time"
+            )
+        exchange.items = items
+
+    def _run(self, waiting: list[Exchange]) -> list[Outcome]:
+        """Run the batch; its time counts for each of its requests, as each waited for it."""
+        shared = Stopwatch()
+        with shared.stage("model"):
+            outputs = self._engine.run([e.items for e in waiting if e.items is not None])
+        for exchange in waiting:
+            exchange.watch.seconds["model"] = shared.seconds["model"]
+        return outputs
+
+    def _finish(self, exchange: Exchange, output: Output) -> None:
+        if exchange.request is None:
+            raise AssertionError("an exchange with output has a request")
+        with exchange.watch.stage("postprocess"):
+            result = self.postprocess(output, exchange.request)
+        self._encode(exchange, exchange.request, result)
+
+    def _encode(self, exchange: Exchange, request: Request, result: Result) -> None:
+        with exchange.watch.stage("encode"):
+            body = result.encode(request.accept)
+        if len(body) > self._max_response:
+            # TorchServe would kill the worker, and with it the whole batch.
+            raise TooLarge(
+                f"the answer is {len(body)} bytes, the server sends at most {self._max_response}; "
+                "ask for less or a smaller type, or raise max_response_size in config.properties "
+                "(TS_MAX_RESPONSE_SIZE)"
+            )
+        exchange.answer = Answer(body, request.accept)
+
+    def _reply(self, exchange: Exchange, index: int, context: Context) -> bytes:
+        answer = exchange.answer
+        if answer is None:
+            raise AssertionError("every exchange has an answer")
+        context.set_response_status(code=answer.status, phrase=answer.phrase, idx=index)
+        context.set_response_header(index, "content-type", answer.content_type)
+        context.set_response_header(index, "server-timing", exchange.watch.server_timing())
+        if answer.status == 503:
+            context.set_response_header(index, "retry-after", "3")
+        return answer.body
+
+    def describe(self) -> dict[str, Any]:
+        """Return what this model takes and gives, its parameters as a JSON Schema."""
+        properties = {parameter.name: parameter.schema() for parameter in self.parameters}
+        return {
+            "consumes": list(self.consumes),
+            "produces": list(self.produces),
+            "parameters": {"type": "object", "properties": properties},
+            "limits": {
+                "max_pixels": self.settings.max_pixels,
+                "max_items": self.settings.max_items,
+                "max_response_size": self._max_response,
+            },
+            "device": str(self.placement.device),
+            "precision": self.settings.precision,
+        }
+
+    def _warm_up(self, model_dir: Path) -> None:
+        """Answer the archive's example once: first calls compile, allocate and tune."""
+        for example in sorted(model_dir.glob("example.*")):
+            exchange = Exchange(
+                {"body": example.read_bytes()}, request_id=f"warm-up {example.name}"
+            )
+            self.answer([exchange])
+            if exchange.answer is None or exchange.answer.status != 200:
+                said = exchange.answer.body.decode() if exchange.answer else "nothing"
+                raise LoadError(f"the model's own example {example.name} was answered with {said}")
+
+
+def _serialized_file(manifest: Mapping[str, Any] | None) -> str:
+    return str(((manifest or {}).get("model") or {}).get("serializedFile") or "")
+
+
+def _json_answer(value: Any) -> Answer:
+    return Answer(Result(json=value).encode(JSON), JSON)
+
+
+def _exit_soon() -> None:
+    """End this process once the answers at hand are out; TorchServe then starts a clean worker."""
+    logger.error("the device's context is lost; this worker exits to be replaced")
+    timer = threading.Timer(EXIT_DELAY_SECONDS, os._exit, args=(1,))
+    timer.daemon = True
+    timer.start()

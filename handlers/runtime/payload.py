@@ -1,0 +1,91 @@
+"""One input of a request, as it was sent: bytes of a file, or nested lists of numbers."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from handlers.runtime.arrays import NPY_MAGIC, Array, check_numeric, from_lists, read_npy
+from handlers.runtime.errors import BadRequest, UnsupportedMediaType
+from handlers.runtime.images import open_image
+from handlers.runtime.media import NPY
+from handlers.runtime.stopwatch import Stopwatch
+
+DATA_URL = re.compile(r"^data:(?P<type>[\w.+/*-]*)(;[^,]*)?;base64,", re.IGNORECASE)
+URL_SAFE = str.maketrans("-_", "+/")
+
+
+@dataclass(frozen=True)
+class Payload:
+    """One input; ``data`` is decoded only when a handler asks for it.
+
+    Attributes:
+        data: bytes of a file, or nested lists of numbers from JSON.
+        content_type: media type of ``data``; empty when unknown.
+        max_pixels: the limit that ``image`` applies.
+        watch: gets the decoding time.
+    """
+
+    data: bytes | list[Any]
+    content_type: str
+    max_pixels: int
+    watch: Stopwatch
+
+    @property
+    def is_array(self) -> bool:
+        """Whether this holds numbers rather than an image file."""
+        if isinstance(self.data, list):
+            return True
+        return self.content_type == NPY or self.data.startswith(NPY_MAGIC)
+
+    def array(self) -> Array:
+        """Return the numbers, finite, at least one, of any integer or float dtype and shape.
+
+        Raises:
+            BadRequest: not an array, damaged, ragged, empty, NaN or infinite.
+        """
+        with self.watch.stage("decode"):
+            if isinstance(self.data, list):
+                return from_lists(self.data)
+            return check_numeric(read_npy(self.data))
+
+    def image(
+        self, *, upright: bool = True, reduced_to: tuple[int, int] | None = None
+    ) -> Image.Image:
+        """Return the picture in mode RGB; see :func:`handlers.runtime.images.open_image`.
+
+        Raises:
+            UnsupportedMediaType: numbers were sent where a picture is needed.
+        """
+        if not isinstance(self.data, bytes) or self.is_array:
+            raise UnsupportedMediaType("this model reads image files, not arrays of numbers")
+        with self.watch.stage("decode"):
+            return open_image(
+                self.data, max_pixels=self.max_pixels, upright=upright, reduced_to=reduced_to
+            )
+
+
+def from_base64(text: str, name: str) -> tuple[bytes, str]:
+    """Decode base64 text (line breaks, URL-safe letters and a data: prefix tolerated).
+
+    Returns:
+        The bytes, and the media type that a data: prefix named (else empty).
+
+    Raises:
+        BadRequest: ``name`` is the field that is no base64.
+    """
+    prefix = DATA_URL.match(text)
+    media = prefix["type"].lower() if prefix else ""
+    letters = "".join(text[prefix.end() if prefix else 0 :].split()).translate(URL_SAFE)
+    padded = letters.rstrip("=") + "=" * (-len(letters.rstrip("=")) % 4)
+    try:
+        return base64.b64decode(padded, validate=True), media
+    except (binascii.Error, ValueError) as error:
+        raise BadRequest(
+            f"'{name}' is no base64 text ({error}); expected the file's bytes in base64"
+        ) from error

@@ -1,0 +1,120 @@
+"""A model's settings: the ``marquee:`` section of its model-config.yaml, checked when it loads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+# TorchServe's own default for max_response_size, in bytes.
+DEFAULT_MAX_RESPONSE = 6_553_500
+
+
+class SettingsError(ValueError):
+    """A setting that is unknown or makes no sense; raised while the model loads."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the ``marquee:`` section may say to the runtime.
+
+    Attributes:
+        precision: fp32 (exact), tf32 (fp32 with TF32 matrix units), bf16 or fp16.
+        max_pixels: pixels an input image may have.
+        max_items: inputs one request may hold.
+        max_batch: items the network gets in one call; 0 means TorchServe's batch size.
+        threads: CPU threads of one worker; 0 means cores divided by workers.
+        options: the handler's own, such as sizes of the network.
+    """
+
+    precision: str = "fp32"
+    max_pixels: int = 64_000_000
+    max_items: int = 64
+    max_batch: int = 0
+    threads: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    # Written by `marquee archive` for people and tools; nothing here reads them.
+    DESCRIPTIVE = ("version", "weights", "versions", "default")
+
+    @classmethod
+    def from_yaml(cls, config: Mapping[str, Any] | None) -> Settings:
+        """Read the ``marquee:`` section of a parsed model-config.yaml.
+
+        Raises:
+            SettingsError: names the key, what it holds and what was expected.
+        """
+        section = (config or {}).get("marquee") or {}
+        known = {item.name for item in fields(cls)}
+        for key in section:
+            if key not in known and key not in cls.DESCRIPTIVE:
+                raise SettingsError(f"marquee.{key} is unknown; known are {sorted(known)}")
+        settings = cls(**{key: value for key, value in section.items() if key in known})
+        settings._check()
+        return settings
+
+    def _check(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise SettingsError(f"marquee.precision is {self.precision!r}, expected {PRECISIONS}")
+        for name, least in (("max_pixels", 1), ("max_items", 1), ("max_batch", 0), ("threads", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise SettingsError(f"marquee.{name} is {value!r}, expected an integer >= {least}")
+        if not isinstance(self.options, Mapping):
+            raise SettingsError(f"marquee.options is {self.options!r}, expected names and values")
+
+
+def threads_per_worker(settings: Settings, config: Mapping[str, Any] | None) -> int:
+    """Return how many CPU threads one worker should use: all its workers share the cores."""
+    if settings.threads:
+        return settings.threads
+    top = config or {}
+    workers = max(int(top.get("maxWorkers") or 1), int(top.get("minWorkers") or 1))
+    return max(1, cores() // workers)
+
+
+def cores() -> int:
+    """Return the number of cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def max_response_size() -> int:
+    """Return TorchServe's ``max_response_size`` in bytes; a longer answer kills the worker.
+
+    TorchServe does not tell its workers. Its environment and its configuration file do: the
+    file is named by ``TS_CONFIG_FILE`` or on the command line of the server, our parent.
+    """
+    path = os.environ.get("TS_CONFIG_FILE") or _config_of_parent()
+    properties = _properties(Path(path)) if path else {}
+    value = properties.get("max_response_size", "")
+    if properties.get("enable_envvars_config", "").lower() == "true":
+        value = os.environ.get("TS_MAX_RESPONSE_SIZE") or value
+    return int(value) if value.isdecimal() else DEFAULT_MAX_RESPONSE
+
+
+def _config_of_parent() -> str | None:
+    """Return the ``-f`` argument of the parent process, where the system shows it (Linux)."""
+    command = Path(f"/proc/{os.getppid()}/cmdline")
+    if not command.is_file():
+        return None
+    words = command.read_bytes().decode(errors="replace").split("\0")
+    for flag in ("-f", "--ts-config-file"):
+        if flag in words[:-1]:
+            return words[words.index(flag) + 1]
+    return None
+
+
+def _properties(path: Path) -> dict[str, str]:
+    """Read a Java properties file of the simple kind TorchServe uses."""
+    base = Path(f"/proc/{os.getppid()}/cwd")
+    found = path if path.is_absolute() else base / path
+    if not found.is_file():
+        return {}
+    lines = (line.strip() for line in found.read_text().splitlines())
+    pairs = (line.partition("=") for line in lines if "=" in line and not line.startswith("#"))
+    return {key.strip(): value.strip() for key, _, value in pairs}

@@ -1,0 +1,35 @@
+"""Time spent in the stages of a request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+STAGES = ("decode", "preprocess", "model", "postprocess", "encode")
+
+
+class Stopwatch:
+    """Adds up seconds per stage; a stage inside another is not counted twice."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = dict.fromkeys(STAGES, 0.0)
+        self._inner = 0.0
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count the time of the ``with`` block, less that of stages inside it, under ``name``."""
+        start, outer = time.perf_counter(), self._inner
+        self._inner = 0.0
+        try:
+            yield
+        finally:
+            elapsed = time.perf_counter() - start
+            self.seconds[name] += elapsed - self._inner
+            self._inner = outer + elapsed
+
+    def server_timing(self) -> str:
+        """Return the value of a ``Server-Timing`` header, in milliseconds (W3C Server Timing)."""
+        return ", ".join(
+            f"{name};dur={seconds * 1000:.2f}" for name, seconds in self.seconds.items()
+        )

@@ -1,0 +1,79 @@
+import io
+
+import numpy as np
+import pytest
+
+from handlers.runtime.arrays import check_numeric, from_lists, read_npy, write_npy
+from handlers.runtime.errors import BadRequest
+
+
+@pytest.mark.parametrize("dtype", ["u1", ">i4", "<f8", "f2"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_round_trip(dtype: str, order: str) -> None:
+    array = np.asarray(np.arange(24).reshape(2, 3, 4), dtype=dtype, order=order)  # type: ignore[call-overload]
+    stream = io.BytesIO()
+    np.save(stream, array)
+    assert np.array_equal(read_npy(stream.getvalue()), array)
+    assert np.array_equal(read_npy(write_npy(array)), array)
+
+
+def test_format_versions_two_and_three_are_read() -> None:
+    for version in ((2, 0), (3, 0)):
+        stream = io.BytesIO()
+        np.lib.format.write_array(stream, np.arange(5), version=version)
+        assert np.array_equal(read_npy(stream.getvalue()), np.arange(5))
+
+
+def header(text: str, body: bytes = b"") -> bytes:
+    padded = text.ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded.encode() + body
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "no .npy"),
+        (b"PK\x03\x04", "no .npy"),
+        (b"\x93NUMPY", "header"),
+        (b"\x93NUMPY\x01\x00\xff\xff{", "header"),
+        (header("{'descr': '|u1', 'shape': (1,)}"), "header"),
+        (header("__import__('os').abort()"), "header"),
+        (header("{'descr': '|u1', 'fortran_order': False, 'shape': (10**12,)}"), "header"),
+        (
+            header("{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000000,)}"),
+            "promises",
+        ),
+        (header("{'descr': '|u1', 'fortran_order': False, 'shape': (-4,)}", b"1234"), "negative"),
+        (header("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", b"12345678"), "pickled"),
+        (write_npy(np.arange(9))[:-1], "promises"),
+        (write_npy(np.arange(9)) + b"x", "promises"),
+    ],
+)
+def test_lies_and_damage_are_refused(data: bytes, words: str) -> None:
+    with pytest.raises(BadRequest, match=words):
+        read_npy(data)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ([[1, 2], [3]], "ragged"),
+        ([], "empty"),
+        ([[], []], "empty"),
+        ([True, False], "booleans"),
+        (["1"], "text"),
+        ([None], "mixed"),
+        ([{"a": 1}], "mixed"),
+        ([1, "a"], "text"),
+        ([10**400], r"mixed|ragged"),
+        ([float("nan")], "NaN"),
+    ],
+)
+def test_lists_that_are_no_numbers(value: list[object], words: str) -> None:
+    with pytest.raises(BadRequest, match=words):
+        from_lists(value)
+
+
+def test_structured_arrays_are_no_numbers() -> None:
+    with pytest.raises(BadRequest, match="numbers"):
+        check_numeric(np.zeros(3, dtype=[("a", "i4")]))

@@ -1,0 +1,116 @@
+"""Batches against single items, and the ways a batch can fail. Faults are raised on purpose."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from handlers.runtime.device import Placement
+from handlers.runtime.engine import Engine, Output
+from handlers.runtime.errors import InsufficientMemory, InternalError, Unavailable
+
+CPU = Placement(torch.device("cpu"), torch.float32)
+
+
+class Network:
+    """Doubles its input, but fails as its settings say; counts the sizes of its batches."""
+
+    def __init__(self, fits: int = 99, error: Exception | None = None, bad: float = -1) -> None:
+        self.fits = fits
+        self.error = error
+        self.bad = bad
+        self.batches: list[int] = []
+
+    def __call__(self, batch: Tensor) -> Output:
+        self.batches.append(len(batch))
+        if len(batch) > self.fits:
+            raise torch.OutOfMemoryError
+        if self.error is not None and (batch == self.bad).any():
+            raise self.error
+        return batch * 2
+
+
+def items(*values: float) -> list[Tensor]:
+    return [torch.full((1, 2, 2), float(value)) for value in values]
+
+
+def doubled(results: list[Output]) -> list[float]:
+    return [float(result.flatten()[0]) for result in results]
+
+
+def test_requests_of_one_shape_run_as_one_batch_in_their_order() -> None:
+    network = Network()
+    mixed = [*items(1, 2), torch.full((1, 4, 4), 3.0), *items(4)]
+    results = Engine(network, CPU, 8).run(mixed)
+    assert doubled(results) == [2, 4, 6, 8]
+    assert [result.shape for result in results] == [item.shape for item in mixed]
+    assert sorted(network.batches) == [1, 3]
+
+
+def test_a_request_of_several_items_gets_them_back_together() -> None:
+    network = Network()
+    several = torch.stack(items(5, 6, 7))
+    results = Engine(network, CPU, 2).run([several, *items(8)])
+    assert torch.equal(results[0], several * 2)
+    assert doubled(results[1:]) == [16]
+    assert network.batches == [2, 2]
+
+
+def test_out_of_memory_halves_until_it_fits() -> None:
+    network = Network(fits=2)
+    assert doubled(Engine(network, CPU, 8).run(items(*range(8)))) == [2.0 * i for i in range(8)]
+    assert network.batches == [8, 4, 2, 2, 4, 2, 2]
+
+
+def test_what_does_not_fit_alone_is_told_so() -> None:
+    results = Engine(Network(fits=0), CPU, 4).run(items(1, 2))
+    assert all(isinstance(result, InsufficientMemory) for result in results)
+
+
+@pytest.mark.parametrize("error", [ValueError("odd"), RuntimeError("shape"), MemoryError()])
+def test_one_bad_item_fails_alone(error: Exception) -> None:
+    network = Network(error=error, bad=3)
+    results = Engine(network, CPU, 8).run(items(1, 2, 3, 4))
+    kind = InsufficientMemory if isinstance(error, MemoryError) else InternalError
+    assert isinstance(results.pop(2), kind)
+    assert doubled(results) == [2, 4, 8]
+
+
+def test_a_real_shortage_of_memory_is_recognised() -> None:
+    def greedy(batch: Tensor) -> Tensor:
+        return torch.empty(1 << 60, dtype=torch.uint8)
+
+    assert isinstance(Engine(greedy, CPU, 1).run(items(1))[0], InsufficientMemory)
+
+
+def test_a_lost_device_ends_all_work() -> None:
+    network = Network(error=torch.AcceleratorError("gone"), bad=2)
+    engine = Engine(network, CPU, 1)
+    results = engine.run(items(1, 2, 3))
+    assert engine.poisoned
+    assert doubled(results[:1]) == [2]
+    assert all(isinstance(result, Unavailable) for result in results[1:])
+    assert network.batches == [1, 1]
+
+
+def test_outputs_of_several_tensors_are_split_and_joined() -> None:
+    def network(batch: Tensor) -> Output:
+        return {"twice": batch * 2, "parts": (batch, [batch.sum(dim=(1, 2, 3)).int()])}
+
+    several = torch.stack(items(1, 2))
+    of_one, of_two = Engine(network, CPU, 8).run([*items(3), several])
+    assert of_one["parts"][1][0].tolist() == 12
+    assert of_two["twice"].shape == (2, 1, 2, 2)
+    assert of_two["parts"][1][0].tolist() == [4, 8]
+
+
+def test_results_come_back_as_float32() -> None:
+    half = Placement(torch.device("cpu"), torch.bfloat16)
+    seen: list[torch.dtype] = []
+
+    def network(batch: Tensor) -> Tensor:
+        seen.append(batch.dtype)
+        return batch
+
+    (result,) = Engine(network, half, 1).run(items(1))
+    assert seen == [torch.bfloat16]
+    assert result.dtype == torch.float32

@@ -1,0 +1,126 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from handlers.runtime.errors import BadRequest, TooLarge, Unprocessable
+from handlers.runtime.images import UPRIGHT, open_image
+
+LIMIT = 10_000_000
+# Columns 0..7 dark, the rest bright: shows orientation and survives every format.
+PIXELS = np.where(np.arange(32)[None, :] < 8, 20, 200).repeat(24, axis=0).astype(np.uint8)
+GRAY = Image.fromarray(PIXELS)
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def opened(data: bytes) -> np.ndarray:
+    image = open_image(data, max_pixels=LIMIT)
+    assert image.mode == "RGB"
+    return np.asarray(image)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"])
+def test_every_mode_becomes_rgb(mode: str) -> None:
+    kind = {"CMYK": "TIFF", "YCbCr": "TIFF"}.get(mode, "PNG")
+    source = GRAY.convert("L").point(lambda v: 255 * (v > 100)) if mode == "1" else GRAY
+    # An adaptive palette holds these two tones; the fixed one would only come near.
+    made = source.convert("RGB").convert(mode, palette=Image.Palette.ADAPTIVE)
+    rgb = opened(encoded(made, kind))
+    assert rgb.shape == (24, 32, 3)
+    expected = np.where(PIXELS > 100, 255, 0) if mode == "1" else PIXELS
+    assert np.abs(rgb[..., 0].astype(int) - expected).max() <= 4
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bits_are_scaled_to_eight(kind: str) -> None:
+    deep = Image.fromarray(PIXELS.astype(np.uint16) * 256 + 255)
+    assert np.array_equal(opened(encoded(deep, kind))[..., 0], PIXELS)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM"])
+def test_every_format_is_read(kind: str) -> None:
+    rgb = opened(encoded(GRAY.convert("RGB"), kind))
+    assert np.abs(rgb[..., 0].astype(int) - PIXELS).max() <= 40
+    assert rgb[:, 2].mean() < 60 < rgb[:, 30].mean()
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "PNG", "WEBP"])
+def test_of_several_frames_the_first_counts(kind: str) -> None:
+    first, second = Image.new("RGB", (16, 16), (250, 0, 0)), Image.new("RGB", (16, 16), (0, 0, 250))
+    data = encoded(first, kind, save_all=True, append_images=[second])
+    assert opened(data)[8, 8, 0] > 200
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied_and_can_be_left(orientation: int) -> None:
+    # What a camera held in that way stores: the upright picture, turned back.
+    inverse = {6: 8, 8: 6}.get(orientation, orientation)
+    stored = GRAY.transpose(UPRIGHT[inverse]) if inverse in UPRIGHT else GRAY
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(stored, "PNG", exif=exif)
+    assert np.array_equal(opened(data)[..., 0], PIXELS)
+    assert open_image(data, max_pixels=LIMIT, upright=False).size == stored.size
+
+
+def test_damaged_exif_does_not_spoil_the_picture() -> None:
+    data = encoded(GRAY, "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff" + b"\xff" * 30)
+    assert opened(data).shape == (24, 32, 3)
+
+
+def test_a_reduced_jpeg_stays_twice_as_large_as_needed() -> None:
+    data = encoded(Image.new("RGB", (1024, 768)), "JPEG")
+    assert open_image(data, max_pixels=LIMIT).size == (1024, 768)
+    reduced = open_image(data, max_pixels=LIMIT, reduced_to=(32, 32))
+    assert reduced.size == (128, 96)
+    wide = encoded(Image.new("RGB", (2048, 64)), "JPEG")
+    assert open_image(wide, max_pixels=LIMIT, reduced_to=(32, 32)).size == (2048, 64)
+
+
+def test_the_pixel_limit_is_checked_before_decoding() -> None:
+    bomb = encoded(Image.new("1", (20_000, 20_000)), "PNG")
+    assert len(bomb) < 100_000
+    with pytest.raises(TooLarge, match="pixels"):
+        open_image(bomb, max_pixels=LIMIT)
+    with pytest.raises(TooLarge, match="32 x 24 = 768 pixels, at most 767"):
+        open_image(encoded(GRAY, "PNG"), max_pixels=767)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+def test_truncated_files_are_refused_in_words(kind: str, part: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    data = encoded(Image.fromarray(noise), kind)
+    with pytest.raises(BadRequest, match=r"truncated|no image"):
+        open_image(data[: int(len(data) * part)], max_pixels=LIMIT)
+
+
+def test_damaged_bytes_never_raise_anything_else() -> None:
+    random = np.random.default_rng(1)
+    for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"):
+        good = bytearray(encoded(GRAY.convert("RGB"), kind))
+        for _ in range(60):
+            bad = bytearray(good)
+            for position in random.integers(0, len(bad), 6):
+                bad[position] = random.integers(0, 256)
+            try:
+                open_image(bytes(bad), max_pixels=LIMIT)
+            except (BadRequest, TooLarge, Unprocessable) as error:
+                assert error.message
+
+
+def test_formats_that_run_programs_are_not_tried() -> None:
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\nshowpage\n"
+    with pytest.raises(BadRequest, match="no image"):
+        open_image(eps, max_pixels=LIMIT)
+
+
+def test_floating_point_pixels_have_no_known_range() -> None:
+    with pytest.raises(Unprocessable, match="16 bits"):
+        open_image(encoded(Image.new("F", (8, 8)), "TIFF"), max_pixels=LIMIT)

@@ -1,0 +1,139 @@
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from handlers.runtime.errors import BadRequest, TooLarge, UnsupportedMediaType
+from handlers.runtime.parameters import Parameter
+from handlers.runtime.request import Interface, Request, parse_json, parse_request
+from handlers.runtime.stopwatch import Stopwatch
+
+SIZE = Parameter("size", int, default=1, minimum=0, maximum=9, text="a size")
+INTERFACE = Interface(("image/*",), ("application/json", "image/png"), (SIZE,), max_items=3)
+B64 = base64.b64encode(b"picture").decode()
+
+
+def parsed(row: dict[str, Any], **headers: Any) -> Request:
+    named = {key.replace("_", "-"): value for key, value in headers.items()}
+    return parse_request(row, named, INTERFACE, Stopwatch())
+
+
+def data(request: Request) -> list[Any]:
+    return [payload.data for payload in request.payloads]
+
+
+def test_a_raw_body() -> None:
+    request = parsed({"body": bytearray(b"picture")}, content_type="image/png")
+    assert data(request) == [b"picture"]
+    assert request.payload.content_type == "image/png"
+    assert request.parameters == {"size": 1}
+    assert request.accept == "application/json"
+
+
+def test_header_names_are_found_in_any_spelling() -> None:
+    row = {"body": bytearray(b"picture")}
+    headers = {"CONTENT-TYPE": "image/png", "aCCept": "image/png", "X-MARQUEE-SIZE": "4"}
+    request = parse_request(row, headers, INTERFACE, Stopwatch())
+    assert (request.accept, request.parameters["size"]) == ("image/png", 4)
+
+
+@pytest.mark.parametrize("body", [{"image": B64}, [[1]], B64])
+def test_json_comes_as_bytes_as_text_or_parsed(body: Any) -> None:
+    text = json.dumps(body)
+    # TorchServe hands JSON over parsed unless decode_input_request is false, and text/* as str.
+    forms: list[Any] = [text.encode(), bytearray(text.encode()), text]
+    if not isinstance(body, str):
+        forms.append(body)
+    found = [data(parsed({"body": form}, content_type="application/json")) for form in forms]
+    assert all(one == found[0] for one in found)
+
+
+def test_the_body_wins_over_the_query_and_the_query_over_headers() -> None:
+    row: dict[str, Any] = {"body": json.dumps({"image": B64, "size": 3}), "size": bytearray(b"2")}
+    json_type = {"content_type": "application/json", "x_marquee_size": "1"}
+    assert parsed(row, **json_type).parameters["size"] == 3
+    row = {"body": bytearray(b"picture"), "size": bytearray(b"2")}
+    assert parsed(row, x_marquee_size="1").parameters["size"] == 2
+
+
+def test_the_names_that_route_a_request_are_no_parameters() -> None:
+    row = {"body": bytearray(b"x"), "model_name": bytearray(b"cifar")}
+    assert parsed(row).parameters == {"size": 1}
+
+
+@pytest.mark.parametrize(
+    "instances", [[B64, B64], [{"image": B64}, {"b64": B64}], [{"image": {"b64": B64}}, B64]]
+)
+def test_instances_in_the_forms_other_servers_take(instances: list[Any]) -> None:
+    request = parsed({"body": {"instances": instances, "parameters": {"size": 5}}})
+    assert data(request) == [b"picture", b"picture"]
+    assert request.listed
+    assert request.parameters["size"] == 5
+
+
+def test_base64_in_all_its_spellings() -> None:
+    raw = bytes(range(256))
+    text = base64.b64encode(raw).decode()
+    wrapped = "\r\n".join(text[i : i + 76] for i in range(0, len(text), 76))
+    url_safe = base64.urlsafe_b64encode(raw).decode()
+    for form in (text, wrapped, url_safe, text.rstrip("="), f"data:image/png;base64,{text}"):
+        assert data(parsed({"body": {"image": form}})) == [raw]
+
+
+def test_a_data_url_names_its_type() -> None:
+    with pytest.raises(UnsupportedMediaType, match="application/pdf"):
+        parsed({"body": {"image": f"data:application/pdf;base64,{B64}"}})
+
+
+def test_parts_keep_their_own_types() -> None:
+    part = {"image": {"content-type": "image/png"}}
+    headers = {"content-type": "multipart/form-data; boundary=x", **part}
+    row = {"image": bytearray(b"picture"), "size": bytearray(b"2")}
+    request = parse_request(row, headers, INTERFACE, Stopwatch())
+    assert (data(request), request.parameters["size"]) == ([b"picture"], 2)
+
+
+def test_a_client_header_named_like_a_part_does_no_harm() -> None:
+    headers = {"content-type": "multipart/form-data; boundary=x", "image": "evil"}
+    request = parse_request({"image": b"picture"}, headers, INTERFACE, Stopwatch())
+    assert data(request) == [b"picture"]
+
+
+@pytest.mark.parametrize(
+    ("row", "error", "words"),
+    [
+        ({}, BadRequest, "no input"),
+        ({"body": bytearray(b"")}, BadRequest, "no input"),
+        ({"body": {}}, BadRequest, "no input"),
+        ({"body": {"image": 3}}, BadRequest, "'image' is int"),
+        ({"body": None}, BadRequest, "NoneType"),
+        ({"body": {"instances": {}}}, BadRequest, "'instances' must be a list"),
+        ({"body": {"instances": [{"a": 1, "b": 2}]}}, BadRequest, r"instances\[0\]"),
+        ({"body": {"instances": [B64] * 4}}, TooLarge, "at most 3"),
+        ({"body": {"image": B64, "parameters": []}}, BadRequest, "JSON object"),
+        ({"body": {"image": B64, "colour": 1}}, BadRequest, "unknown parameter 'colour'"),
+        ({"body": b"x", "extra": b"\xff"}, BadRequest, "'extra' is not text"),
+    ],
+)
+def test_what_cannot_be_read_is_named(
+    row: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        parsed(row)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "empty"),
+        (b"{", "line 1"),
+        (b"\xff\xfe", "JSON"),
+        (b"[Infinity]", "Infinity"),
+        (b"[" * 200_000, "deep"),
+        (b"1" * 5000, "JSON"),
+    ],
+)
+def test_json_is_strict(body: bytes, words: str) -> None:
+    with pytest.raises(BadRequest, match=words):
+        parse_json(body)

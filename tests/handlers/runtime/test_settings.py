@@ -1,0 +1,75 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from handlers.runtime.device import place
+from handlers.runtime.settings import (
+    DEFAULT_MAX_RESPONSE,
+    Settings,
+    SettingsError,
+    cores,
+    max_response_size,
+    threads_per_worker,
+)
+
+
+def test_defaults_and_values() -> None:
+    assert Settings.from_yaml(None) == Settings.from_yaml({}) == Settings()
+    section = {"precision": "bf16", "max_items": 2, "version": "1.0", "options": {"a": 1}}
+    assert Settings.from_yaml({"marquee": section}).precision == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"presicion": "fp32"}, "presicion is unknown; known are .*precision"),
+        ({"precision": "fp8"}, "'fp8'"),
+        ({"max_pixels": 0}, "max_pixels is 0"),
+        ({"max_items": "3"}, "max_items is '3'"),
+        ({"threads": -1}, "threads is -1"),
+        ({"threads": True}, "threads is True"),
+        ({"options": [1]}, "options"),
+    ],
+)
+def test_a_wrong_setting_is_refused_at_load(section: dict[str, object], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        Settings.from_yaml({"marquee": section})
+
+
+def test_workers_share_the_cores() -> None:
+    assert threads_per_worker(Settings(threads=3), {"maxWorkers": 9}) == 3
+    assert threads_per_worker(Settings(), {}) == cores()
+    assert threads_per_worker(Settings(), {"maxWorkers": cores() * 4}) == 1
+
+
+def test_half_precision_is_for_gpus() -> None:
+    assert place(None, "fp32").device.type == "cpu"
+    with pytest.raises(SettingsError, match="needs a GPU"):
+        place(None, "fp16")
+
+
+@pytest.mark.parametrize(
+    ("text", "variable", "expected"),
+    [
+        ("max_response_size=1000\n", None, 1000),
+        ("# max_response_size=1000\n", None, DEFAULT_MAX_RESPONSE),
+        ("max_response_size=1000\n", "2000", 1000),
+        ("enable_envvars_config=true\nmax_response_size=1000\n", "2000", 2000),
+        ("enable_envvars_config=true\n", "2000", 2000),
+    ],
+)
+def test_the_response_limit_is_read_as_the_server_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, variable: str | None, expected: int
+) -> None:
+    path = tmp_path / "config.properties"
+    path.write_text(text)
+    monkeypatch.setenv("TS_CONFIG_FILE", str(path))
+    if variable:
+        monkeypatch.setenv("TS_MAX_RESPONSE_SIZE", variable)
+    assert max_response_size() == expected
+
+
+def test_without_a_configuration_the_servers_own_limit_counts() -> None:
+    assert "TS_CONFIG_FILE" not in os.environ
+    assert max_response_size() == DEFAULT_MAX_RESPONSE
