@@ -1,0 +1,95 @@
+"""CIFAR-10 classification: an image in, ten class names with probabilities out."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from handlers.cifar.model import CLASSES, load_network, normalise
+from handlers.runtime import (
+    JSON,
+    NPY,
+    BadRequest,
+    Parameter,
+    Payload,
+    Request,
+    Result,
+    VisionHandler,
+)
+from handlers.runtime.arrays import NPY_MAGIC, Array
+
+SIDE = 32
+PLANES = (3, SIDE, SIDE)
+PLANE_BYTES = 3 * SIDE * SIDE
+
+
+class CifarHandler(VisionHandler):
+    """Classifies images, or arrays of 0..255 shaped (3, 32, 32) or (N, 3, 32, 32)."""
+
+    consumes = ("image/*", NPY)
+    produces = (JSON, NPY)
+    parameters = (
+        Parameter(
+            "top_k",
+            int,
+            default=len(CLASSES),
+            minimum=1,
+            maximum=len(CLASSES),
+            unit="classes",
+            text="how many classes to name, the most probable first",
+        ),
+    )
+
+    def load(self, model_dir: Path) -> nn.Module:
+        """LeNet or VGG11, told apart by the keys of the weight file."""
+        return load_network(self.weights)
+
+    def preprocess(self, request: Request) -> Tensor:
+        """Return (N, 3, 32, 32) in [-1, 1], N the number of pictures in the request."""
+        pixels = np.concatenate([_pixels(payload) for payload in request.payloads])
+        return normalise(torch.from_numpy(pixels))
+
+    def postprocess(self, output: Tensor, request: Request) -> Result:
+        """``output`` holds logits (N, 10); N = 1 is answered without a list around it."""
+        answers = [_answer(row, request.parameters["top_k"]) for row in output.softmax(dim=1)]
+        listed = request.listed or len(answers) > 1
+        value: Any = {"predictions": answers} if listed else answers[0]
+        return Result(json=value, array=output.numpy())
+
+
+def _pixels(payload: Payload) -> Array:
+    """Return (N, 3, 32, 32), 0 to 255, from whatever was sent."""
+    data = payload.data
+    if isinstance(data, bytes) and len(data) == PLANE_BYTES and not data.startswith(NPY_MAGIC):
+        # The phone app's and the first entry point's format: R, G and B plane, no header.
+        return np.frombuffer(data, np.uint8).reshape(1, *PLANES)
+    if payload.is_array:
+        return _checked(payload.array())
+    image = payload.image(reduced_to=(SIDE, SIDE))
+    small: Array = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+    planes: Array = small.transpose(2, 0, 1)[np.newaxis]
+    return planes
+
+
+def _checked(array: Array) -> Array:
+    if array.shape[-3:] != PLANES or array.ndim not in (3, 4):
+        raise BadRequest(
+            f"the array's shape is {array.shape}; expected {PLANES} or (N, 3, 32, 32): planes "
+            "of red, green and blue"
+        )
+    if array.min() < 0 or array.max() > 255:
+        raise BadRequest(
+            f"the array's values go from {array.min():g} to {array.max():g}; "
+            "expected 0 to 255, not normalised"
+        )
+    numbers: Array = array.reshape(-1, *PLANES).astype(np.float32)
+    return numbers
+
+
+def _answer(probabilities: Tensor, top_k: int) -> dict[str, Any]:
+    values, indices = probabilities.topk(top_k)
+    named = {CLASSES[i]: p for i, p in zip(indices.tolist(), values.tolist(), strict=True)}
+    return {"label": next(iter(named)), "probabilities": named}
