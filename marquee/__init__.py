@@ -1,0 +1,1 @@
+"""The operator's side: build archives, run TorchServe. Handlers never import this."""

@@ -1,0 +1,208 @@
+"""Build TorchServe archives: the same inputs give the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from marquee import dryrun, sources
+from marquee.errors import MarqueeError
+from marquee.project import Project
+from marquee.rooms import ModelVersion
+from marquee.store import StoreRecord, file_digest
+
+MANIFEST = "MAR-INF/MANIFEST.json"
+# 1980-01-01, the first moment a zip entry can hold.
+EPOCH = 315532800
+
+
+@dataclass(frozen=True)
+class Built:
+    """An archive in the model store.
+
+    Attributes:
+        path: the archive.
+        sha256: of its bytes, in hex.
+        digest: of everything that went into it, in hex.
+        fresh: whether it was built now, or was up to date.
+    """
+
+    path: Path
+    sha256: str
+    digest: str
+    fresh: bool
+
+
+def build(project: Project, model: ModelVersion, *, force: bool = False) -> Built:
+    """Bring one archive up to date: build it, load it once, and put it into the store.
+
+    Raises:
+        MarqueeError: something is missing, or the model does not load or fails on its example.
+    """
+    store = project.model_store
+    store.mkdir(parents=True, exist_ok=True)
+    record = StoreRecord(store)
+    contents = _contents(project, model)
+    digest = _digest(model, contents, record)
+    path = store / model.archive_name
+    known = record.sha256(path, digest)
+    if known and not force:
+        record.save()
+        return Built(path, known, digest, fresh=False)
+    with tempfile.TemporaryDirectory(prefix="marquee-") as folder:
+        plain = _run_archiver(model, contents, Path(folder))
+        _check_loads(model, plain, Path(folder) / "unpacked")
+        sha256 = _normalise(plain, path, _manifest_additions(model, digest, record))
+    record.add(path, digest, sha256)
+    record.save()
+    return Built(path, sha256, digest, fresh=True)
+
+
+def _contents(project: Project, model: ModelVersion) -> dict[str, Path]:
+    """Return archive name -> file of everything but the configuration, which is computed."""
+    handler = model.room / "handler.py"
+    files = {
+        path.relative_to(project.root).as_posix(): path
+        for path in sources.needed(project.root, handler)
+    }
+    examples = {path.name: path for path in sorted(model.room.glob("example.*"))}
+    if not examples:
+        raise MarqueeError(
+            f"{model.room} has no example.*: put a sample input there; the model is warmed up "
+            "and checked with it"
+        )
+    return files | examples | {"handler.py": handler, model.weights.name: model.weights}
+
+
+def _digest(model: ModelVersion, contents: dict[str, Path], record: StoreRecord) -> str:
+    total = hashlib.sha256()
+    head = [model.name, model.version, model.config_text, str(_epoch())]
+    lines = [f"{name} {record.digest_of(path)}" for name, path in sorted(contents.items())]
+    for line in head + lines:
+        total.update(line.encode() + b"\0")
+    return total.hexdigest()
+
+
+def _run_archiver(model: ModelVersion, contents: dict[str, Path], folder: Path) -> Path:
+    """Run torch-model-archiver in ``folder`` and return the archive it wrote."""
+    extra = folder / "extra"
+    for name, path in contents.items():
+        if name not in ("handler.py", model.weights.name):
+            (extra / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, extra / name)
+    config = folder / "model-config.yaml"
+    config.write_text(model.config_text)
+    arguments = {
+        "--model-name": model.name,
+        "--version": model.version,
+        "--handler": model.room / "handler.py",
+        "--serialized-file": model.weights,
+        "--extra-files": extra,
+        "--config-file": config,
+        "--export-path": folder,
+        "--archive-format": "zip-store",
+    }
+    command = [sys.executable, "-m", "model_archiver.model_packaging"]
+    command += [str(word) for pair in arguments.items() for word in pair]
+    # The archiver stages in <temp>/<model name>, wiped first: it gets a temp of its own.
+    staging = folder / "staging"
+    staging.mkdir()
+    environment = os.environ | {"TMPDIR": str(staging)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        last = (done.stderr.strip() or "no message").splitlines()[-1]
+        raise MarqueeError(f"torch-model-archiver failed for {model.archive_name}: {last}")
+    return folder / f"{model.name}.mar"
+
+
+def _check_loads(model: ModelVersion, archive: Path, folder: Path) -> None:
+    """Load the archive as a worker would, in a process of its own."""
+    with zipfile.ZipFile(archive) as unpacked:
+        unpacked.extractall(folder)
+    problem = dryrun.run(folder)
+    if problem is not None:
+        told = problem.replace(str(folder / model.weights.name), str(model.weights))
+        raise MarqueeError(f"{model.name} {model.version} does not load: {told}")
+
+
+def _manifest_additions(model: ModelVersion, digest: str, record: StoreRecord) -> dict[str, Any]:
+    created = datetime.fromtimestamp(_epoch(), timezone.utc)
+    return {
+        "createdOn": created.strftime("%d/%m/%Y %H:%M:%S"),
+        "marquee": {"digest": digest, "weights": record.digest_of(model.weights)},
+    }
+
+
+def _epoch() -> int:
+    """Return the time all entries get: SOURCE_DATE_EPOCH, as reproducible builds have it."""
+    value = os.environ.get("SOURCE_DATE_EPOCH", str(EPOCH))
+    if not value.isdecimal():
+        raise MarqueeError(f"SOURCE_DATE_EPOCH is {value!r}, expected seconds since 1970")
+    return max(int(value), EPOCH)
+
+
+def _normalise(source: Path, target: Path, additions: dict[str, Any]) -> str:
+    """Rewrite an archive with sorted entries, one time and one mode; return its sha256.
+
+    Entries are stored, not deflated: weights hardly shrink, TorchServe unpacks faster, and the
+    bytes do not depend on the version of zlib. The target appears whole or not at all.
+    """
+    part = target.with_name(f".{target.name}.part")
+    try:
+        with zipfile.ZipFile(source) as old, zipfile.ZipFile(part, "w") as new:
+            for name in sorted(n for n in old.namelist() if not n.endswith("/")):
+                _copy_entry(old, new, name, additions)
+        sha256 = file_digest(part)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    return sha256
+
+
+def _copy_entry(
+    old: zipfile.ZipFile, new: zipfile.ZipFile, name: str, additions: dict[str, Any]
+) -> None:
+    entry = zipfile.ZipInfo(name, datetime.fromtimestamp(_epoch(), timezone.utc).timetuple()[:6])
+    entry.external_attr = 0o100644 << 16
+    entry.create_system = 3  # Unix, on every system
+    if name == MANIFEST:
+        manifest = json.loads(old.read(name)) | additions
+        new.writestr(entry, json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+        return
+    entry.file_size = old.getinfo(name).file_size
+    with old.open(name) as reader, new.open(entry, "w") as writer:
+        shutil.copyfileobj(reader, writer, 1 << 20)
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Return an archive's manifest.
+
+    Raises:
+        MarqueeError: the file is no archive, or has no manifest.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            manifest: dict[str, Any] = json.loads(archive.read(MANIFEST))
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise MarqueeError(
+            f"{path} is no model archive ({error}); delete it and run: make archive"
+        ) from error
+    return manifest
+
+
+def in_store(store: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield each archive of the model store with its manifest's ``model`` section."""
+    for path in sorted(store.glob("*.mar")):
+        if not path.name.startswith("."):
+            yield path, read_manifest(path)["model"]

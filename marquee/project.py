@@ -1,0 +1,100 @@
+"""Where things are: a folder with config.properties, handlers/, weights/ and model_store/."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from marquee import properties
+from marquee.errors import MarqueeError
+
+CONFIG_NAME = "config.properties"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A marquee project, by its root folder."""
+
+    root: Path
+
+    @classmethod
+    def find(cls) -> Project:
+        """Return the project of the current folder: it or the nearest parent that is one.
+
+        Raises:
+            MarqueeError: there is none up to the file system's root.
+        """
+        here = Path.cwd()
+        for folder in (here, *here.parents):
+            if (folder / CONFIG_NAME).is_file() and (folder / "handlers").is_dir():
+                return cls(folder)
+        raise MarqueeError(
+            f"{here} is not inside a marquee project: no folder from here upwards has both "
+            f"{CONFIG_NAME} and handlers/; change to your clone first"
+        )
+
+    @property
+    def config_file(self) -> Path:
+        """TorchServe's configuration: ours, or the one TS_CONFIG_FILE names."""
+        return Path(os.environ.get("TS_CONFIG_FILE") or self.root / CONFIG_NAME)
+
+    @cached_property
+    def properties(self) -> dict[str, str]:
+        """The effective properties, environment included."""
+        return properties.read(self.config_file)
+
+    @property
+    def model_store(self) -> Path:
+        """The folder of the archives."""
+        return self.root / self.properties["model_store"]
+
+    @property
+    def handlers(self) -> Path:
+        """The folder of the models' rooms."""
+        return self.root / "handlers"
+
+    @property
+    def weights(self) -> Path:
+        """The folder of the user's own weights."""
+        return self.root / "weights"
+
+    @property
+    def logs(self) -> Path:
+        """The folder of TorchServe's logs."""
+        return Path(os.environ.get("LOG_LOCATION") or self.root / "logs")
+
+    @property
+    def key_file(self) -> Path:
+        """TorchServe's tokens; it writes them to the folder it was started in."""
+        return self.root / "key_file.json"
+
+    @property
+    def temp(self) -> Path:
+        """The server's own temporary folder: unpacked archives, sockets, its pid file.
+
+        Short, since a Unix socket's path has at most 107 bytes; and this project's and
+        user's alone, since two servers in one folder remove each other's sockets.
+        """
+        chosen = os.environ.get("TEMP")
+        if chosen:
+            return Path(chosen)
+        name = hashlib.sha256(str(self.root).encode()).hexdigest()[:8]
+        base = Path("/tmp")  # noqa: S108 - the folder itself is private, see make_temp
+        base = base if base.is_dir() else Path(tempfile.gettempdir())
+        return base / f"marquee-{os.getuid()}-{name}"
+
+    def make_temp(self) -> Path:
+        """Create the temporary folder, readable by this user only.
+
+        Raises:
+            MarqueeError: it exists and belongs to someone else.
+        """
+        folder = self.temp
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.stat().st_uid != os.getuid():
+            raise MarqueeError(f"{folder} belongs to another user; remove it, or set TEMP")
+        return folder

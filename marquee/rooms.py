@@ -1,0 +1,159 @@
+"""The models of a project: one room each, described by its model-config.yaml."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from marquee.errors import MarqueeError
+from marquee.project import Project
+
+CONFIG_NAME = "model-config.yaml"
+TIMEOUT_VARIABLE = "TS_DEFAULT_RESPONSE_TIMEOUT"
+WEIGHT_SUFFIXES = ("*.pth", "*.pt")
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One version of one model: what goes into one archive.
+
+    Attributes:
+        name: the model's short name, also its room's.
+        version: such as ``1.0``.
+        room: the folder ``handlers/<name>``.
+        config: the contents of this version's own model-config.yaml.
+        weights: the weight file found for it.
+    """
+
+    name: str
+    version: str
+    room: Path
+    config: dict[str, Any]
+    weights: Path
+
+    @property
+    def archive_name(self) -> str:
+        """The archive's file name; versions of one model lie side by side in the store."""
+        return f"{self.name}-{self.version}.mar"
+
+    @property
+    def config_text(self) -> str:
+        """This version's model-config.yaml; the same for the same contents."""
+        return yaml.safe_dump(self.config, sort_keys=True)
+
+
+def names(project: Project) -> list[str]:
+    """Return the names of the project's models."""
+    return sorted(path.parent.name for path in project.handlers.glob(f"*/{CONFIG_NAME}"))
+
+
+def versions(project: Project, name: str) -> list[ModelVersion]:
+    """Return the versions of the model ``name``.
+
+    Raises:
+        MarqueeError: there is no such model, its configuration is wrong, or weights are missing.
+    """
+    room, config = project.handlers / name, _read_config(project, name)
+    section = config.pop("marquee")
+    listed = section.pop("versions")
+    for descriptive in ("default", "curl"):
+        section.pop(descriptive, None)
+    timeout = _timeout_override()
+    config |= {} if timeout is None else {"responseTimeout": timeout}
+    found = []
+    for version, own in listed.items():
+        merged = section | {key: value for key, value in own.items() if key != "weights"}
+        weights = find_weights(project, name, version, own["weights"], sole=len(listed) == 1)
+        whole = config | {"marquee": merged | {"version": version}}
+        found.append(ModelVersion(name, version, room, whole, weights))
+    return found
+
+
+def default_version(project: Project, name: str) -> str | None:
+    """Return the version that answers when a request names none, if the project says."""
+    if name not in names(project):
+        return None
+    section = _read_config(project, name)["marquee"]
+    chosen = section.get("default")
+    if chosen is None and len(section["versions"]) == 1:
+        chosen = next(iter(section["versions"]))
+    return None if chosen is None else str(chosen)
+
+
+def show_options(project: Project, name: str) -> list[str]:
+    """Return the extra words of the model's curl line, such as the type to answer in."""
+    return [str(word) for word in _read_config(project, name)["marquee"].get("curl", [])]
+
+
+def _timeout_override() -> int | None:
+    value = os.environ.get(TIMEOUT_VARIABLE)
+    if value is None:
+        return None
+    if not value.isdecimal() or int(value) < 1:
+        raise MarqueeError(f"{TIMEOUT_VARIABLE} is {value!r}, expected seconds, at least 1")
+    return int(value)
+
+
+def _read_config(project: Project, name: str) -> dict[str, Any]:
+    path = project.handlers / name / CONFIG_NAME
+    if not path.is_file():
+        known = ", ".join(names(project)) or "none"
+        raise MarqueeError(f"there is no model '{name}' (no {path}); the models are: {known}")
+    try:
+        config = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise MarqueeError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    _check_config(config, path)
+    checked: dict[str, Any] = config
+    return checked
+
+
+def _check_config(config: Any, path: Path) -> None:
+    section = config.get("marquee") if isinstance(config, dict) else None
+    listed = section.get("versions") if isinstance(section, dict) else None
+    if not isinstance(section, dict) or not isinstance(listed, dict) or not listed:
+        raise MarqueeError(f"{path}: marquee.versions must list at least one version")
+    for version, own in listed.items():
+        if not isinstance(version, str):
+            raise MarqueeError(f"{path}: write version {version} in quotes, as text")
+        weights = own.get("weights") if isinstance(own, dict) else None
+        if not isinstance(weights, list) or not weights:
+            raise MarqueeError(f"{path}: version {version} needs weights: [file, ...]")
+    default = section.get("default")
+    if default is not None and default not in listed:
+        raise MarqueeError(f"{path}: marquee.default is {default!r}, the versions are {[*listed]}")
+
+
+def find_weights(
+    project: Project, name: str, version: str, patterns: list[str], *, sole: bool
+) -> Path:
+    """Return the weight file to pack: the user's own before the demo's.
+
+    In ``weights/<name>/<version>/``, and in ``weights/<name>/`` of a model with one version,
+    a single file of any name will do.
+
+    Raises:
+        MarqueeError: there is none, or it is not clear which.
+    """
+    own, demo = project.weights / name, project.handlers / name / "demo"
+    for folder, any_name in (
+        (own / version, True),
+        (own, sole),
+        (project.weights, False),
+        (demo, False),
+    ):
+        for pattern in (*patterns, *(WEIGHT_SUFFIXES if any_name else ())):
+            fitting = sorted(path for path in folder.glob(pattern) if path.is_file())
+            if len(fitting) > 1:
+                files = ", ".join(path.name for path in fitting)
+                raise MarqueeError(
+                    f"{folder} holds several weight files for {name} {version} ({files}); "
+                    f"keep one, or rename one to {patterns[0]}"
+                )
+            if fitting:
+                return fitting[0]
+    raise MarqueeError(f"no weights for {name} {version}: put {' or '.join(patterns)} into {own}")

@@ -1,0 +1,212 @@
+"""Start TorchServe, wait until every model has answered its example, stop it cleanly."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from marquee import environment, preflight
+from marquee.archive import in_store
+from marquee.errors import MarqueeError
+from marquee.management import Management, keys_of
+from marquee.project import Project
+from marquee.rooms import default_version
+
+POLL_SECONDS = 0.2
+# The JVM is up within seconds; this is for a machine under heavy load.
+ANSWER_SECONDS = 60
+LOAD_SECONDS = 600
+STOP_SECONDS = 15
+FAILED_LOADS = 2
+
+ModelId = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running TorchServe of a project."""
+
+    project: Project
+    process: psutil.Process
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return bool(self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE)
+
+    def wait_ready(self, progress: Callable[[ModelId], None] = lambda _: None) -> None:
+        """Return when every version in the store has its workers, and the defaults are set.
+
+        Raises:
+            MarqueeError: the server ended, a model does not load, or it takes too long.
+        """
+        wanted = models(self.project)
+        with Management(self._address("management_address"), keys_of(self.project)) as api:
+            self._wait(api.answers, ANSWER_SECONDS, "does not answer")
+            for name, version in wanted:
+                self._wait_model(api, name, version)
+                progress((name, version))
+            for name, version in defaults(self.project).items():
+                api.set_default(name, version)
+
+    def _address(self, name: str) -> str:
+        return self.project.properties[name]
+
+    def _wait_model(self, api: Management, name: str, version: str) -> None:
+        def ready() -> bool:
+            found = api.describe(name, version)
+            if found is None or worker_failures(self.project, name, version) >= FAILED_LOADS:
+                raise MarqueeError(
+                    f"{name} {version} does not load: {first_cause(self.project, name, version)}; "
+                    f"the whole story is in {self.project.logs / 'model_log.log'}"
+                )
+            return found.ready
+
+        self._wait(ready, LOAD_SECONDS, f"has not loaded {name} {version}")
+
+    def _wait(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if not self.alive:
+                raise MarqueeError(f"TorchServe ended while starting: {last_words(self.project)}")
+            if time.monotonic() > deadline:
+                raise MarqueeError(
+                    f"TorchServe {what} after {seconds:.0f} s; see {self.project.logs}"
+                )
+            time.sleep(POLL_SECONDS)
+
+    def stop(self) -> None:
+        """End the server and its workers, and remove what it unpacked."""
+        stop(self.project)
+
+
+def start(project: Project) -> Server:
+    """Start TorchServe by its own launcher, in a process group of its own.
+
+    Raises:
+        MarqueeError: something keeps it from starting; see :mod:`marquee.preflight`.
+    """
+    preflight.check(project)
+    variables = os.environ | environment.variables(project)
+    clean_temp(project)
+    project.logs.mkdir(parents=True, exist_ok=True)
+    (project.logs / "model_log.log").unlink(missing_ok=True)  # what is read below is of this start
+    command = [sys.executable, "-m", "ts.model_server", "--start", "--ncs"]
+    # The launcher looks for the pid file in Python's temporary folder, TMPDIR.
+    variables["TMPDIR"] = str(project.temp)
+    # Its own session: Ctrl-C in the terminal reaches us alone, and we stop it in order.
+    with console_log(project).open("w") as console:
+        subprocess.run(
+            [*command, "--model-store", str(project.model_store)],
+            env=variables,
+            cwd=project.root,
+            stdout=console,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            check=True,
+        )
+    pid = int(preflight.pid_file(project).read_text())
+    return Server(project, psutil.Process(pid))
+
+
+def stop(project: Project) -> bool:
+    """Stop the project's server, if one runs: ask, wait, then insist.
+
+    Returns:
+        Whether one was running.
+    """
+    pid = preflight.running_pid(project)
+    if pid is not None:
+        server = psutil.Process(pid)
+        family = [server, *server.children(recursive=True)]
+        server.terminate()
+        _, left = psutil.wait_procs(family, timeout=STOP_SECONDS)
+        for process in left:
+            process.kill()
+        psutil.wait_procs(left, timeout=STOP_SECONDS)
+        project.key_file.unlink(missing_ok=True)
+    clean_temp(project)
+    return pid is not None
+
+
+def clean_temp(project: Project) -> None:
+    """Remove what an earlier server left: unpacked archives, sockets, the pid file."""
+    shutil.rmtree(project.temp / "models", ignore_errors=True)
+    for path in [*project.temp.glob(".ts.sock.*"), preflight.pid_file(project)]:
+        path.unlink(missing_ok=True)
+
+
+def models(project: Project) -> list[ModelId]:
+    """Return name and version of every archive in the store."""
+    return [
+        (model["modelName"], model["modelVersion"]) for _, model in in_store(project.model_store)
+    ]
+
+
+def defaults(project: Project) -> dict[str, str]:
+    """Return the version of each model that should answer when none is named.
+
+    The project's choice; for an archive without a room here, the highest version.
+    TorchServe itself would take the one the folder happens to list first.
+    """
+    present: dict[str, list[str]] = {}
+    for name, version in models(project):
+        present.setdefault(name, []).append(version)
+    chosen = {name: default_version(project, name) for name in present}
+    return {
+        name: wanted if (wanted := chosen[name]) in found else max(found, key=_numbers)
+        for name, found in present.items()
+    }
+
+
+def _numbers(version: str) -> list[tuple[int, str]]:
+    """Sort 10.0 after 9.0."""
+    return [(int(p), "") if p.isdecimal() else (-1, p) for p in version.split(".")]
+
+
+def _model_log(project: Project, name: str, version: str) -> Iterator[str]:
+    path = project.logs / "model_log.log"
+    if path.is_file():
+        marker = f"{name}_{version}-"
+        yield from (
+            line for line in path.read_text(errors="replace").splitlines() if marker in line
+        )
+
+
+def worker_failures(project: Project, name: str, version: str) -> int:
+    """Count how often a worker of this version has failed to load since the start."""
+    return sum(
+        "Traceback (most recent call last)" in line for line in _model_log(project, name, version)
+    )
+
+
+def first_cause(project: Project, name: str, version: str) -> str:
+    """Return the last line of the first traceback in the version's log."""
+    inside = False
+    for line in _model_log(project, name, version):
+        text = line.partition("MODEL_LOG - ")[2] or line
+        inside = inside or "Traceback (most recent call last)" in text
+        words = text.split(" ", 4)[-1]
+        if inside and words and not words.startswith((" ", "Traceback")):
+            return words.strip()
+    return "its archive could not be registered; " + last_words(project)
+
+
+def last_words(project: Project) -> str:
+    """Return the last line that the server itself wrote."""
+    path = console_log(project)
+    lines = path.read_text(errors="replace").strip().splitlines() if path.is_file() else []
+    return lines[-1] if lines else f"nothing was written to {path}"
+
+
+def console_log(project: Project) -> Path:
+    """Return the file that has what the server prints: requests, warnings and errors."""
+    return project.logs / "console.log"

@@ -1,0 +1,65 @@
+"""Which source files an archive needs: the modules its handler imports, and theirs."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from marquee.errors import MarqueeError
+
+PACKAGE = "handlers"
+
+
+def needed(root: Path, handler: Path) -> list[Path]:
+    """Return the files below ``root/handlers`` that ``handler`` imports, directly or not.
+
+    ``handler`` itself is not among them. Packages' ``__init__.py`` are.
+
+    Raises:
+        MarqueeError: a file is missing, or holds no valid Python.
+    """
+    found: set[Path] = set()
+    waiting = [handler]
+    while waiting:
+        for module in _imports(waiting.pop()):
+            for path in _files(root, module):
+                if path not in found and path != handler:
+                    found.add(path)
+                    waiting.append(path)
+    return sorted(found)
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Yield the dotted names under ``handlers`` that a file imports."""
+    try:
+        tree = ast.parse(path.read_text(), filename=str(path))
+    except FileNotFoundError as error:
+        raise MarqueeError(f"{path} is missing") from error
+    except SyntaxError as error:
+        raise MarqueeError(f"{path}, line {error.lineno}: {error.msg}") from error
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if _ours(alias.name))
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            raise MarqueeError(
+                f"{path}, line {node.lineno}: relative import; write 'from handlers. ...', which "
+                "works in the repository and in an archive alike"
+            )
+        elif isinstance(node, ast.ImportFrom) and node.module and _ours(node.module):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _ours(module: str) -> bool:
+    return module.partition(".")[0] == PACKAGE
+
+
+def _files(root: Path, module: str) -> Iterator[Path]:
+    """Yield the files of a dotted name: its packages' ``__init__.py`` and its module."""
+    parts = module.split(".")
+    for depth in range(1, len(parts) + 1):
+        place = root.joinpath(*parts[:depth])
+        for path in (place / "__init__.py", place.with_suffix(".py")):
+            if path.is_file():
+                yield path

@@ -1,0 +1,72 @@
+"""What the model store remembers of its archives, so that nothing is built twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+RECORD_NAME = ".marquee.json"
+# Below this a file is hashed faster than its record is looked up.
+SMALL_FILE = 1 << 20
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hex."""
+    total = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            total.update(block)
+    return total.hexdigest()
+
+
+class StoreRecord:
+    """Digests of archives and large inputs, kept as long as size and time of a file stay."""
+
+    def __init__(self, store: Path) -> None:
+        self._path = store / RECORD_NAME
+        self._entries = self._read()
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            entries = json.loads(self._path.read_text())
+        except (FileNotFoundError, ValueError):
+            return {}  # a cache only: without it everything is built again
+        return entries if isinstance(entries, dict) else {}
+
+    def digest_of(self, path: Path) -> str:
+        """Return a file's SHA-256, from the record when the file is unchanged."""
+        if path.stat().st_size < SMALL_FILE:
+            return file_digest(path)
+        entry = self._entries.get(str(path))
+        if entry is None or entry["stamp"] != _stamp(path):
+            entry = {"stamp": _stamp(path), "sha256": file_digest(path)}
+            self._entries[str(path)] = entry
+        return str(entry["sha256"])
+
+    def sha256(self, archive: Path, digest: str) -> str | None:
+        """Return the archive's SHA-256 if it is there, untouched, and made from ``digest``."""
+        entry = self._entries.get(archive.name)
+        if entry is None or entry.get("digest") != digest or not archive.is_file():
+            return None
+        return str(entry["sha256"]) if entry["stamp"] == _stamp(archive) else None
+
+    def add(self, archive: Path, digest: str, sha256: str) -> None:
+        """Remember an archive that was just written."""
+        self._entries[archive.name] = {
+            "stamp": _stamp(archive),
+            "digest": digest,
+            "sha256": sha256,
+        }
+
+    def save(self) -> None:
+        """Write the record, whole or not at all."""
+        part = self._path.with_suffix(".part")
+        part.write_text(json.dumps(self._entries, indent=1, sort_keys=True))
+        part.replace(self._path)
+
+
+def _stamp(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]

@@ -1,0 +1,87 @@
+"""TorchServe's tokens: read them from its key file, renew them before they expire."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from marquee.errors import MarqueeError
+
+KINDS = ("inference", "management", "API")
+# Renewed when less than this is left, so that a printed token is good for a while.
+MARGIN = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The key file of a running server.
+
+    Attributes:
+        path: ``key_file.json``, mode 0600.
+        management_address: where keys are renewed.
+        lifetime: how long a fresh key lives; keys that live short are renewed at half time.
+    """
+
+    path: Path
+    management_address: str
+    lifetime: timedelta = timedelta(minutes=60)
+
+    def get(self, kind: str) -> str:
+        """Return a key of ``kind`` (inference, management or API) that is valid for a while.
+
+        Raises:
+            MarqueeError: no server runs, or it does not renew its keys.
+        """
+        entry = self._entry(kind)
+        if self._expires_soon(entry):
+            self._renew(kind)
+            entry = self._entry(kind)
+        return str(entry["key"])
+
+    def _entry(self, kind: str) -> dict[str, Any]:
+        try:
+            keys = json.loads(self.path.read_text())
+        except FileNotFoundError as error:
+            raise MarqueeError(
+                f"no server of this project runs with tokens (no {self.path}); start it: make serve"
+            ) from error
+        except ValueError as error:
+            raise MarqueeError(f"{self.path} is damaged; restart the server") from error
+        entry: dict[str, Any] = keys[kind]
+        return entry
+
+    def _expires_soon(self, entry: dict[str, Any]) -> bool:
+        text = entry.get("expiration time")
+        if text is None:
+            return False
+        left = _moment(text) - datetime.now(timezone.utc)
+        return left < min(MARGIN, self.lifetime / 2)
+
+    def _renew(self, kind: str) -> None:
+        api_key = self._entry("API")["key"]
+        url = f"{self.management_address}/token"
+        try:
+            answer = httpx.get(
+                url,
+                params={"type": kind},
+                headers={"Authorization": f"Bearer {api_key}"},
+                trust_env=False,
+            )
+        except httpx.HTTPError as error:
+            raise MarqueeError(
+                f"the token has expired and no server answers at {self.management_address} to "
+                "renew it; start it: make serve"
+            ) from error
+        if answer.status_code != 200:
+            raise MarqueeError(f"{url} did not renew the {kind} token: {answer.text.strip()}")
+
+
+def _moment(text: str) -> datetime:
+    """Parse what Java's Instant prints: nanoseconds, and Z for UTC."""
+    whole, _, _fraction = text.rstrip("Z").partition(".")
+    return datetime.fromisoformat(whole).replace(tzinfo=timezone.utc)

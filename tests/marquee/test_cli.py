@@ -1,0 +1,45 @@
+import subprocess
+
+import pytest
+
+from marquee.project import Project
+from tests.support import ROOT, make_project, marquee
+
+
+@pytest.mark.parametrize("command", ["archive", "serve", "stop", "token", "env"])
+def test_every_command_has_help(command: str) -> None:
+    shown = marquee(Project(ROOT), command, "--help")
+    assert shown.returncode == 0
+    assert "Usage" in shown.stdout
+
+
+def test_a_token_without_a_server_says_how_to_start_one(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    project = make_project(tmp_path_factory.mktemp("idle") / "project")
+    said = marquee(project, "token")
+    assert (said.returncode, said.stdout) == (1, "")
+    assert "make serve" in said.stderr
+    assert marquee(project, "stop").stdout == "no server of this project is running\n"
+
+
+def test_make_help_lists_every_target() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    phony = [line.split(": ")[1] for line in makefile.splitlines() if line.startswith(".PHONY")]
+    shown = subprocess.run(
+        ["make", "-C", ROOT, "help"], capture_output=True, text=True, check=True
+    ).stdout
+    assert [line.split()[1] for line in shown.splitlines() if line.startswith("  make")] == phony
+
+
+def test_env_exports_are_shell() -> None:
+    shown = marquee(Project(ROOT), "env").stdout
+    done = subprocess.run(
+        [
+            "bash",
+            "-ec",
+            f"{shown}\ntest -f $TS_CONFIG_FILE\ntest -x $JAVA_HOME/bin/java\ntest -d $TEMP",
+        ],
+        check=False,
+    )
+    assert done.returncode == 0
