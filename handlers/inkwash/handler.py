@@ -1,0 +1,97 @@
+"""Photo to ink-wash painting: an image in, an image of (nearly) the same shape out."""
+
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from handlers.inkwash.model import MIN_SIDE, Generator, load_generator
+from handlers.inkwash.paint import MAX_PIXELS, paint
+from handlers.runtime import (
+    JPEG,
+    JSON,
+    NPY,
+    PNG,
+    Parameter,
+    Request,
+    Result,
+    TooLarge,
+    Unprocessable,
+    VisionHandler,
+)
+
+WORKING_SIZE = 256
+LARGEST_SIZE = 8192
+
+
+class InkwashHandler(VisionHandler):
+    """Paints one photo a request with the CycleGAN generator."""
+
+    consumes = ("image/*",)
+    produces = (JSON, JPEG, PNG, NPY)
+    parameters = (
+        Parameter(
+            "size",
+            int,
+            default=WORKING_SIZE,
+            minimum=0,
+            maximum=LARGEST_SIZE,
+            unit="pixels",
+            text="the shorter side of the painting; 0 keeps the photo's own size",
+        ),
+        Parameter(
+            "upright",
+            bool,
+            default=True,
+            text="turn the photo as its EXIF orientation says; false paints it as stored",
+        ),
+    )
+
+    def load(self, model_dir: Path) -> nn.Module:
+        """The generator, sized by its weight file."""
+        return load_generator(self.weights)
+
+    def preprocess(self, request: Request) -> Tensor:
+        """Return (3, H, W) in [-1, 1], the shorter side as ``size`` says."""
+        image = request.payload.image(upright=request.parameters["upright"])
+        width, height = _target(image.size, request.parameters["size"])
+        if min(width, height) < MIN_SIDE:
+            raise Unprocessable(
+                f"at {width} x {height} pixels there is nothing to paint; the shorter side must "
+                f"have at least {MIN_SIDE}"
+            )
+        if width * height > self.settings.max_pixels:
+            raise TooLarge(
+                f"at this size the painting has {width} x {height} pixels, at most "
+                f"{self.settings.max_pixels} are painted; ask for a smaller size"
+            )
+        if (width, height) != image.size:
+            image = image.resize((width, height), Image.Resampling.BILINEAR)
+        pixels = torch.from_numpy(np.array(image))  # (H, W, 3) uint8
+        return (pixels.permute(2, 0, 1).float() / 255 - 0.5) / 0.5
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Paint (N, 3, H, W); large pictures one by one, in tiles, to bound the memory."""
+        generator = cast(Generator, self.network)
+        if batch.shape[2] * batch.shape[3] * len(batch) <= MAX_PIXELS:
+            painted: Tensor = generator(batch)
+            return painted
+        return torch.cat([paint(generator, photo[None]) for photo in batch])
+
+    def postprocess(self, output: Tensor, request: Request) -> Result:
+        """``output`` (3, 4 ceil(H/4), 4 ceil(W/4)) in [-1, 1]; cut to 8 bits, not rounded."""
+        pixels = ((output + 1) / 2 * 255).to(torch.uint8)
+        return Result(image=pixels.permute(1, 2, 0).numpy())
+
+
+def _target(size: tuple[int, int], wanted: int) -> tuple[int, int]:
+    """Return (width, height) with ``wanted`` as the shorter side, the longer one cut to int."""
+    if wanted == 0:
+        return size
+    width, height = size
+    if width <= height:
+        return wanted, int(wanted * height / width)
+    return int(wanted * width / height), wanted

@@ -1,0 +1,79 @@
+"""One server for all tests that need one: real archives of all models, and a faulty one."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import torch
+import yaml
+
+from marquee.project import Project
+from tests.support import FOREIGN, GOLDEN, Running, golden_state, make_project, marquee, serving
+
+FAULTY_ROOM = Path(__file__).parent / "server" / "faulty"
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a developer's activated shell out of the tests."""
+    import os  # noqa: PLC0415
+
+    for name in [*os.environ]:
+        if FOREIGN.fullmatch(name):
+            monkeypatch.delenv(name)
+
+
+def _add_version(
+    project: Project, model: str, version: str, state: dict[str, torch.Tensor]
+) -> None:
+    """Add a version with the given weights to a model's room and weights folder."""
+    path = project.handlers / model / "model-config.yaml"
+    config = yaml.safe_load(path.read_text())
+    config["marquee"]["versions"][version] = {"weights": ["golden.pth"]}
+    path.write_text(yaml.safe_dump(config))
+    weights = project.weights / model / version / "golden.pth"
+    weights.parent.mkdir(parents=True)
+    torch.save(state, weights)
+
+
+def _golden_versions(project: Project) -> None:
+    import json  # noqa: PLC0415
+
+    cifar = json.loads((GOLDEN / "cifar" / "expected.json").read_text())
+    for version, network in (("91.0", "lenet"), ("92.0", "vgg11")):
+        state = golden_state(f"cifar_{network}", cifar[network]["salt"], cifar["gain"])
+        _add_version(project, "cifar", version, state)
+    _add_version(project, "inkwash", "91.0", golden_state("inkwash", "inkwash-golden-1:"))
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with our models (demo and golden weights) and the faulty one, all built."""
+    made = make_project(tmp_path_factory.mktemp("session") / "project", "cifar", "inkwash")
+    shutil.copytree(
+        FAULTY_ROOM, made.handlers / "faulty", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    (made.weights / "faulty").mkdir(parents=True)
+    torch.save({"scale": torch.ones(1)}, made.weights / "faulty" / "faulty.pth")
+    _golden_versions(made)
+    built = marquee(made, "archive")
+    assert built.returncode == 0, built.stderr
+    return made
+
+
+@pytest.fixture(scope="session")
+def server(project: Project) -> Iterator[Running]:
+    """A running server with all archives of the session's project."""
+    with serving(project) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: Running) -> Iterator[httpx.Client]:
+    """An HTTP client for the server's inference address, with a token."""
+    with server.client() as made:
+        yield made
