@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from marquee import dryrun, sources
+from marquee import dryrun, packing, sources
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.rooms import ModelVersion
@@ -54,15 +54,19 @@ def build(project: Project, model: ModelVersion, *, force: bool = False) -> Buil
     store.mkdir(parents=True, exist_ok=True)
     record = StoreRecord(store)
     contents = _contents(project, model)
-    digest = _digest(model, contents, record)
+    digest = _digest(model, contents, packing.inputs(project, model), record)
     path = store / model.archive_name
     known = record.sha256(path, digest)
     if known and not force:
         record.save()
         return Built(path, known, digest, fresh=False)
     with tempfile.TemporaryDirectory(prefix="marquee-") as folder:
-        plain = _run_archiver(model, contents, Path(folder))
-        _check_loads(model, plain, Path(folder) / "unpacked")
+        packed = Path(folder) / "packed"
+        packed.mkdir()
+        serialized = packing.pack(project, model, packed)
+        contents |= {file.name: file for file in packed.iterdir() if file != serialized}
+        plain = _run_archiver(model, contents, serialized, Path(folder))
+        _check_loads(model, serialized.name, plain, Path(folder) / "unpacked")
         sha256 = _normalise(plain, path, _manifest_additions(model, digest, record))
     record.add(path, digest, sha256)
     record.save()
@@ -70,7 +74,7 @@ def build(project: Project, model: ModelVersion, *, force: bool = False) -> Buil
 
 
 def _contents(project: Project, model: ModelVersion) -> dict[str, Path]:
-    """Return archive name -> file of everything but the configuration, which is computed."""
+    """Return archive name -> file of the code and the example."""
     handler = model.room / "handler.py"
     files = {
         path.relative_to(project.root).as_posix(): path
@@ -82,23 +86,29 @@ def _contents(project: Project, model: ModelVersion) -> dict[str, Path]:
             f"{model.room} has no example.*: put a sample input there; the model is warmed up "
             "and checked with it"
         )
-    return files | examples | {"handler.py": handler, model.weights.name: model.weights}
+    return files | examples | {"handler.py": handler}
 
 
-def _digest(model: ModelVersion, contents: dict[str, Path], record: StoreRecord) -> str:
+def _digest(
+    model: ModelVersion, contents: dict[str, Path], inputs: list[Path], record: StoreRecord
+) -> str:
     total = hashlib.sha256()
     head = [model.name, model.version, model.config_text, str(_epoch())]
     lines = [f"{name} {record.digest_of(path)}" for name, path in sorted(contents.items())]
+    # By name, not by place: the same files in another folder make the same archive.
+    lines += [f"input {path.name} {record.digest_of(path)}" for path in inputs]
     for line in head + lines:
         total.update(line.encode() + b"\0")
     return total.hexdigest()
 
 
-def _run_archiver(model: ModelVersion, contents: dict[str, Path], folder: Path) -> Path:
+def _run_archiver(
+    model: ModelVersion, contents: dict[str, Path], serialized: Path, folder: Path
+) -> Path:
     """Run torch-model-archiver in ``folder`` and return the archive it wrote."""
     extra = folder / "extra"
     for name, path in contents.items():
-        if name not in ("handler.py", model.weights.name):
+        if name != "handler.py":
             (extra / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, extra / name)
     config = folder / "model-config.yaml"
@@ -107,7 +117,7 @@ def _run_archiver(model: ModelVersion, contents: dict[str, Path], folder: Path) 
         "--model-name": model.name,
         "--version": model.version,
         "--handler": model.room / "handler.py",
-        "--serialized-file": model.weights,
+        "--serialized-file": serialized,
         "--extra-files": extra,
         "--config-file": config,
         "--export-path": folder,
@@ -126,13 +136,13 @@ def _run_archiver(model: ModelVersion, contents: dict[str, Path], folder: Path) 
     return folder / f"{model.name}.mar"
 
 
-def _check_loads(model: ModelVersion, archive: Path, folder: Path) -> None:
+def _check_loads(model: ModelVersion, serialized: str, archive: Path, folder: Path) -> None:
     """Load the archive as a worker would, in a process of its own."""
     with zipfile.ZipFile(archive) as unpacked:
         unpacked.extractall(folder)
     problem = dryrun.run(folder)
     if problem is not None:
-        told = problem.replace(str(folder / model.weights.name), str(model.weights))
+        told = problem.replace(str(folder / serialized), str(model.weights))
         raise MarqueeError(f"{model.name} {model.version} does not load: {told}")
 
 

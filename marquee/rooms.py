@@ -14,7 +14,6 @@ from marquee.project import Project
 
 CONFIG_NAME = "model-config.yaml"
 TIMEOUT_VARIABLE = "TS_DEFAULT_RESPONSE_TIMEOUT"
-WEIGHT_SUFFIXES = ("*.pth", "*.pt")
 
 
 @dataclass(frozen=True)
@@ -134,11 +133,12 @@ def find_weights(
     """Return the weight file to pack: the user's own before the demo's.
 
     In ``weights/<name>/<version>/``, and in ``weights/<name>/`` of a model with one version,
-    a single file of any name will do.
+    a single file of any name will do, if it ends like one of ``patterns`` or in .pth or .pt.
 
     Raises:
         MarqueeError: there is none, or it is not clear which.
     """
+    suffixes = sorted({Path(pattern).suffix for pattern in patterns} | {".pth", ".pt"})
     own, demo = project.weights / name, project.handlers / name / "demo"
     for folder, any_name in (
         (own / version, True),
@@ -146,7 +146,7 @@ def find_weights(
         (project.weights, False),
         (demo, False),
     ):
-        for pattern in (*patterns, *(WEIGHT_SUFFIXES if any_name else ())):
+        for pattern in (*patterns, *(f"*{suffix}" for suffix in suffixes if any_name)):
             fitting = sorted(path for path in folder.glob(pattern) if path.is_file())
             if len(fitting) > 1:
                 files = ", ".join(path.name for path in fitting)

@@ -188,3 +188,37 @@ def test_the_stock_archiver_and_unzip_read_it(built: Project) -> None:
         check=True,
     )
     assert "Done testing" in listed.stdout
+
+
+PACK = '''
+from pathlib import Path
+
+
+def inputs(weights: Path) -> list[Path]:
+    companion = weights.with_suffix(".txt")
+    if not companion.is_file():
+        raise ValueError(f"{companion} is missing; put it beside {weights.name}")
+    return [weights, companion]
+
+
+def pack(weights: Path, out: Path) -> Path:
+    (out / "names.txt").write_text(weights.with_suffix(".txt").read_text().upper())
+    (out / "packed.pth").write_bytes(weights.read_bytes())
+    return out / "packed.pth"
+'''
+
+
+def test_a_room_may_pack_its_own_files(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project", "cifar")
+    (project.handlers / "cifar" / "pack.py").write_text(PACK)
+    assert "lenet.txt is missing" in fails(project)
+    for network in ("lenet", "vgg11"):
+        (project.handlers / "cifar" / "demo" / f"{network}.txt").write_text("names")
+    assert marquee(project, "archive").stdout.count("built") == 2
+    with zipfile.ZipFile(project.model_store / "cifar-1.0.mar") as archive:
+        assert archive.read("names.txt") == b"NAMES"
+        assert "packed.pth" in archive.namelist()
+        assert "lenet.pth" not in archive.namelist()
+    assert marquee(project, "archive").stdout.count("up to date") == 2
+    (project.handlers / "cifar" / "demo" / "lenet.txt").write_text("other")
+    assert marquee(project, "archive").stdout.count("built") == 1
