@@ -11,7 +11,7 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from marquee import server
+from marquee import preflight, server
 from marquee.examples import curl_lines
 from marquee.project import Project
 from marquee.server import ModelId, Server
@@ -26,6 +26,7 @@ class _Stop(Exception):
 def run(project: Project) -> int:
     """Serve until told to stop; return the exit code: 0 after a stop, 1 if the server died."""
     console = Console(highlight=False, soft_wrap=True)
+    preflight.check(project)  # outside of the try: what runs already is not ours to stop
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _raise_stop)
     try:

@@ -89,12 +89,10 @@ class Server:
 
 
 def start(project: Project) -> Server:
-    """Start TorchServe by its own launcher, in a process group of its own.
+    """Start TorchServe by its own launcher, in a session of its own.
 
-    Raises:
-        MarqueeError: something keeps it from starting; see :mod:`marquee.preflight`.
+    Call :func:`marquee.preflight.check` first; it says in words what would go wrong here.
     """
-    preflight.check(project)
     variables = os.environ | environment.variables(project)
     clean_temp(project)
     project.logs.mkdir(parents=True, exist_ok=True)

@@ -66,6 +66,19 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.fixture(scope="session")
+def small_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with one archive, for the tests that start servers of their own."""
+    made = make_project(tmp_path_factory.mktemp("small") / "project", "cifar")
+    path = made.handlers / "cifar" / "model-config.yaml"
+    config = yaml.safe_load(path.read_text())
+    del config["marquee"]["versions"]["1.0"]
+    path.write_text(yaml.safe_dump(config))
+    built = marquee(made, "archive")
+    assert built.returncode == 0, built.stderr
+    return made
+
+
+@pytest.fixture(scope="session")
 def server(project: Project) -> Iterator[Running]:
     """A running server with all archives of the session's project."""
     with serving(project) as running:

@@ -70,6 +70,7 @@ def marquee(project: Project, *words: str, **extra: str) -> subprocess.Completed
         capture_output=True,
         text=True,
         check=False,
+        timeout=300,
     )
 
 

@@ -27,6 +27,7 @@ class StageMetrics:
             return
         for stage in STAGES:
             seconds = sum(watch.seconds[stage] for watch in watches)
+            # Declared with other dimensions, TorchServe drops it with a line in the log.
             self._histogram.add_or_update(
                 round(seconds, 6), [self._model_name, "Model", stage], request_id
             )

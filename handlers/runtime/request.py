@@ -104,7 +104,13 @@ def parse_request(row: Row, headers: Headers, interface: Interface, watch: Stopw
     draft = _Draft(interface, watch, parameters=_header_parameters(named))
     content_type = media_type(named.get("content-type"))
     with watch.stage("decode"):
-        if content_type == MULTIPART:
+        if named.get("content-encoding", "identity").lower() != "identity":
+            raise UnsupportedMediaType(
+                f"the body is encoded ({named['content-encoding'][:40]}), which the server does "
+                "not undo; send it without Content-Encoding"
+            )
+        # gRPC has named inputs as well, but no types.
+        if content_type == MULTIPART or (not content_type and "body" not in row):
             _read_parts(draft, row, headers)
         elif content_type == FORM:
             raise UnsupportedMediaType(

@@ -190,7 +190,7 @@ def test_the_stock_archiver_and_unzip_read_it(built: Project) -> None:
     assert "Done testing" in listed.stdout
 
 
-PACK = '''
+PACK = """
 from pathlib import Path
 
 
@@ -205,7 +205,7 @@ def pack(weights: Path, out: Path) -> Path:
     (out / "names.txt").write_text(weights.with_suffix(".txt").read_text().upper())
     (out / "packed.pth").write_bytes(weights.read_bytes())
     return out / "packed.pth"
-'''
+"""
 
 
 def test_a_room_may_pack_its_own_files(tmp_path: Path) -> None:

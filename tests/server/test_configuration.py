@@ -8,7 +8,7 @@ import psutil
 
 from marquee.project import Project
 from tests.server.test_content_types import CIFAR, SHIP, npy
-from tests.support import Running, make_project, marquee, serving
+from tests.support import Running, marquee, serving
 
 
 def test_requests_of_a_hundred_megabytes_pass_and_larger_ones_do_not(
@@ -55,16 +55,15 @@ def test_everything_listens_on_loopback_only(server: Running) -> None:
     assert set(listening) <= {"127.0.0.1", "::ffff:127.0.0.1"}
 
 
-def test_the_environment_wins(tmp_path: Path) -> None:
-    project = make_project(tmp_path / "project", "cifar")
+def test_the_environment_wins(small_project: Project) -> None:
     limits = {
         "TS_MAX_REQUEST_SIZE": "50000",
         "TS_MAX_RESPONSE_SIZE": "3000",
         "TS_DEFAULT_RESPONSE_TIMEOUT": "77",
     }
-    built = marquee(project, "archive", "cifar", **limits)
+    built = marquee(small_project, "archive", **limits)
     assert built.returncode == 0, built.stderr
-    with serving(project, **limits) as running, running.client() as client:
+    with serving(small_project, **limits) as running, running.client() as client:
         assert running.describe("cifar", "2.0")["responseTimeout"] == 77
         assert client.post(CIFAR, content=SHIP).status_code == 200
         assert client.post(CIFAR, content=b"x" * 50_001).status_code == 413

@@ -99,7 +99,7 @@ def test_nothing_beyond_the_halo_matters(blocks: int) -> None:
 
 
 def test_statistics_of_a_whole_picture_are_the_instance_norms(generator: Generator) -> None:
-    picture = noise(120, 90)
+    picture = noise(95, 90)
     statistics = estimate_statistics(generator, picture)
     assert len(statistics) == sum(isinstance(m, nn.InstanceNorm2d) for m in generator.modules())
     torch.testing.assert_close(
@@ -198,7 +198,7 @@ def test_tiled_is_close_to_untiled(demo: Generator) -> None:
     picture = photo(720, 540)
     whole = paint(demo, picture)
     tiled = paint(demo, picture, max_pixels=1 << 18)
-    assert psnr(tiled, whole) > 28
+    assert psnr(tiled, whole) > 38
 
 
 def test_the_demo_weights_are_small_enough_for_git() -> None:

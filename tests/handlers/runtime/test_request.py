@@ -94,6 +94,16 @@ def test_parts_keep_their_own_types() -> None:
     assert (data(request), request.parameters["size"]) == ([b"picture"], 2)
 
 
+def test_the_inputs_of_grpc_have_names_and_no_types() -> None:
+    request = parsed({"data": bytearray(b"picture"), "size": bytearray(b"2")})
+    assert (data(request), request.parameters["size"]) == ([b"picture"], 2)
+
+
+def test_a_compressed_body_is_told_to_come_plain() -> None:
+    with pytest.raises(UnsupportedMediaType, match="gzip.*without Content-Encoding"):
+        parsed({"body": bytearray(b"\x1f\x8b")}, content_encoding="gzip")
+
+
 def test_a_client_header_named_like_a_part_does_no_harm() -> None:
     headers = {"content-type": "multipart/form-data; boundary=x", "image": "evil"}
     request = parse_request({"image": b"picture"}, headers, INTERFACE, Stopwatch())

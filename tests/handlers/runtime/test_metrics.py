@@ -1,0 +1,33 @@
+from typing import Any
+
+from ts.metrics.metric_cache_yaml_impl import MetricsCacheYamlImpl
+
+from handlers.runtime.metrics import STAGE_SECONDS, StageMetrics
+from handlers.runtime.stopwatch import STAGES, Stopwatch
+from tests.support import ROOT
+
+
+def cache(path: str) -> Any:
+    made = MetricsCacheYamlImpl(path)
+    made.initialize_cache()
+    made.model_name = "cifar"
+    return made
+
+
+def observed(caplog: Any) -> list[str]:
+    return [m for m in caplog.messages if m.startswith(f"[METRICS]{STAGE_SECONDS}")]
+
+
+def test_each_stage_is_reported_as_our_configuration_declares(caplog: Any) -> None:
+    caplog.set_level("INFO")
+    StageMetrics(cache(str(ROOT / "config" / "metrics.yaml")), "cifar").report([Stopwatch()], "id")
+    assert len(observed(caplog)) == len(STAGES)
+    assert all("ModelName:cifar" in line for line in observed(caplog))
+
+
+def test_a_server_that_does_not_declare_them_gets_none(tmp_path: Any, caplog: Any) -> None:
+    path = tmp_path / "metrics.yaml"
+    path.write_text("model_metrics:\n  gauge:\n    - {name: a, unit: ms, dimensions: []}\n")
+    StageMetrics(cache(str(path)), "cifar").report([Stopwatch()], "id")
+    StageMetrics(None, "cifar").report([Stopwatch()], "id")
+    assert observed(caplog) == []

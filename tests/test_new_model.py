@@ -1,0 +1,76 @@
+"""docs/new-model.md does what it says: its files are built and served exactly as they stand."""
+
+import re
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from marquee.project import Project
+from tests.support import BIN, ROOT, clean_environment, make_project, marquee, serving
+
+TEXT = (ROOT / "docs" / "new-model.md").read_text()
+FILES = dict(re.findall(r"```\w+ file=(\S+)\n(.*?)```", TEXT, re.DOTALL))
+COMMANDS = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
+
+
+def run(project: Project, commands: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-ec", commands],
+        cwd=project.root,
+        env=clean_environment(**environment),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    made = make_project(tmp_path_factory.mktemp("new") / "project", "inkwash")
+    (made.root / ".venv").symlink_to(BIN.parent)
+    for name, text in FILES.items():
+        (made.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (made.root / name).write_text(text)
+    done = run(made, COMMANDS[0])
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+def test_a_handler_needs_under_forty_lines() -> None:
+    assert len(FILES["handlers/edges/handler.py"].splitlines()) < 40
+
+
+def test_the_walk_through_ends_with_a_picture_of_outlines(project: Project) -> None:
+    built = run(project, COMMANDS[1])
+    assert built.returncode == 0, built.stderr
+    assert "edges-1.0.mar" in built.stdout
+    assert marquee(project, "archive").returncode == 0
+    with serving(project) as running:
+        command = COMMANDS[2].replace("http://127.0.0.1:8080", running.inference)
+        done = run(project, command)
+        assert done.returncode == 0, done.stderr
+        with running.client() as client:
+            refused = client.post(
+                "/predictions/edges", content=b"x", headers={"X-Marquee-Gain": "0"}
+            )
+    assert "from 0.1 to 10" in refused.json()["message"]
+    drawn = np.asarray(Image.open(project.root / "edges.png"))
+    with Image.open(ROOT / "handlers" / "inkwash" / "example.jpg") as photo:
+        assert drawn.shape == photo.size[::-1]
+    assert 128 < drawn.mean() < 255
+    assert drawn.min() < 64
+
+
+def test_the_code_on_the_page_is_clean(project: Project) -> None:
+    files = [str(project.root / name) for name in FILES if name.endswith(".py")]
+    config = ROOT / "pyproject.toml"
+    for words in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [BIN / "ruff", *words, "--config", config, *files],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
