@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from handlers.inkwash.model import MIN_SIDE, Generator, load_generator
-from handlers.inkwash.paint import MAX_PIXELS, paint
+from handlers.inkwash.paint import MAX_PIXELS, instance_norm, paint, run
 from handlers.runtime import (
     JPEG,
     JSON,
@@ -137,9 +137,10 @@ class InkwashHandler(VisionHandler):
                 f"at this size the photo has {photo[0].numel()} pixels, at most "
                 f"{EXPLAINED_PIXELS} are explained; ask for a smaller size"
             )
+        generator = cast(Generator, self.network)
         found = attribute(
             request,
-            lambda batch: _darkness(self.network(batch), box),
+            lambda batch: _darkness(run(generator.model, batch, instance_norm), box),
             photo,
             placement=self.placement,
             baseline=blurred(photo, sigma=min(photo.shape[1:]) / 10),

@@ -56,7 +56,7 @@ def load(handler: Handler, weights: Path, **config: Any) -> Handler:
 
 
 def prediction(body: bytes, /, **headers: str) -> Exchange:
-    """Make a request to ``/predictions`` with a raw body; ``_`` in a header's name becomes ``-``."""
+    """Make a request to ``/predictions``; ``_`` in the name of a header becomes ``-``."""
     return Exchange({"body": body}, {name.replace("_", "-"): headers[name] for name in headers})
 
 

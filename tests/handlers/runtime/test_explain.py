@@ -46,7 +46,7 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def network() -> nn.Module:
+def network() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(8, 4, 3), nn.Sigmoid()
@@ -63,11 +63,12 @@ def test_a_linear_score_is_its_own_explanation() -> None:
         lambda x: (x * weights).sum((1, 2, 3)), item, INTEGRATED_GRADIENTS, baseline=baseline
     )
     np.testing.assert_allclose(found, (weights * (item - baseline)).numpy(), atol=1e-5)
-    assert (found.shape, found.dtype) == ((3, 8, 8), np.float32)
+    assert found.shape == (3, 8, 8)
+    assert found.dtype == np.float32
 
 
 @pytest.mark.parametrize("baseline", [0.0, 0.7, noise(3, 12, 10, seed=3)])
-def test_completeness(network: nn.Module, baseline: Tensor | float) -> None:
+def test_completeness(network: nn.Sequential, baseline: Tensor | float) -> None:
     item = noise(3, 12, 10)
     score = total(network)
     request = asked(INTEGRATED_GRADIENTS, 256)
@@ -123,7 +124,7 @@ def test_the_network_gets_bounded_batches(method: str) -> None:
     assert sum(calls) <= 256 + 3  # the item and the baseline, and once more for occlusion
 
 
-def test_an_ignored_channel_gets_nothing(network: nn.Module) -> None:
+def test_an_ignored_channel_gets_nothing(network: nn.Sequential) -> None:
     def score(batch: Tensor) -> Tensor:
         seen = batch * torch.tensor([1.0, 0.0, 1.0])[:, None, None]
         return total(network)(seen)
@@ -141,7 +142,8 @@ def test_an_ignored_region_gets_nothing(method: str) -> None:
     def score(batch: Tensor) -> Tensor:
         seen = batch.clone()
         seen[..., 16:] = 0
-        return network(seen).square().sum((1, 2, 3))
+        maps: Tensor = network(seen)
+        return maps.square().sum((1, 2, 3))
 
     found = values(score, noise(3, 32, 32), method, layer=network)
     # A window is 8 wide, a convolution reaches one pixel. Gradients are zero exactly; scores are
@@ -155,7 +157,7 @@ def test_an_ignored_region_gets_nothing(method: str) -> None:
     assert np.abs(found[..., :16]).max() > 0.1
 
 
-def test_an_input_like_the_baseline_has_nothing_to_explain(network: nn.Module) -> None:
+def test_an_input_like_the_baseline_has_nothing_to_explain(network: nn.Sequential) -> None:
     item = noise(3, 8, 8)
     request = asked(INTEGRATED_GRADIENTS)
     found = attribute(request, total(network), item, placement=CPU, baseline=item)
@@ -165,7 +167,7 @@ def test_an_input_like_the_baseline_has_nothing_to_explain(network: nn.Module) -
     assert report["relative_completeness_error"] is None
 
 
-def test_explanations_of_a_sum_add_up(network: nn.Module) -> None:
+def test_explanations_of_a_sum_add_up(network: nn.Sequential) -> None:
     item = noise(3, 12, 10)
     for method in (INTEGRATED_GRADIENTS, OCCLUSION):
         parts = [values(total(network, target), item, method) for target in (0, 1)]
@@ -174,7 +176,7 @@ def test_explanations_of_a_sum_add_up(network: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_another_target_has_another_explanation(network: nn.Module, method: str) -> None:
+def test_another_target_has_another_explanation(network: nn.Sequential, method: str) -> None:
     item = noise(3, 12, 10)
     first, second = (
         values(total(network, target), item, method, layer=network[0]) for target in (0, 1)
@@ -182,7 +184,7 @@ def test_another_target_has_another_explanation(network: nn.Module, method: str)
     assert np.abs(first - second).max() > 0.1 * np.abs(first).max()
 
 
-def test_occlusion_is_the_mean_fall_of_the_score(network: nn.Module) -> None:
+def test_occlusion_is_the_mean_fall_of_the_score(network: nn.Sequential) -> None:
     item, baseline = noise(3, 12, 10), noise(3, 12, 10, seed=5)
     score = total(network)
     (down, right), (high, wide) = windows(12, 10, 64)
@@ -200,7 +202,7 @@ def test_occlusion_is_the_mean_fall_of_the_score(network: nn.Module) -> None:
     np.testing.assert_allclose(found[0], (fall / count).numpy(), atol=1e-4)
 
 
-def test_grad_cam_weighs_maps_by_their_mean_gradient(network: nn.Module) -> None:
+def test_grad_cam_weighs_maps_by_their_mean_gradient(network: nn.Sequential) -> None:
     item = noise(3, 12, 10)
     maps = network[:3](item[None]).detach().requires_grad_()  # (1, 4, 10, 8)
     (gradient,) = torch.autograd.grad(network[3](maps)[:, 2].sum(), maps)
@@ -211,14 +213,14 @@ def test_grad_cam_weighs_maps_by_their_mean_gradient(network: nn.Module) -> None
     assert found.min() >= 0
 
 
-def test_the_caller_may_be_in_inference_mode(network: nn.Module) -> None:
+def test_the_caller_may_be_in_inference_mode(network: nn.Sequential) -> None:
     expected = values(total(network), noise(3, 8, 8), INTEGRATED_GRADIENTS)
     with torch.inference_mode():
         found = values(total(network), noise(3, 8, 8), INTEGRATED_GRADIENTS)
     np.testing.assert_array_equal(found, expected)
 
 
-def test_a_network_in_half_precision_is_explained_in_single(network: nn.Module) -> None:
+def test_a_network_in_half_precision_is_explained_in_single(network: nn.Sequential) -> None:
     half = Placement(torch.device("cpu"), torch.bfloat16)
     torch.manual_seed(0)
     coarse = half.network(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sigmoid()))
@@ -245,7 +247,7 @@ def test_windows_cover_everything_within_the_count(height: int, width: int, coun
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_an_explanation_ends_at_its_deadline(network: nn.Module, method: str) -> None:
+def test_an_explanation_ends_at_its_deadline(network: nn.Sequential, method: str) -> None:
     request = asked(method, deadline=time.monotonic() - 1)
     with pytest.raises(Unavailable, match="fewer steps"):
         attribute(request, total(network), noise(3, 8, 8), placement=CPU, layer=network[0])
@@ -265,7 +267,7 @@ def test_a_deadline_stops_work_that_has_begun() -> None:
     assert time.monotonic() - start < 5
 
 
-def test_what_cannot_be_explained_says_why(network: nn.Module) -> None:
+def test_what_cannot_be_explained_says_why(network: nn.Sequential) -> None:
     score = total(network)
     with pytest.raises(Unprocessable, match=r"no grad_cam.*use integrated_gradients or occlusion"):
         values(score, noise(3, 8, 8), GRAD_CAM)
@@ -278,7 +280,7 @@ def test_what_cannot_be_explained_says_why(network: nn.Module) -> None:
 
 
 def test_without_captum_the_answer_is_how_to_get_it(
-    network: nn.Module, monkeypatch: pytest.MonkeyPatch
+    network: nn.Sequential, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "captum.attr", None)
     with pytest.raises(Unprocessable, match=r"pip install captum==0\.9\.0"):

@@ -57,7 +57,8 @@ def test_pooling_keeps_the_total_and_the_place() -> None:
 def test_pictures_of_tensors() -> None:
     item = torch.tensor([-1.0, 0.0, 1.0])[:, None, None].expand(3, 2, 4)
     picture = picture_of(item)
-    assert (picture.shape, picture.dtype) == ((2, 4, 3), np.uint8)
+    assert picture.shape == (2, 4, 3)
+    assert picture.dtype == np.uint8
     assert picture[0, 0].tolist() == [0, 128, 255]
     assert picture_of(item, low=0, high=2)[0, 0].tolist() == [0, 0, 128]
 
