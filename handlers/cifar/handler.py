@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from handlers.cifar.model import CLASSES, load_network, normalise
+from handlers.cifar.model import CLASSES, late_layer, load_network, normalise
 from handlers.runtime import (
     JSON,
     NPY,
@@ -20,6 +20,8 @@ from handlers.runtime import (
     VisionHandler,
 )
 from handlers.runtime.arrays import NPY_MAGIC, Array
+from handlers.runtime.explain import METHOD, STEPS, attribute
+from handlers.runtime.heatmap import picture_of
 
 SIDE = 32
 PLANES = (3, SIDE, SIDE)
@@ -43,6 +45,18 @@ class CifarHandler(VisionHandler):
         ),
     )
 
+    explain_parameters = (
+        METHOD,
+        STEPS,
+        Parameter(
+            "target",
+            str,
+            default=None,
+            choices=(*CLASSES, *(str(index) for index in range(len(CLASSES)))),
+            text="the class whose logit is explained, by name or index; the winning one if absent",
+        ),
+    )
+
     def load(self, model_dir: Path) -> nn.Module:
         """LeNet or VGG11, told apart by the keys of the weight file."""
         return load_network(self.weights)
@@ -58,6 +72,32 @@ class CifarHandler(VisionHandler):
         listed = request.listed or len(answers) > 1
         value: Any = {"predictions": answers} if listed else answers[0]
         return Result(json=value, array=output.numpy())
+
+    def explain(self, request: Request) -> Result:
+        """Explain the logit of one class, against mid-gray as the input that says nothing."""
+        image = self._only_picture(request)
+        target = self._target(request.parameters["target"], image)
+        found = attribute(
+            request,
+            lambda batch: self.network(batch)[:, target],
+            image,
+            placement=self.placement,
+            layer=late_layer(self.network),
+        )
+        return found.result(picture_of(image), CLASSES[target])
+
+    def _only_picture(self, request: Request) -> Tensor:
+        pictures = self.preprocess(request)
+        if len(pictures) != 1:
+            raise BadRequest(f"one picture a request is explained, {len(pictures)} were sent")
+        return pictures[0]
+
+    @torch.inference_mode()
+    def _target(self, named: str | None, image: Tensor) -> int:
+        """Return the index of the class that was named, by default of the winning one."""
+        if named is None:
+            return int(self.network(self.placement.batch([image])).argmax())
+        return int(named) if named.isdecimal() else CLASSES.index(named)
 
 
 def _pixels(payload: Payload) -> Array:

@@ -123,6 +123,15 @@ def load_network(path: Path) -> nn.Module:
     return network.eval()
 
 
+def late_layer(network: nn.Module) -> nn.Module:
+    """Return the layer whose maps tell classes apart and still show where: 10x10 or 8x8."""
+    if isinstance(network, LeNet):
+        return network.conv2
+    if isinstance(network, VGG11):
+        return network.features[13]  # after the fourth convolution; behind it maps have 4x4
+    raise TypeError(f"expected LeNet or VGG11, found {type(network).__name__}")
+
+
 def normalise(images: Tensor) -> Tensor:
     """Turn uint8 RGB (N, 3, 32, 32) into float32 in [-1, 1], as in training.
 

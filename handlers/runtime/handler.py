@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,13 +25,21 @@ from handlers.runtime.errors import (
     TooLarge,
     Unprocessable,
 )
-from handlers.runtime.media import JSON, NPY
+from handlers.runtime.exchange import Answer, Context, Exchange
+from handlers.runtime.media import JPEG, JSON, NPY, PNG
 from handlers.runtime.metrics import StageMetrics
 from handlers.runtime.parameters import Parameter
-from handlers.runtime.request import Headers, Interface, Request, Row, parse_request
+from handlers.runtime.request import Interface, Request, Row, parse_request
 from handlers.runtime.result import Result
-from handlers.runtime.settings import Settings, max_response_size, threads_per_worker
+from handlers.runtime.settings import (
+    Settings,
+    max_response_size,
+    response_timeout,
+    threads_per_worker,
+)
 from handlers.runtime.stopwatch import Stopwatch
+
+__all__ = ["Answer", "Context", "Exchange", "LoadError", "VisionHandler"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,50 +47,8 @@ logger = logging.getLogger(__name__)
 EXIT_DELAY_SECONDS = 0.5
 
 
-class Context(Protocol):
-    """The part of TorchServe's ``ts.context.Context`` that is used here."""
-
-    model_name: str
-    manifest: Mapping[str, Any] | None
-    model_yaml_config: Mapping[str, Any] | None
-    metrics: Any
-    system_properties: Mapping[str, Any]
-
-    def get_all_request_header(self, idx: int) -> Headers: ...
-    def get_request_id(self, idx: int = 0) -> str | None: ...
-    def set_response_status(self, code: int = 200, phrase: str = "", idx: int = 0) -> None: ...
-    def set_response_header(self, idx: int, key: str, value: str) -> None: ...
-
-
 class LoadError(ValueError):
     """The model cannot be served: it failed on its own example."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Bytes, media type and status of one response."""
-
-    body: bytes
-    content_type: str
-    status: int = 200
-    phrase: str = "OK"
-
-
-@dataclass
-class Exchange:
-    """One request of a batch on its way to its own answer."""
-
-    row: Row
-    headers: Headers = field(default_factory=dict)
-    request_id: str = ""
-    watch: Stopwatch = field(default_factory=Stopwatch)
-    request: Request | None = None
-    items: Tensor | None = None
-    answer: Answer | None = None
-
-    def fail(self, error: RequestError) -> None:
-        """Answer with ``error``."""
-        self.answer = Answer(error.body(), JSON, error.status, error.phrase)
 
 
 class VisionHandler(ABC):
@@ -94,6 +61,9 @@ class VisionHandler(ABC):
         consumes: media types of a raw body; JSON and multipart wrap them always.
         produces: media types of an answer, the default first.
         parameters: the parameters a request may carry.
+        explain_produces, explain_parameters: the same for explanations; these parameters come
+            in addition, and take the place of others of the same name.
+        unexplained: why this model has no explanations, where it has none.
         settings: the ``marquee:`` section of model-config.yaml.
         placement: device and number format.
         network: what ``load`` returned, on its device.
@@ -102,6 +72,9 @@ class VisionHandler(ABC):
     consumes: tuple[str, ...] = ("image/*", NPY)
     produces: tuple[str, ...] = (JSON,)
     parameters: tuple[Parameter, ...] = ()
+    explain_produces: tuple[str, ...] = (PNG, JPEG, JSON, NPY)
+    explain_parameters: tuple[Parameter, ...] = ()
+    unexplained: str = "this model has no explanations"
 
     settings: Settings
     placement: Placement
@@ -126,8 +99,8 @@ class VisionHandler(ABC):
         """Turn one request's output (float32, on the CPU) into its result."""
 
     def explain(self, request: Request) -> Result:
-        """Say what in the input led to the answer; by default this model cannot."""
-        raise Unprocessable(f"this model has no explanations (asked with {request.accept})")
+        """Say what in the input led to the answer; see ``handlers.runtime.explain``."""
+        raise Unprocessable(self.unexplained)
 
     # What TorchServe calls
 
@@ -153,6 +126,11 @@ class VisionHandler(ABC):
             self.settings.max_pixels,
             self.settings.max_items,
         )
+        self._explain_interface = self._interface.extended(
+            self.explain_produces, self.explain_parameters
+        )
+        # All explanations of a batch share half the time that the server waits for them.
+        self._explain_seconds = response_timeout(config) / 2
         batch_size = int(properties.get("batch_size") or 1)
         self._engine = Engine(self.forward, self.placement, self.settings.max_batch or batch_size)
         self._max_response = max_response_size()
@@ -176,6 +154,9 @@ class VisionHandler(ABC):
 
     def answer(self, exchanges: list[Exchange]) -> None:
         """Give every exchange its answer; raises nothing."""
+        explained = [exchange for exchange in exchanges if exchange.asks_why]
+        for exchange in explained:
+            exchange.seconds = self._explain_seconds / len(explained)
         for exchange in exchanges:
             with self._guarded(exchange):
                 self._begin(exchange)
@@ -209,15 +190,13 @@ class VisionHandler(ABC):
     def _begin(self, exchange: Exchange) -> None:
         """Read the request, and either answer it at once or leave its items for the batch."""
         if exchange.headers.get("describe") == "True":
-            exchange.answer = _json_answer(self.describe())
+            exchange.answer = Answer(Result(json=self.describe()).encode(JSON), JSON)
+            return
+        if exchange.asks_why:
+            self._explain(exchange)
             return
         request = parse_request(exchange.row, exchange.headers, self._interface, exchange.watch)
         exchange.request = request
-        if exchange.headers.get("explain") == "True":
-            with exchange.watch.stage("model"):
-                result = self.explain(request)
-            self._encode(exchange, request, result)
-            return
         with exchange.watch.stage("preprocess"):
             items = self.preprocess(request)
         if items.dim() == 4 and len(items) > self.settings.max_items:
@@ -226,6 +205,21 @@ class VisionHandler(ABC):
                 "taken; send fewer at a time"
             )
         exchange.items = items
+
+    def _explain(self, exchange: Exchange) -> None:
+        if not self._explains:
+            raise Unprocessable(self.unexplained)
+        request = replace(
+            parse_request(exchange.row, exchange.headers, self._explain_interface, exchange.watch),
+            deadline=time.monotonic() + exchange.seconds,
+        )
+        with exchange.watch.stage("model"):
+            result = self.explain(request)
+        self._encode(exchange, request, result)
+
+    @property
+    def _explains(self) -> bool:
+        return type(self).explain is not VisionHandler.explain
 
     def _run(self, waiting: list[Exchange]) -> list[Outcome]:
         """Run the batch; its time counts for each of its requests, as each waited for it."""
@@ -268,11 +262,10 @@ class VisionHandler(ABC):
 
     def describe(self) -> dict[str, Any]:
         """Return what this model takes and gives, its parameters as a JSON Schema."""
-        properties = {parameter.name: parameter.schema() for parameter in self.parameters}
         return {
             "consumes": list(self.consumes),
-            "produces": list(self.produces),
-            "parameters": {"type": "object", "properties": properties},
+            **self._interface.offer(),
+            "explanations": self._explain_interface.offer() if self._explains else None,
             "limits": {
                 "max_pixels": self.settings.max_pixels,
                 "max_items": self.settings.max_items,
@@ -296,10 +289,6 @@ class VisionHandler(ABC):
 
 def _serialized_file(manifest: Mapping[str, Any] | None) -> str:
     return str(((manifest or {}).get("model") or {}).get("serializedFile") or "")
-
-
-def _json_answer(value: Any) -> Answer:
-    return Answer(Result(json=value).encode(JSON), JSON)
 
 
 def _exit_soon() -> None:

@@ -71,7 +71,9 @@ class Parameter:
         if isinstance(raw, bool):
             return None
         if self.type is str:
-            return raw if isinstance(raw, str) else None
+            # An index among the choices may come as a number.
+            text = str(raw) if isinstance(raw, int) and self.choices else raw
+            return text if isinstance(text, str) else None
         if self.type is int and isinstance(raw, float) and not raw.is_integer():
             return None
         try:

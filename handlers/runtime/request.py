@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from handlers.runtime.errors import BadRequest, TooLarge, UnsupportedMediaType
@@ -41,6 +42,19 @@ class Interface:
     max_pixels: int = 64_000_000
     max_items: int = 64
 
+    def extended(self, produces: tuple[str, ...], parameters: tuple[Parameter, ...]) -> Interface:
+        """Return this with other answers and more parameters, which win over others by name."""
+        named = {parameter.name: parameter for parameter in (*self.parameters, *parameters)}
+        return replace(self, produces=produces, parameters=tuple(named.values()))
+
+    def offer(self) -> dict[str, Any]:
+        """Return what can be asked for, the parameters as a JSON Schema."""
+        properties = {parameter.name: parameter.schema() for parameter in self.parameters}
+        return {
+            "produces": list(self.produces),
+            "parameters": {"type": "object", "properties": properties},
+        }
+
 
 @dataclass(frozen=True)
 class Request:
@@ -51,12 +65,14 @@ class Request:
         parameters: a value for every declared parameter.
         accept: the media type to answer in.
         listed: the inputs came as a list (``instances``), so the answer is one as well.
+        deadline: an explanation must end by then, on the clock of ``time.monotonic``.
     """
 
     payloads: tuple[Payload, ...]
     parameters: Values
     accept: str
     listed: bool = False
+    deadline: float = math.inf
 
     @property
     def payload(self) -> Payload:

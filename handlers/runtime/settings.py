@@ -11,6 +11,8 @@ from typing import Any
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 # TorchServe's own default for max_response_size, in bytes.
 DEFAULT_MAX_RESPONSE = 6_553_500
+# ... and for responseTimeout, in seconds.
+DEFAULT_RESPONSE_TIMEOUT = 120
 
 
 class SettingsError(ValueError):
@@ -74,6 +76,11 @@ def threads_per_worker(settings: Settings, config: Mapping[str, Any] | None) -> 
     top = config or {}
     workers = max(int(top.get("maxWorkers") or 1), int(top.get("minWorkers") or 1))
     return max(1, cores() // workers)
+
+
+def response_timeout(config: Mapping[str, Any] | None) -> float:
+    """Return the seconds after which TorchServe kills a worker that has not answered."""
+    return float((config or {}).get("responseTimeout") or DEFAULT_RESPONSE_TIMEOUT)
 
 
 def cores() -> int:

@@ -144,7 +144,7 @@ def test_bad_requests_leave_the_workers_alone(server: Running, client: httpx.Cli
 
 
 def test_an_explanation_that_does_not_exist_is_an_honest_422(client: httpx.Client) -> None:
-    answer = client.post("/explanations/cifar", content=SHIP)
+    answer = client.post("/explanations/faulty", content=SHIP)
     assert answer.status_code == 422
     assert "explanation" in answer.json()["message"]
 

@@ -17,9 +17,11 @@ from handlers.inkwash.model import Generator, load_generator
 from handlers.inkwash.paint import (
     estimate_statistics,
     halo,
+    instance_norm,
     paint,
     paint_tiles,
     paint_with,
+    run,
     spans,
 )
 
@@ -153,6 +155,27 @@ class Broken(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         raise torch.OutOfMemoryError("no memory left")
+
+
+def test_the_instance_norm_by_hand_is_pytorchs(generator: Generator) -> None:
+    x = noise(24, 20)
+    torch.testing.assert_close(run(generator.model, x, instance_norm), generator(x))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_gradients_are_right_in_any_memory_format(generator: Generator, count: int) -> None:
+    x, weights = noise(24, 20).expand(count, -1, -1, -1).contiguous(), noise(24, 20)
+
+    def gradient(memory_format: torch.memory_format, by_hand: bool) -> Tensor:
+        laid = generator.to(memory_format=memory_format)
+        point = x.clone(memory_format=memory_format).requires_grad_()
+        painted = run(laid.model, point, instance_norm) if by_hand else laid(point)
+        return torch.autograd.grad((painted * weights).sum(), point)[0]
+
+    expected = gradient(torch.contiguous_format, by_hand=False)
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        found = gradient(memory_format, by_hand=True)
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_a_failure_leaves_nothing_on_the_generator(generator: Generator) -> None:

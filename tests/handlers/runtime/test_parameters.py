@@ -7,6 +7,7 @@ COUNT = Parameter("count", int, default=3, minimum=1, maximum=10, unit="boxes", 
 RATIO = Parameter("ratio", float, default=0.5, minimum=0, text="a ratio")
 FLAG = Parameter("flag", bool, default=False, text="a switch")
 WORD = Parameter("word", str, default="red", choices=("red", "green"), text="a colour")
+PLACE = Parameter("place", str, default=None, choices=("first", "1"), text="a name or an index")
 AGES = Parameter("ages", int, default=(25, 35), many=True, minimum=0, maximum=100, text="ages")
 ALL = (COUNT, RATIO, FLAG, WORD, AGES)
 
@@ -28,6 +29,7 @@ def test_defaults_fill_in() -> None:
         (FLAG, "OFF", False),
         (FLAG, True, True),
         (WORD, "green", "green"),
+        (PLACE, 1, "1"),
         (AGES, "20, 30", (20, 30)),
         (AGES, [20], (20,)),
     ],
@@ -55,6 +57,8 @@ def test_text_and_json_values_are_understood(
         (FLAG, 2, "boolean"),
         (WORD, "blue", "one of red, green"),
         (WORD, 3, "one of red, green"),
+        (PLACE, True, "one of first, 1"),
+        (PLACE, 1.0, "one of first, 1"),
         (AGES, "", "up to 16 values"),
         (AGES, [], "up to 16 values"),
         (AGES, 20, "up to 16 values"),

@@ -147,3 +147,17 @@ def test_what_cannot_be_read_is_named(
 def test_json_is_strict(body: bytes, words: str) -> None:
     with pytest.raises(BadRequest, match=words):
         parse_json(body)
+
+
+def test_an_interface_extended_for_explanations() -> None:
+    small = Parameter("size", int, default=0, minimum=0, maximum=3, text="a smaller size")
+    steps = Parameter("steps", int, default=8, text="steps")
+    extended = INTERFACE.extended(("image/png",), (small, steps))
+    row = {"body": bytearray(b"picture")}
+    request = parse_request(row, {"x-marquee-steps": "9"}, extended, Stopwatch())
+    assert (request.accept, request.parameters) == ("image/png", {"size": 0, "steps": 9})
+    with pytest.raises(BadRequest, match="'size' is '4', expected integer from 0 to 3"):
+        parse_request(row, {"x-marquee-size": "4"}, extended, Stopwatch())
+    with pytest.raises(BadRequest, match="unknown parameter 'steps'"):
+        parse_request(row, {"x-marquee-steps": "9"}, INTERFACE, Stopwatch())
+    assert [*extended.offer()["parameters"]["properties"]] == ["size", "steps"]

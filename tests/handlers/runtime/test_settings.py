@@ -10,6 +10,7 @@ from handlers.runtime.settings import (
     SettingsError,
     cores,
     max_response_size,
+    response_timeout,
     threads_per_worker,
 )
 
@@ -41,6 +42,11 @@ def test_workers_share_the_cores() -> None:
     assert threads_per_worker(Settings(threads=3), {"maxWorkers": 9}) == 3
     assert threads_per_worker(Settings(), {}) == cores()
     assert threads_per_worker(Settings(), {"maxWorkers": cores() * 4}) == 1
+
+
+def test_the_servers_patience_is_known() -> None:
+    assert response_timeout({"responseTimeout": 1200}) == 1200
+    assert response_timeout({}) == response_timeout(None) == 120
 
 
 def test_half_precision_is_for_gpus() -> None:

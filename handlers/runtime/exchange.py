@@ -1,0 +1,63 @@
+"""What goes in and out of one call of a worker: TorchServe's context, requests, answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from handlers.runtime.errors import RequestError
+from handlers.runtime.media import JSON
+from handlers.runtime.request import Headers, Request, Row
+from handlers.runtime.stopwatch import Stopwatch
+
+
+class Context(Protocol):
+    """The part of TorchServe's ``ts.context.Context`` that is used here."""
+
+    model_name: str
+    manifest: Mapping[str, Any] | None
+    model_yaml_config: Mapping[str, Any] | None
+    metrics: Any
+    system_properties: Mapping[str, Any]
+
+    def get_all_request_header(self, idx: int) -> Headers: ...
+    def get_request_id(self, idx: int = 0) -> str | None: ...
+    def set_response_status(self, code: int = 200, phrase: str = "", idx: int = 0) -> None: ...
+    def set_response_header(self, idx: int, key: str, value: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Bytes, media type and status of one response."""
+
+    body: bytes
+    content_type: str
+    status: int = 200
+    phrase: str = "OK"
+
+
+@dataclass
+class Exchange:
+    """One request of a batch on its way to its own answer."""
+
+    row: Row
+    headers: Headers = field(default_factory=dict)
+    request_id: str = ""
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    seconds: float = math.inf  # that an explanation may take
+    request: Request | None = None
+    items: Tensor | None = None
+    answer: Answer | None = None
+
+    @property
+    def asks_why(self) -> bool:
+        """Whether it came to ``/explanations``."""
+        return self.headers.get("explain") == "True"
+
+    def fail(self, error: RequestError) -> None:
+        """Answer with ``error``."""
+        self.answer = Answer(error.body(), JSON, error.status, error.phrase)
