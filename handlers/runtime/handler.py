@@ -169,7 +169,7 @@ class VisionHandler(ABC):
         bodies = [self._reply(exchange, i, context) for i, exchange in enumerate(exchanges)]
         self._metrics.report([e.watch for e in exchanges], exchanges[0].request_id)
         if self._engine.poisoned:
-            _exit_soon()
+            exit_soon()
         return bodies
 
     # The request's way
@@ -246,13 +246,7 @@ class VisionHandler(ABC):
     def _encode(self, exchange: Exchange, request: Request, result: Result) -> None:
         with exchange.watch.stage("encode"):
             body = result.encode(request.accept)
-        if len(body) > self._max_response:
-            # TorchServe would kill the worker, and with it the whole batch.
-            raise TooLarge(
-                f"the answer is {len(body)} bytes, the server sends at most {self._max_response}; "
-                "ask for less or a smaller type, or raise max_response_size in config.properties "
-                "(TS_MAX_RESPONSE_SIZE)"
-            )
+        check_answer_size(body, self._max_response)
         exchange.answer = Answer(body, request.accept)
 
     def _reply(self, exchange: Exchange, index: int, context: Context) -> bytes:
@@ -302,7 +296,21 @@ def _json_answer(value: Any) -> Answer:
     return Answer(Result(json=value).encode(JSON), JSON)
 
 
-def _exit_soon() -> None:
+def check_answer_size(body: bytes, limit: int) -> None:
+    """Refuse an answer for which TorchServe would kill the worker, and with it the whole batch.
+
+    Raises:
+        TooLarge: names the setting.
+    """
+    if len(body) > limit:
+        raise TooLarge(
+            f"the answer is {len(body)} bytes, the server sends at most {limit}; "
+            "ask for less or a smaller type, or raise max_response_size in config.properties "
+            "(TS_MAX_RESPONSE_SIZE)"
+        )
+
+
+def exit_soon() -> None:
     """End this process once the answers at hand are out; TorchServe then starts a clean worker."""
     logger.error("the device's context is lost; this worker exits to be replaced")
     timer = threading.Timer(EXIT_DELAY_SECONDS, os._exit, args=(1,))
