@@ -29,6 +29,8 @@ class ScriptContext:
         self.system_properties = {**context.system_properties, "model_dir": str(folder)}
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_context":  # not there yet while a copy is made
+            raise AttributeError(name)
         return getattr(self._context, name)
 
     @contextmanager

@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse
 import torch
 
+from handlers.runtime.arrays import Array
 from handlers.runtime.errors import BadRequest, NotAcceptable, TooLarge, UnsupportedMediaType
 from handlers.script.codec import CSV, NPZ, decode, encode
 from tests.handlers.script.harness import JSON, NPY
@@ -16,15 +17,15 @@ from tests.handlers.script.harness import JSON, NPY
 LIMIT = 10_000
 
 
-def npy(array: np.ndarray, *, pickled: bool = False) -> bytes:  # type: ignore[type-arg]
+def npy(array: Array, *, pickled: bool = False) -> bytes:
     stream = io.BytesIO()
     np.save(stream, array, allow_pickle=pickled)
     return stream.getvalue()
 
 
-def npz(**arrays: np.ndarray) -> bytes:  # type: ignore[type-arg]
+def npz(**arrays: Array) -> bytes:
     stream = io.BytesIO()
-    np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(stream, allow_pickle=False, **arrays)
     return stream.getvalue()
 
 
@@ -142,7 +143,7 @@ def test_what_cannot_be_read(
         {"shape": np.array([2, 2]), "indptr": np.array([0, 1, 2])},
     ],
 )
-def test_sparse_matrices_that_lie(parts: dict[str, np.ndarray]) -> None:  # type: ignore[type-arg]
+def test_sparse_matrices_that_lie(parts: dict[str, Array]) -> None:
     body = npz(format=np.array(b"csr"), data=np.ones(2), **parts)
     with pytest.raises(BadRequest, match="sparse matrix"):
         decode(body, NPZ, LIMIT)

@@ -108,7 +108,7 @@ def test_only_what_may_go_together_does(
     calls = [Call(f"[[{n}, 0]]", JSON) for n in range(4)]
     with loaded(folder, stack=stack) as worker:
         replies = send(worker, calls)
-        import inference  # type: ignore[import-not-found] # noqa: PLC0415
+        import inference  # noqa: PLC0415
 
         assert sorted(inference.SIZES) == expected
     assert [json.loads(r.body) for r in replies] == [[[2 * n, 0]] for n in range(4)]
@@ -332,6 +332,6 @@ def test_model_files_that_are_no_torchscript(tmp_path: Path) -> None:
         ({"model__pt": state.read_bytes()}, "model.pt holds no TorchScript"),
         ({"a__pt": b"x", "b__pth": b"x"}, "found a.pt, b.pth"),
     ):
-        folder = make_folder(tmp_path / next(iter(files)), None, **files)  # type: ignore[arg-type]
+        folder = make_folder(tmp_path / next(iter(files)), None, **files)
         with pytest.raises(WeightsError, match=words), loaded(folder):
             pass
