@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -67,7 +67,7 @@ def build(project: Project, model: ModelVersion, *, force: bool = False) -> Buil
         contents |= {file.name: file for file in packed.iterdir() if file != serialized}
         plain = _run_archiver(model, contents, serialized, Path(folder))
         _check_loads(model, serialized.name, plain, Path(folder) / "unpacked")
-        sha256 = _normalise(plain, path, _manifest_additions(model, digest, record))
+        sha256 = normalise(plain, path, _manifest_additions(model, digest, record))
     record.add(path, digest, sha256)
     record.save()
     return Built(path, sha256, digest, fresh=True)
@@ -92,12 +92,16 @@ def _contents(project: Project, model: ModelVersion) -> dict[str, Path]:
 def _digest(
     model: ModelVersion, contents: dict[str, Path], inputs: list[Path], record: StoreRecord
 ) -> str:
-    total = hashlib.sha256()
-    head = [model.name, model.version, model.config_text, str(_epoch())]
-    lines = [f"{name} {record.digest_of(path)}" for name, path in sorted(contents.items())]
     # By name, not by place: the same files in another folder make the same archive.
-    lines += [f"input {path.name} {record.digest_of(path)}" for path in inputs]
-    for line in head + lines:
+    lines = [f"input {path.name} {record.digest_of(path)}" for path in inputs]
+    return digest_of([model.name, model.version, model.config_text, *lines], contents, record)
+
+
+def digest_of(head: list[str], contents: Mapping[str, Path], record: StoreRecord) -> str:
+    """Return a digest, in hex, of ``head``, of all ``contents`` and of the time entries get."""
+    total = hashlib.sha256()
+    lines = [f"{name} {record.digest_of(path)}" for name, path in sorted(contents.items())]
+    for line in [*head, str(_epoch()), *lines]:
         total.update(line.encode() + b"\0")
     return total.hexdigest()
 
@@ -106,52 +110,68 @@ def _run_archiver(
     model: ModelVersion, contents: dict[str, Path], serialized: Path, folder: Path
 ) -> Path:
     """Run torch-model-archiver in ``folder`` and return the archive it wrote."""
-    extra = folder / "extra"
-    for name, path in contents.items():
-        if name != "handler.py":
-            (extra / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, extra / name)
     config = folder / "model-config.yaml"
     config.write_text(model.config_text)
-    arguments = {
+    arguments: dict[str, str | Path] = {
         "--model-name": model.name,
         "--version": model.version,
         "--handler": model.room / "handler.py",
         "--serialized-file": serialized,
-        "--extra-files": extra,
         "--config-file": config,
-        "--export-path": folder,
-        "--archive-format": "zip-store",
     }
+    extras = {name: path for name, path in contents.items() if name != "handler.py"}
+    return run_archiver(arguments, extras, folder)
+
+
+def run_archiver(
+    arguments: Mapping[str, str | Path], extras: Mapping[str, Path], folder: Path
+) -> Path:
+    """Run torch-model-archiver in ``folder`` with further files; return the archive it wrote.
+
+    Raises:
+        MarqueeError: the archiver's last line.
+    """
+    extra = folder / "extra"
+    for name, path in extras.items():
+        (extra / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, extra / name)
+    places = {"--extra-files": extra, "--export-path": folder, "--archive-format": "zip-store"}
     command = [sys.executable, "-m", "model_archiver.model_packaging"]
-    command += [str(word) for pair in arguments.items() for word in pair]
+    command += [str(word) for pair in {**arguments, **places}.items() for word in pair]
     # The archiver stages in <temp>/<model name>, wiped first: it gets a temp of its own.
     staging = folder / "staging"
     staging.mkdir()
     environment = os.environ | {"TMPDIR": str(staging)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    named = f"{arguments['--model-name']} {arguments['--version']}"
     if done.returncode != 0:
         last = (done.stderr.strip() or "no message").splitlines()[-1]
-        raise MarqueeError(f"torch-model-archiver failed for {model.archive_name}: {last}")
-    return folder / f"{model.name}.mar"
+        raise MarqueeError(f"torch-model-archiver failed for {named}: {last}")
+    return folder / f"{arguments['--model-name']}.mar"
 
 
 def _check_loads(model: ModelVersion, serialized: str, archive: Path, folder: Path) -> None:
-    """Load the archive as a worker would, in a process of its own."""
-    with zipfile.ZipFile(archive) as unpacked:
-        unpacked.extractall(folder)
-    problem = dryrun.run(folder)
+    problem = load_problem(archive, folder)
     if problem is not None:
         told = problem.replace(str(folder / serialized), str(model.weights))
         raise MarqueeError(f"{model.name} {model.version} does not load: {told}")
 
 
+def load_problem(archive: Path, folder: Path) -> str | None:
+    """Load the archive as a worker would, in a process of its own; return what went wrong."""
+    with zipfile.ZipFile(archive) as unpacked:
+        unpacked.extractall(folder)
+    return dryrun.run(folder)
+
+
 def _manifest_additions(model: ModelVersion, digest: str, record: StoreRecord) -> dict[str, Any]:
+    return manifest_additions({"digest": digest, "weights": record.digest_of(model.weights)})
+
+
+def manifest_additions(about: Mapping[str, str]) -> dict[str, Any]:
+    """Return what our manifests say beyond the archiver's: a fixed time, and ``about``."""
     created = datetime.fromtimestamp(_epoch(), timezone.utc)
-    return {
-        "createdOn": created.strftime("%d/%m/%Y %H:%M:%S"),
-        "marquee": {"digest": digest, "weights": record.digest_of(model.weights)},
-    }
+    return {"createdOn": created.strftime("%d/%m/%Y %H:%M:%S"), "marquee": dict(about)}
 
 
 def _epoch() -> int:
@@ -162,7 +182,7 @@ def _epoch() -> int:
     return max(int(value), EPOCH)
 
 
-def _normalise(source: Path, target: Path, additions: dict[str, Any]) -> str:
+def normalise(source: Path, target: Path, additions: dict[str, Any]) -> str:
     """Rewrite an archive with sorted entries, one time and one mode; return its sha256.
 
     Entries are stored, not deflated: weights hardly shrink, TorchServe unpacks faster, and the

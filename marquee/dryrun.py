@@ -18,7 +18,9 @@ FAILED = 3
 
 def run(folder: Path) -> str | None:
     """Load the archive unpacked in ``folder``; return what went wrong, or None."""
-    environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    # TorchServe, too, puts the archive before what PYTHONPATH names already.
+    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+    environment = os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "marquee.dryrun", str(folder)],
         env=environment,

@@ -61,7 +61,7 @@ def versions(project: Project, name: str) -> list[ModelVersion]:
     listed = section.pop("versions")
     for descriptive in ("default", "curl"):
         section.pop(descriptive, None)
-    timeout = _timeout_override()
+    timeout = timeout_override()
     config |= {} if timeout is None else {"responseTimeout": timeout}
     found = []
     for version, own in listed.items():
@@ -88,7 +88,12 @@ def show_options(project: Project, name: str) -> list[str]:
     return [str(word) for word in _read_config(project, name)["marquee"].get("curl", [])]
 
 
-def _timeout_override() -> int | None:
+def timeout_override() -> int | None:
+    """Return the seconds that the environment gives a request, or None.
+
+    Raises:
+        MarqueeError: it does not say seconds.
+    """
     value = os.environ.get(TIMEOUT_VARIABLE)
     if value is None:
         return None

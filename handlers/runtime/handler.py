@@ -147,7 +147,7 @@ class VisionHandler(ABC):
         bodies = [self._reply(exchange, i, context) for i, exchange in enumerate(exchanges)]
         self._metrics.report([e.watch for e in exchanges], exchanges[0].request_id)
         if self._engine.poisoned:
-            _exit_soon()
+            exit_soon()
         return bodies
 
     # The request's way
@@ -240,13 +240,7 @@ class VisionHandler(ABC):
     def _encode(self, exchange: Exchange, request: Request, result: Result) -> None:
         with exchange.watch.stage("encode"):
             body = result.encode(request.accept)
-        if len(body) > self._max_response:
-            # TorchServe would kill the worker, and with it the whole batch.
-            raise TooLarge(
-                f"the answer is {len(body)} bytes, the server sends at most {self._max_response}; "
-                "ask for less or a smaller type, or raise max_response_size in config.properties "
-                "(TS_MAX_RESPONSE_SIZE)"
-            )
+        check_answer_size(body, self._max_response)
         exchange.answer = Answer(body, request.accept)
 
     def _reply(self, exchange: Exchange, index: int, context: Context) -> bytes:
@@ -291,7 +285,21 @@ def _serialized_file(manifest: Mapping[str, Any] | None) -> str:
     return str(((manifest or {}).get("model") or {}).get("serializedFile") or "")
 
 
-def _exit_soon() -> None:
+def check_answer_size(body: bytes, limit: int) -> None:
+    """Refuse an answer for which TorchServe would kill the worker, and with it the whole batch.
+
+    Raises:
+        TooLarge: names the setting.
+    """
+    if len(body) > limit:
+        raise TooLarge(
+            f"the answer is {len(body)} bytes, the server sends at most {limit}; "
+            "ask for less or a smaller type, or raise max_response_size in config.properties "
+            "(TS_MAX_RESPONSE_SIZE)"
+        )
+
+
+def exit_soon() -> None:
     """End this process once the answers at hand are out; TorchServe then starts a clean worker."""
     logger.error("the device's context is lost; this worker exits to be replaced")
     timer = threading.Timer(EXIT_DELAY_SECONDS, os._exit, args=(1,))

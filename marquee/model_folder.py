@@ -1,0 +1,129 @@
+"""A SageMaker model folder, or the model.tar.gz of one: what is in it, and whether it is safe."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from marquee.errors import MarqueeError
+
+CODE = "code"
+DEFAULT_PROGRAM = "inference.py"
+FUNCTIONS = ("model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn")
+# What tools leave behind; nothing of it belongs to a model.
+LITTER = ("__pycache__", ".DS_Store", "Thumbs.db")
+MAX_MEMBERS = 100_000
+
+
+def unpack(path: Path, into: Path) -> Path:
+    """Unpack a model.tar.gz into the folder ``into`` and return the model folder.
+
+    Raises:
+        MarqueeError: it is damaged, unpacks to more than the disk has room for, or holds a
+            path or a link that leads out of it, or a device.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    try:
+        with tarfile.open(path) as archive:
+            members = _checked(archive, path, shutil.disk_usage(into).free)
+            archive.extractall(into, members=members, filter="data")
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise MarqueeError(
+            f"{path} cannot be unpacked ({' '.join(str(error).split())}); expected a model.tar.gz "
+            "as SageMaker has it"
+        ) from error
+    return into
+
+
+def _checked(archive: tarfile.TarFile, path: Path, room: int) -> list[tarfile.TarInfo]:
+    """Return the members, having counted them and their bytes before any is written."""
+    members, size = [], 0
+    for member in archive:
+        members.append(member)
+        size += member.size
+        if len(members) > MAX_MEMBERS or size > room:
+            raise MarqueeError(
+                f"{path} unpacks to more than {MAX_MEMBERS} files, or to more than the "
+                f"{room >> 20} MB that are free; it is damaged, or no model"
+            )
+        if PurePosixPath(member.name).is_absolute() or ".." in PurePosixPath(member.name).parts:
+            raise MarqueeError(f"{path} holds '{member.name[:100]}', which leads out of it")
+    return members
+
+
+def files(folder: Path) -> dict[str, Path]:
+    """Return name -> file of everything in a model folder but litter and hidden folders.
+
+    Raises:
+        MarqueeError: a link leads to nothing.
+    """
+    return {path.relative_to(folder).as_posix(): path for path in _walk(folder)}
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.name in LITTER or path.name.startswith("._"):
+            continue
+        if path.is_dir():
+            if not path.name.startswith("."):
+                yield from _walk(path)
+        elif path.is_file():
+            yield path
+        else:
+            raise MarqueeError(f"{path} is no file, or a link to nothing; remove it")
+
+
+def find_program(folder: Path, program: str) -> Path | None:
+    """Return the script's file, ``code/`` first, or None."""
+    relative = program.removesuffix(".py") + ".py"
+    candidates = (folder / CODE / relative, folder / relative)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def defined(script: Path) -> set[str]:
+    """Return which of the toolkit's functions a script defines, imports or assigns.
+
+    Raises:
+        MarqueeError: it is no valid Python.
+    """
+    try:
+        tree = ast.parse(script.read_bytes(), filename=script.name)
+    except SyntaxError as error:
+        raise MarqueeError(f"{script}, line {error.lineno}: {error.msg}") from error
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.ImportFrom):
+            # `from x import *` may bring any of them.
+            names |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return set(FUNCTIONS) if "*" in names else names & set(FUNCTIONS)
+
+
+def check(folder: Path, program: str | None) -> Path | None:
+    """Check that the folder can be a model; return its script, if it has one.
+
+    Raises:
+        MarqueeError: it has neither a script nor a TorchScript file, or hides our modules.
+    """
+    script = find_program(folder, program or DEFAULT_PROGRAM)
+    if script is None and program is not None:
+        raise MarqueeError(f"{folder} has no {program}, neither in {CODE}/ nor beside it")
+    has_model = any(path.suffix in (".pt", ".pth") for path in folder.iterdir())
+    if not has_model and (script is None or "model_fn" not in defined(script)):
+        raise MarqueeError(
+            f"{folder} is no model folder: expected {CODE}/{DEFAULT_PROGRAM} with a model_fn, or "
+            "a TorchScript file model.pt (name another script with --program)"
+        )
+    for name in ("handlers", "handlers.py"):
+        if (folder / CODE / name).exists():
+            raise MarqueeError(
+                f"{folder / CODE / name} has the name of the package that every archive carries; "
+                "rename it"
+            )
+    return script

@@ -1,0 +1,337 @@
+"""The adapter where it goes beyond the toolkit: batches, errors, logs, and what does not load."""
+
+import io
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from handlers.runtime.handler import LoadError
+from handlers.runtime.settings import SettingsError
+from handlers.runtime.weights import WeightsError
+from handlers.script import handler as handler_module
+from handlers.script.script import ScriptError
+from tests.handlers.script import scripts
+from tests.handlers.script.harness import (
+    CSV,
+    JSON,
+    NPY,
+    Call,
+    Reply,
+    loaded,
+    make_folder,
+    ours,
+    send,
+)
+
+OCTETS = "application/octet-stream"
+
+COUNTS = """
+import torch
+
+SIZES = []
+
+class Doubles(torch.nn.Module):
+    def forward(self, x):
+        SIZES.append(len(x))
+        return x * 2
+
+def model_fn(model_dir):
+    return Doubles()
+"""
+
+
+def told(reply: Reply) -> dict[str, Any]:
+    assert reply.content_type == JSON
+    assert b"Traceback" not in reply.body
+    message: dict[str, Any] = json.loads(reply.body)
+    assert message["code"] == reply.status
+    return message
+
+
+def npy(*shape: int, value: float = 1) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, np.full(shape, value, np.float32))
+    return stream.getvalue()
+
+
+def test_torchserve_finds_exactly_one_class() -> None:
+    classes = [
+        value
+        for value in vars(handler_module).values()
+        if isinstance(value, type) and value.__module__ == handler_module.__name__
+    ]
+    assert [one.__name__ for one in classes] == ["ScriptHandler"]
+
+
+def test_each_of_a_batch_has_its_own_types_and_fate(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "m", scripts.MODEL_ONLY)
+    replies = ours(
+        folder,
+        [
+            Call("[[2, 4]]", JSON, NPY),
+            Call("6,8", CSV),
+            Call("[1,", JSON),
+            Call(npy(1, 2), NPY, CSV),
+            Call("x", "text/html"),
+            Call("[[2, 4]]", JSON, "image/png"),
+            Call("[[2, 4]]", JSON, "image/png, text/csv;q=0.5"),
+        ],
+    )
+    assert [reply.status for reply in replies] == [200, 200, 400, 200, 415, 406, 200]
+    assert [replies[i].content_type for i in (0, 1, 3, 6)] == [NPY, JSON, CSV, CSV]
+    assert np.load(io.BytesIO(replies[0].body)).tolist() == [[1, 2]]
+    assert replies[1].body == b"[3.0, 4.0]"
+    assert replies[3].body == b"0.5,0.5\n"
+    assert "text/html" in told(replies[4])["message"]
+
+
+@pytest.mark.parametrize(
+    ("script", "stack", "expected"),
+    [
+        (COUNTS, "auto", [1, 4]),
+        (COUNTS, "never", [1, 1, 1, 1]),
+        (COUNTS + "def predict_fn(d, m): return m(d)\n", "auto", [1, 1, 1, 1]),
+        (COUNTS + "def predict_fn(d, m): return m(d)\n", "always", [1, 4]),
+        (COUNTS + "def predict_fn(d, m, c): return m(d)\n", "always", [1, 1, 1, 1]),
+        (COUNTS + "def output_fn(p, a): return str(p.tolist())\n", "auto", [1, 4]),
+    ],
+)
+def test_only_what_may_go_together_does(
+    tmp_path: Path, script: str, stack: str, expected: list[int]
+) -> None:
+    folder = make_folder(tmp_path / "m", script)
+    calls = [Call(f"[[{n}, 0]]", JSON) for n in range(4)]
+    with loaded(folder, stack=stack) as worker:
+        replies = send(worker, calls)
+        import inference  # noqa: PLC0415
+
+        assert sorted(inference.SIZES) == expected
+    assert [json.loads(r.body) for r in replies] == [[[2 * n, 0]] for n in range(4)]
+
+
+def test_failures_are_500_without_a_traceback_and_logged_in_full(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = make_folder(tmp_path / "m", scripts.CRASHER)
+    words = ["fine", "raise", "exit", "object", "memory", "fine"]
+    replies = ours(folder, [Call(word) for word in words])
+    assert [reply.status for reply in replies] == [200, 500, 500, 500, 507, 200]
+    for reply in replies[1:5]:
+        assert "secret" not in told(reply)["message"]
+    assert "id-1" in told(replies[1])["message"]
+    assert "secret: /srv/keys" in caplog.text
+    assert 'inference.py", line' in caplog.text
+    assert "request id-1 failed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("script", "accept", "status"),
+    [
+        ("def input_fn(d, c): raise errors.UnsupportedFormatError(c)", JSON, 415),
+        ("def output_fn(p, a): raise errors.UnsupportedFormatError(a)", JSON, 406),
+        ("def input_fn(d, c): return decoder.decode(d, c)", JSON, 415),
+        ("def input_fn(d, c): raise errors.GenericInferenceToolkitError(404, 'a')", JSON, 404),
+        ("def input_fn(d, c): raise errors.GenericInferenceToolkitError(503, 'a')", JSON, 500),
+        ("def input_fn(d, c): raise errors.GenericInferenceToolkitError(200, 'a')", JSON, 500),
+        ("def input_fn(d, c): raise errors.GenericInferenceToolkitError('x', 'a')", JSON, 500),
+        ("def output_fn(p, a): return float('nan')", JSON, 500),
+        ("def output_fn(p, a): return ()", JSON, 500),
+        ("def output_fn(p, a, c): c.set_response_status(42); return ''", JSON, 500),
+        ("def output_fn(p, a, c): c.set_response_header(0, 'a b', 'x')", JSON, 500),
+        ("def output_fn(p, a, c): c.set_response_status(418, 'Teapot'); return 'x'", JSON, 418),
+    ],
+)
+def test_what_a_script_says_of_a_request(
+    tmp_path: Path, script: str, accept: str, status: int
+) -> None:
+    head = "from sagemaker_inference import decoder, errors\ndef model_fn(d): return None\n"
+    rest = "\ndef predict_fn(d, m): return d\n"
+    if "input_fn" not in script:
+        rest += "def input_fn(d, c): return d\n"
+    folder = make_folder(tmp_path / "m", head + script + rest)
+    [reply] = ours(folder, [Call("x", "text/plain", accept)])
+    assert reply.status == status
+
+
+def test_header_values_are_one_line_of_ascii(tmp_path: Path) -> None:
+    script = (
+        "def model_fn(d): return None\n"
+        "def transform_fn(m, d, c, a, context):\n"
+        "    context.set_response_header(0, 'X-Name', 'caf\\u00e9\\r\\nX-Evil: 1')\n"
+        "    context.set_response_status(200, 'Tr\\u00e8s bien')\n"
+        "    return 'x', 'text/plain; name=\\u00e9'\n"
+    )
+    [reply] = ours(make_folder(tmp_path / "m", script), [Call("x")])
+    assert reply.headers["x-name"] == "caf? X-Evil: 1"
+    assert reply.phrase == "Tr?s bien"
+    assert reply.content_type == "text/plain; name=?"
+
+
+@pytest.mark.parametrize(
+    ("returned", "body"),
+    [
+        ("{'a': [1]}", b'{"a": [1]}'),
+        ("None", b"null"),
+        ("bytearray(b'x')", b"x"),
+        ("__import__('numpy').arange(2)", b"[0, 1]"),
+        ("__import__('io').BytesIO(b'x')", b"x"),
+    ],
+)
+def test_whatever_a_script_returns_is_sent(tmp_path: Path, returned: str, body: bytes) -> None:
+    script = f"def model_fn(d): pass\ndef transform_fn(m, d, c, a): return {returned}\n"
+    [reply] = ours(make_folder(tmp_path / "m", script), [Call("x")])
+    assert reply.essence == (200, JSON, body)
+
+
+@pytest.mark.parametrize(
+    ("accept", "label"),
+    [
+        ("text/html, */*", "text/html"),
+        ("image/*, text/plain;q=0.5", "text/plain"),
+        ("image/*", JSON),
+        ("text/csv; charset=utf-8", "text/csv; charset=utf-8"),
+    ],
+)
+def test_the_label_of_an_answer_is_never_a_pattern(tmp_path: Path, accept: str, label: str) -> None:
+    folder = make_folder(tmp_path / "m", scripts.CRASHER)
+    [reply] = ours(folder, [Call("x", None, accept)])
+    assert reply.content_type == label
+
+
+def test_bodies_as_a_stock_torchserve_passes_them(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "m", scripts.TRANSFORM)
+    calls = [Call([1, 2], JSON), Call("\x01", OCTETS), Call("[3]", JSON)]
+    with loaded(folder) as worker:
+        replies = send(worker, calls)
+    got = [json.loads(reply.body) for reply in replies]
+    assert [one["times"] for one in got] == [[10, 20], [10], [30]]
+    assert [one["got"] for one in got] == ["str", "bytearray", "str"]
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", None])
+def test_forms_are_explained(tmp_path: Path, kind: str | None) -> None:
+    class Form(Call):
+        row = {"image": bytearray(b"x")}  # noqa: RUF012
+
+    folder = make_folder(tmp_path / "m", scripts.TUPLE)
+    [reply] = ours(folder, [Form(b"", kind)])
+    assert reply.status == 415
+    assert "--data-binary" in told(reply)["message"]
+
+
+def test_text_that_is_no_text_is_400(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "m", scripts.TRANSFORM)
+    [reply] = ours(folder, [Call(b"\xff\xfe", JSON)])
+    assert reply.status == 400
+    assert "UTF-8" in told(reply)["message"]
+
+
+def test_descriptions_and_explanations(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "m", scripts.MODEL_ONLY)
+    replies = ours(
+        folder, [Call(b"", headers={"describe": "True"}), Call(b"", headers={"explain": "True"})]
+    )
+    assert json.loads(replies[0].body)["script"] == ["model_fn"]
+    assert replies[1].status == 422
+
+
+def test_an_answer_over_the_servers_limit_is_413(tmp_path: Path) -> None:
+    script = "def model_fn(d): pass\ndef transform_fn(m, d, c, a): return b'x' * 7_000_000\n"
+    [reply] = ours(make_folder(tmp_path / "m", script), [Call("x")])
+    assert reply.status == 413
+    assert "max_response_size" in told(reply)["message"]
+
+
+def test_prints_go_to_the_log_and_look_like_nothing_torchserve_obeys(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.INFO)
+    folder = make_folder(tmp_path / "m", scripts.TALKER)
+    ours(folder, [Call("x")])
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line for line in lines if line.startswith("script printed: ")] == [
+        "script printed: Torch worker started.",
+        "script printed: [PID]1",
+        "script printed: [METRICS]x:1",
+        "script printed: one two",
+        "script printed: [METRICS]Evil.Count:1|#Level:Model|#hostname:x",
+    ]
+    assert not [line for line in lines if line.startswith(("[", "Torch"))]
+    assert "PID" not in capfd.readouterr().out
+
+
+def write_example(folder: Path, name: str, content: bytes) -> None:
+    make_archive = folder.with_name(folder.name + "-archive")
+    make_archive.mkdir()
+    (make_archive / name).write_bytes(content)
+    (make_archive / "sagemaker").symlink_to(folder)
+
+
+def test_the_example_is_answered_while_loading(tmp_path: Path) -> None:
+    good = make_folder(tmp_path / "good", COUNTS)
+    write_example(good, "example.npy", npy(3, 2))
+    with loaded(good):
+        import inference  # noqa: PLC0415
+
+        assert inference.SIZES == [3]
+    bad = make_folder(tmp_path / "bad", COUNTS)
+    write_example(bad, "example.json", b"no json")
+    with pytest.raises(LoadError, match=r"example.json was answered with .*400"), loaded(bad):
+        pass
+
+
+def test_other_names_for_the_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_folder(tmp_path / "m")
+    (folder / "code" / "handler.py").write_text(scripts.TUPLE)
+    assert ours(folder, [Call("x")], program="handler.py")[0].body == b"plain words"
+    monkeypatch.setenv("SAGEMAKER_PROGRAM", "handler.py")
+    assert ours(folder, [Call("x")])[0].body == b"plain words"
+    (folder / "beside.py").write_text(scripts.TUPLE)
+    (tmp_path / "m-archive" / "sagemaker" / "beside.py").write_text(scripts.TUPLE)
+    assert ours(folder, [Call("x")], program="beside")[0].body == b"plain words"
+
+
+def test_the_default_type_can_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", CSV)
+    folder = make_folder(tmp_path / "m", scripts.MODEL_ONLY)
+    assert ours(folder, [Call("[2, 4]", JSON)])[0].essence == (200, CSV, b"1.0\n2.0\n")
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "error", "words"),
+    [
+        ("import not_there_at_all", {}, ScriptError, "pip install not-there-at-all"),
+        ("def model_fn(): pass", {}, ScriptError, "takes 0 arguments, expected 1 .model_dir."),
+        ("def predict_fn(a, b, c, d): pass", {}, ScriptError, "takes 4 arguments, expected 2"),
+        (scripts.TUPLE + "def input_fn(a, b): pass", {}, ScriptError, "keep the one or the others"),
+        (scripts.TUPLE, {"program": "x.py"}, ScriptError, "no script x.py"),
+        (scripts.TUPLE, {"program": 3}, SettingsError, "program is 3"),
+        (scripts.TUPLE, {"stack": "often"}, SettingsError, "'often'"),
+        (scripts.TUPLE, {"depth": 3}, SettingsError, "depth is unknown"),
+        ("", {}, WeightsError, "no model_fn.*found none"),
+        ("raise OSError('no luck')", {}, OSError, "no luck"),
+    ],
+)
+def test_what_does_not_load(
+    tmp_path: Path, script: str, options: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    folder = make_folder(tmp_path / "m", script)
+    with pytest.raises(error, match=words), loaded(folder, **options):
+        pass
+
+
+def test_model_files_that_are_no_torchscript(tmp_path: Path) -> None:
+    state = tmp_path / "state.pt"
+    torch.save(torch.nn.Linear(2, 2).state_dict(), state)
+    for files, words in (
+        ({"model__pt": state.read_bytes()}, "model.pt holds no TorchScript"),
+        ({"a__pt": b"x", "b__pth": b"x"}, "found a.pt, b.pth"),
+    ):
+        folder = make_folder(tmp_path / next(iter(files)), None, **files)
+        with pytest.raises(WeightsError, match=words), loaded(folder):
+            pass
