@@ -61,7 +61,7 @@ class Down(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return what goes down (N, 24, H/2, W/2), and the skip (N, 24, H, W)."""
-        skip = self.second(self.first(x))
+        skip: Tensor = self.second(self.first(x))
         return functional.max_pool2d(self.third(skip), 2), skip
 
 
@@ -76,7 +76,8 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """(N, 24, H, W) and (N, 24, 2H, 2W) to (N, 24, 2H, 2W)."""
-        return self.second(self.first(torch.cat([self.up(x), skip], dim=1)))
+        joined: Tensor = self.second(self.first(torch.cat([self.up(x), skip], dim=1)))
+        return joined
 
 
 class SmokeNet(nn.Module):
@@ -97,7 +98,7 @@ class SmokeNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return probabilities."""
-        return self.logits(x).sigmoid()
+        return torch.sigmoid(self.logits(x))
 
     def logits(self, x: Tensor) -> Tensor:
         """Return what the sigmoid gets; training wants it without."""
