@@ -64,6 +64,8 @@ def _is_hdf5(path: Path) -> bool:
     """Tell by the content; a file that only claims to be ``.h5`` is read as one, and refused."""
     if path.suffix in {".h5", ".hdf5", ".keras"}:
         return True
+    if not path.is_file():
+        return False
     with path.open("rb") as file:
         return file.read(len(HDF5_MAGIC)) == HDF5_MAGIC
 
