@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from handlers.runtime import jsontext
 from handlers.runtime.errors import BadRequest, TooLarge, UnsupportedMediaType
 from handlers.runtime.media import FORM, JSON, MULTIPART, OCTETS, matches, media_type, negotiate
 from handlers.runtime.parameters import Parameter, Values, parse_parameters
@@ -200,7 +200,7 @@ def parse_json(body: bytes) -> Any:
     if not body.strip():
         raise BadRequest("the JSON body is empty")
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
+        return jsontext.loads(body, _refuse_constant)
     except RecursionError as error:
         raise BadRequest("the JSON body is nested too deeply") from error
     except ValueError as error:

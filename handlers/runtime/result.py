@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from handlers.runtime import jsontext
 from handlers.runtime.arrays import Array, write_npy
 from handlers.runtime.media import JPEG, JSON, NPY, PNG
 
@@ -19,7 +19,8 @@ class Result:
     """A model's answer to one request, in as many forms as the model declares to produce.
 
     Attributes:
-        json: any JSON value; when absent, ``array`` or ``image`` as a nested list.
+        json: any JSON value, arrays in it are printed as nested lists; when absent, ``array``
+            or ``image``.
         image: uint8 (H, W, 3) RGB or (H, W) gray.
         array: any numeric array; when absent, ``image``.
         jpeg_quality: 1 to 95.
@@ -48,9 +49,8 @@ class Result:
         return numbers
 
     def _json(self) -> bytes:
-        value = self._numbers().tolist() if self.json is None else self.json
         # NaN is no JSON: better our own error than an answer the client cannot parse.
-        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+        return jsontext.dumps(self._numbers() if self.json is None else self.json)
 
     def _npy(self) -> bytes:
         return write_npy(self._numbers())

@@ -1,0 +1,274 @@
+"""GeoTIFFs with any number of bands, as remote sensing writes them and Pillow does not read them.
+
+The structure is read here (TIFF 6.0, and BigTIFF with 64-bit offsets); each compressed strip
+or tile is handed to Pillow's decoder as a gray picture of its bytes. Where on Earth the scene
+lies is of no interest to the network and not read.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from handlers.runtime.arrays import Array
+from handlers.runtime.errors import BadRequest, TooLarge, Unprocessable
+
+MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+WIDTH, HEIGHT, BITS, COMPRESSION = 256, 257, 258, 259
+STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_COUNTS = 273, 277, 278, 279
+PLANAR, PREDICTOR, SAMPLE_FORMAT = 284, 317, 339
+TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS = 322, 323, 324, 325
+TAGS = {
+    *(WIDTH, HEIGHT, BITS, COMPRESSION, STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_COUNTS),
+    *(PLANAR, PREDICTOR, SAMPLE_FORMAT, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS),
+}
+# Types of tag values that are whole numbers: bytes each takes.
+INTEGERS = {1: 1, 3: 2, 4: 4, 16: 8}
+
+NONE = 1
+COMPRESSIONS = {5: "LZW", 8: "deflate", 32946: "deflate", 32773: "PackBits"}
+KINDS = {1: "u", 2: "i", 3: "f", 4: "u"}
+# Each costs some time; 4096 lines of 7 separate bands are 28,672.
+MAX_CHUNKS = 1 << 16
+# Pillow warns of larger pictures.
+MAX_CHUNK_BYTES = 1 << 26
+
+Tags = Mapping[int, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the pixels lie in the file.
+
+    Attributes:
+        shape: (H, W, bands).
+        chunk: (rows, columns) of a strip or tile.
+        separate: each band has strips or tiles of its own.
+        strips: the last chunk has only the rows that are left; tiles are always whole.
+        dtype: of a number, in the file's byte order.
+    """
+
+    shape: tuple[int, int, int]
+    chunk: tuple[int, int]
+    separate: bool
+    strips: bool
+    dtype: np.dtype[np.generic]
+    compression: int
+    predictor: int
+    offsets: tuple[int, ...]
+    counts: tuple[int, ...]
+
+    def chunks(self) -> Iterator[tuple[int, int, int]]:
+        """Yield (band, row, column) of each chunk's corner, in the file's order."""
+        height, width, bands = self.shape
+        for band in range(bands if self.separate else 1):
+            for row in range(0, height, self.chunk[0]):
+                for column in range(0, width, self.chunk[1]):
+                    yield band, row, column
+
+
+def is_tiff(data: bytes) -> bool:
+    """Tell by the first four bytes."""
+    return data.startswith(MAGICS)
+
+
+def read_geotiff(data: bytes, *, max_pixels: int, bands: Collection[int]) -> Array:
+    """Return the first picture of a TIFF file, (H, W, bands), of the file's number type.
+
+    Uncompressed, LZW, deflate and PackBits; strips and tiles; bands together or apart; integers
+    and floating point of 8 to 64 bits; predictors 2 and 3.
+
+    Args:
+        data: the file's bytes.
+        max_pixels: height times width that is still read.
+        bands: how many there may be.
+
+    Raises:
+        BadRequest: no TIFF, truncated, damaged, or of another number of bands.
+        TooLarge: more than ``max_pixels``.
+        Unprocessable: a valid TIFF of a kind that is not read.
+    """
+    if not is_tiff(data):
+        raise BadRequest(f"the {len(data)} bytes are no TIFF file")
+    try:
+        layout = _layout(_tags(data), _order(data))
+    except (struct.error, IndexError, KeyError, OverflowError) as error:
+        raise BadRequest("the TIFF file is truncated or damaged in its tags") from error
+    _check_shape(layout.shape, max_pixels, bands)
+    _check_encoding(layout)
+    _check_chunks(layout)
+    pixels = np.zeros(layout.shape, layout.dtype.newbyteorder("="))
+    rows, columns = layout.chunk
+    places = zip(layout.chunks(), layout.offsets, layout.counts, strict=False)
+    for (band, row, column), offset, count in places:
+        which = slice(band, band + 1) if layout.separate else slice(None)
+        target = pixels[row : row + rows, column : column + columns, which]
+        if count:  # GDAL leaves out chunks without data
+            chunk = _chunk(layout, data[offset : offset + count], target.shape)
+            target[...] = chunk[: target.shape[0], : target.shape[1]]
+    return pixels
+
+
+def _order(data: bytes) -> str:
+    return "<" if data.startswith(b"II") else ">"
+
+
+def _tags(data: bytes) -> Tags:
+    """Read the first directory's whole-number tags."""
+    order = _order(data)
+    big = 43 in (data[2], data[3])
+    offset, entry, counter = ("Q", "HHQ8s", "Q") if big else ("I", "HHI4s", "H")
+    (start,) = struct.unpack_from(order + offset, data, 8 if big else 4)
+    (number,) = struct.unpack_from(order + counter, data, start)
+    start += struct.calcsize(order + counter)
+    tags: dict[int, tuple[int, ...]] = {}
+    for index in range(min(number, 4096)):
+        place = start + index * struct.calcsize(order + entry)
+        tag, kind, count, field = struct.unpack_from(order + entry, data, place)
+        if tag not in TAGS or kind not in INTEGERS or not 0 < count <= MAX_CHUNKS:
+            continue
+        size = INTEGERS[kind] * count
+        if size > len(field):
+            (at,) = struct.unpack(order + offset, field)
+            field = data[at : at + size]
+        if len(field) < size:
+            raise BadRequest(f"the TIFF file is truncated: tag {tag} lies outside of it")
+        numbers = np.frombuffer(field[:size], f"{order}u{INTEGERS[kind]}")
+        tags[tag] = tuple(numbers.tolist())
+    return tags
+
+
+def _layout(tags: Tags, order: str) -> Layout:
+    height, width = tags[HEIGHT][0], tags[WIDTH][0]
+    tiled = TILE_WIDTH in tags
+    rows = tags[TILE_HEIGHT][0] if tiled else min(_one(tags, ROWS_PER_STRIP, height), height)
+    return Layout(
+        shape=(height, width, _one(tags, SAMPLES, 1)),
+        chunk=(rows, tags[TILE_WIDTH][0] if tiled else width),
+        separate=_one(tags, PLANAR, 1) == 2,
+        strips=not tiled,
+        dtype=_dtype(tags, order),
+        compression=_one(tags, COMPRESSION, NONE),
+        predictor=_one(tags, PREDICTOR, 1),
+        offsets=tags.get(TILE_OFFSETS if tiled else STRIP_OFFSETS, ()),
+        counts=tags.get(TILE_COUNTS if tiled else STRIP_COUNTS, ()),
+    )
+
+
+def _one(tags: Tags, tag: int, default: int) -> int:
+    return tags.get(tag, (default,))[0]
+
+
+def _dtype(tags: Tags, order: str) -> np.dtype[np.generic]:
+    bits, formats = set(tags.get(BITS, (1,))), set(tags.get(SAMPLE_FORMAT, (1,)))
+    kind, size = KINDS.get(min(formats), ""), min(bits)
+    allowed = (16, 32, 64) if kind == "f" else (8, 16, 32, 64)
+    if len(bits) > 1 or len(formats) > 1 or not kind or size not in allowed:
+        raise Unprocessable(
+            f"the TIFF's numbers have {sorted(bits)} bits in format {sorted(formats)}; expected "
+            "one of 8, 16, 32 or 64 bits for all bands, integer or floating point"
+        )
+    return np.dtype(f"{order}{kind}{size // 8}")
+
+
+def _check_shape(shape: tuple[int, int, int], max_pixels: int, bands: Collection[int]) -> None:
+    height, width, found = shape
+    if found not in bands:
+        expected = " or ".join(str(number) for number in bands)
+        raise BadRequest(f"the TIFF has {found} bands, expected {expected}")
+    if not height * width:
+        raise BadRequest(f"the TIFF is {width} x {height} pixels; it must have at least one")
+    if height * width > max_pixels:
+        raise TooLarge(
+            f"the scene is {width} x {height} = {width * height} pixels, at most {max_pixels} "
+            "are taken; cut it (or raise marquee.max_pixels in model-config.yaml)"
+        )
+
+
+def _check_encoding(layout: Layout) -> None:
+    if layout.compression != NONE and layout.compression not in COMPRESSIONS:
+        raise Unprocessable(
+            f"the TIFF's compression {layout.compression} is not read; expected none, LZW, deflate "
+            "or PackBits (gdal_translate -co COMPRESS=DEFLATE in.tif out.tif)"
+        )
+    if layout.predictor not in (1, 2, 3) or (layout.predictor == 3 and layout.dtype.kind != "f"):
+        raise Unprocessable(f"the TIFF's predictor {layout.predictor} is not read; expected 1 to 3")
+
+
+def _check_chunks(layout: Layout) -> None:
+    height, width, bands = layout.shape
+    rows, columns = layout.chunk
+    together = 1 if layout.separate else bands
+    size = rows * columns * layout.dtype.itemsize * together
+    needed = -(-height // max(rows, 1)) * -(-width // max(columns, 1)) * (bands // together)
+    if not 0 < size <= MAX_CHUNK_BYTES or needed > MAX_CHUNKS:
+        raise Unprocessable(
+            f"the TIFF has {needed} strips or tiles of {size} bytes; at most {MAX_CHUNKS} of at "
+            f"most {MAX_CHUNK_BYTES} are read; write it anew (gdal_translate -co TILED=YES)"
+        )
+    if min(len(layout.offsets), len(layout.counts)) < needed:
+        raise BadRequest(
+            f"the TIFF needs {needed} strips or tiles, but lists {len(layout.offsets)}; "
+            "it is damaged"
+        )
+
+
+def _chunk(layout: Layout, raw: bytes, target: tuple[int, ...]) -> Array:
+    """Return one strip or tile (rows, columns, bands) in the machine's byte order."""
+    rows = target[0] if layout.strips else layout.chunk[0]
+    shape = rows, layout.chunk[1], target[2]
+    row_bytes = shape[1] * shape[2] * layout.dtype.itemsize
+    plain = raw if layout.compression == NONE else _decompress(raw, layout, rows, row_bytes)
+    if len(plain) < rows * row_bytes:
+        raise BadRequest("the TIFF file is truncated: a strip or tile ends too early")
+    lines = np.frombuffer(plain, np.uint8, rows * row_bytes).reshape(rows, row_bytes)
+    if layout.predictor == 3:
+        return _undo_floating(lines, layout.dtype, shape)
+    numbers = lines.view(layout.dtype).reshape(shape)
+    numbers = numbers.astype(layout.dtype.newbyteorder("="))
+    if layout.predictor == 2:  # differences to the left neighbour, modulo 2**bits
+        whole = numbers.view(f"u{layout.dtype.itemsize}")
+        return np.cumsum(whole, axis=1, dtype=whole.dtype).view(numbers.dtype)
+    return numbers
+
+
+def _undo_floating(lines: Array, dtype: np.dtype[np.generic], shape: tuple[int, int, int]) -> Array:
+    """Undo predictor 3: a row holds all highest bytes first, and bytes are differences."""
+    rows, columns, bands = shape
+    summed = np.cumsum(lines.reshape(rows, -1, bands), axis=1, dtype=np.uint8)
+    planes = summed.reshape(rows, dtype.itemsize, columns * bands)  # most significant first
+    big = np.ascontiguousarray(planes.transpose(0, 2, 1)).view(f">f{dtype.itemsize}")
+    return big.reshape(shape).astype(dtype.newbyteorder("="))
+
+
+def _decompress(raw: bytes, layout: Layout, rows: int, row_bytes: int) -> bytes:
+    """Let Pillow unpack the bytes, as one strip of a gray picture."""
+    tags = {
+        WIDTH: row_bytes,
+        HEIGHT: rows,
+        BITS: 8,
+        COMPRESSION: layout.compression,
+        262: 1,  # zero is black
+        STRIP_OFFSETS: 8 + 2 + 9 * 12 + 4,
+        SAMPLES: 1,
+        ROWS_PER_STRIP: rows,
+        STRIP_COUNTS: len(raw),
+    }
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    file = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + raw
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return Image.open(io.BytesIO(file), formats=("TIFF",)).tobytes()
+        except Exception as error:  # the decoder raises almost anything on damaged data
+            raise BadRequest(
+                f"the TIFF file is truncated or damaged: a {COMPRESSIONS[layout.compression]} "
+                "strip or tile cannot be unpacked"
+            ) from error

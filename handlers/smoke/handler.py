@@ -1,0 +1,79 @@
+"""Smoke in satellite scenes: six bands in, the probability of smoke for each pixel out."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from handlers.runtime import (
+    JSON,
+    NPY,
+    PNG,
+    BadRequest,
+    Parameter,
+    Request,
+    Result,
+    VisionHandler,
+)
+from handlers.smoke.model import TILE, load_network
+from handlers.smoke.overlay import OPACITY, THRESHOLD, overlay
+from handlers.smoke.scene import TIFF, read_scenes
+from handlers.smoke.stitch import WINDOW, predict, window_of
+
+
+class SmokeHandler(VisionHandler):
+    """Segments tiles, (256, 256, 6) or (N, 256, 256, 6), and larger scenes without a seam."""
+
+    consumes = (NPY, TIFF)
+    produces = (JSON, NPY, PNG)
+    parameters = (
+        Parameter(
+            "threshold",
+            float,
+            default=THRESHOLD,
+            minimum=0,
+            maximum=1,
+            text="image/png only: the probability from which smoke is drawn",
+        ),
+        Parameter(
+            "opacity",
+            float,
+            default=OPACITY,
+            minimum=0,
+            maximum=1,
+            text="image/png only: how much the drawn smoke covers",
+        ),
+    )
+    window = WINDOW
+
+    def load(self, model_dir: Path) -> nn.Module:
+        """The U-Net, from the state dict that pack.py made."""
+        self.window = window_of(self.settings.options)
+        return load_network(self.weights)
+
+    def preprocess(self, request: Request) -> Tensor:
+        """Return (N, 6, H, W): the numbers as they are, neither divided nor normalised."""
+        scenes = read_scenes(request.payloads, self.settings.max_pixels)
+        if request.accept == PNG and len(scenes) > 1:
+            raise BadRequest(
+                f"a picture shows one scene, {len(scenes)} were sent; send one, or accept "
+                f"{JSON} or {NPY}"
+            )
+        return torch.from_numpy(scenes).permute(0, 3, 1, 2)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Return (N, 1, H, W); scenes larger than a tile go one by one, in windows."""
+        if batch.shape[2:] == (TILE, TILE):
+            found: Tensor = self.network(batch)
+            return found
+        dtype, window = self.placement.dtype, self.window
+        return torch.stack([predict(self.network, s, dtype=dtype, window=window) for s in batch])
+
+    def postprocess(self, output: Tensor, request: Request) -> Result:
+        """``output`` (N, 1, H, W) is answered as it was asked: channels last, N always there."""
+        found = output.permute(0, 2, 3, 1).contiguous().numpy()
+        if request.accept != PNG:
+            return Result(json={"predictions": found}, array=found)
+        (scene,) = read_scenes(request.payloads, self.settings.max_pixels)
+        threshold, opacity = request.parameters["threshold"], request.parameters["opacity"]
+        return Result(image=overlay(scene, found[0, ..., 0], threshold, opacity))

@@ -1,0 +1,124 @@
+"""The U-Net that finds smoke in six satellite bands, one probability a pixel.
+
+The network of NASA-IMPACT/pixel-detector: three levels of 24 channels down and up. Layers
+stand in the order of the original's file, so that its weights go in one after the other.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from handlers.runtime.weights import fit_state, read_state
+
+BANDS = 6
+TILE = 256
+STRIDE = 16  # four poolings: sides must be multiples of this
+WIDTH = 24
+JOINED = 32  # channels of the convolution behind each concatenation
+EPS = 1e-3  # Keras' default, a hundred times PyTorch's
+# Keras keeps 0.01 of the old statistics; PyTorch's momentum is the share of the new ones.
+MOMENTUM = 0.99
+
+
+class NormConv(nn.Module):
+    """Batch norm, *then* 3x3 convolution and ReLU: (N, C, H, W) to (N, out, H, W)."""
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, eps=EPS, momentum=MOMENTUM)
+        self.conv = nn.Conv2d(channels, out, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise, convolve, cut off below zero."""
+        return functional.relu(self.conv(self.norm(x)))
+
+
+class NormUp(nn.Module):
+    """Batch norm, then 3x3 transposed convolution and ReLU: (N, C, H, W) to (N, C, 2H, 2W)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, eps=EPS, momentum=MOMENTUM)
+        self.conv = nn.ConvTranspose2d(channels, channels, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keras' "same" is 2n + 1 with the last row and column cut off; padding=1 is not."""
+        return functional.relu(self.conv(self.norm(x))[..., :-1, :-1])
+
+
+class Down(nn.Module):
+    """Two convolutions to the skip connection, then one more and a pooling."""
+
+    def __init__(self, first: nn.Module) -> None:
+        super().__init__()
+        self.first = first
+        self.second = NormConv(WIDTH, WIDTH)
+        self.third = NormConv(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what goes down (N, 24, H/2, W/2), and the skip (N, 24, H, W)."""
+        skip: Tensor = self.second(self.first(x))
+        return functional.max_pool2d(self.third(skip), 2), skip
+
+
+class Up(nn.Module):
+    """Twice the size of what comes from below, joined with the skip of that size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = NormUp(WIDTH)
+        self.first = NormConv(2 * WIDTH, JOINED)
+        self.second = NormConv(JOINED, WIDTH)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """(N, 24, H, W) and (N, 24, 2H, 2W) to (N, 24, 2H, 2W)."""
+        joined: Tensor = self.second(self.first(torch.cat([self.up(x), skip], dim=1)))
+        return joined
+
+
+class SmokeNet(nn.Module):
+    """Six bands to the probability of smoke.
+
+    In: (N, 6, H, W), sides multiples of 16, ABI bands 1 to 6 as numbers 0 to 255, not
+    normalised. Out: (N, 1, H, W) in [0, 1].
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        # No norm before the very first convolution: it sees the numbers as they are.
+        first = nn.Sequential(nn.Conv2d(BANDS, WIDTH, 3, padding=1), nn.ReLU())
+        self.down = nn.ModuleList([Down(first), *(Down(NormConv(WIDTH, WIDTH)) for _ in range(3))])
+        self.middle = nn.Sequential(NormConv(WIDTH, WIDTH), NormConv(WIDTH, WIDTH))
+        self.up = nn.ModuleList([Up() for _ in range(4)])
+        self.out = nn.Conv2d(WIDTH, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return probabilities."""
+        return torch.sigmoid(self.logits(x))
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return what the sigmoid gets; training wants it without."""
+        skips = []
+        for down in self.down:
+            x, skip = down(x)
+            skips.append(skip)
+        x = self.middle(x)
+        for up, skip in zip(self.up, reversed(skips), strict=True):
+            x = up(x, skip)
+        scores: Tensor = self.out(x)
+        return scores
+
+
+def load_network(path: Path) -> SmokeNet:
+    """Read the network from a state dict, on the CPU, in evaluation mode.
+
+    Raises:
+        WeightsError: the file cannot be read or does not fit, key for key.
+    """
+    network = SmokeNet()
+    fit_state(network, read_state(path), path)
+    return network.eval()

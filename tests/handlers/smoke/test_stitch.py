@@ -1,0 +1,150 @@
+"""Windows that meet: the whole scene's answer, without a grid, in bounded memory."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from handlers.runtime.settings import SettingsError
+from handlers.smoke.demo.scenes import draw
+from handlers.smoke.model import SmokeNet, load_network
+from handlers.smoke.stitch import HALO, WINDOW, predict, spans, window_of
+from tests.support import ROOT
+
+DEMO = ROOT / "handlers" / "smoke" / "demo" / "smoke.pth"
+TILE = 256
+
+
+@pytest.fixture(scope="module")
+def network() -> SmokeNet:
+    return load_network(DEMO)
+
+
+@pytest.fixture(scope="module")
+def wide() -> SmokeNet:
+    """The same with every weight positive, so that no ReLU hides how far a pixel sees."""
+    positive = SmokeNet().eval().double()
+    for module in positive.modules():
+        for name, value in module.named_parameters(recurse=False):
+            value.data.fill_(0.0 if name == "bias" else 1 / value[0].numel())
+    return positive
+
+
+def bands(height: int, width: int, seed: int = 3) -> Tensor:
+    scene, _ = draw(np.random.default_rng(seed), height, width)
+    return torch.from_numpy(scene).permute(2, 0, 1)
+
+
+@pytest.mark.parametrize("length", [256, 257, 300, 1024, 1025, 2048, 4096, 5000])
+@pytest.mark.parametrize("window", [336, 512, WINDOW])
+def test_spans_cover_every_pixel_once_and_read_at_most_a_window(length: int, window: int) -> None:
+    found = [*spans(length, window)]
+    assert found[0].start == 0
+    assert found[-1].stop == length
+    for before, after in pairwise(found):
+        assert before.stop == after.start
+    for span in found:
+        assert span.read_to - span.read_from <= window
+        assert span.start % 16 == span.read_from % 16 == 0
+        assert span.read_from in (0, span.start - HALO)
+        assert span.read_to in (length, span.stop + HALO)
+
+
+@torch.inference_mode()
+def test_the_halo_is_as_wide_as_the_network_sees(wide: SmokeNet) -> None:
+    empty = torch.zeros(1, 6, 400, 400, dtype=torch.double)
+    before = wide.logits(empty)
+    for place in (192, 207):
+        touched = empty.clone()
+        touched[..., place, place] = 1e6
+        changed = (wide.logits(touched) != before)[0, 0].nonzero()
+        reach = max(place - int(changed.min()), int(changed.max()) - place)
+        assert 100 < reach <= HALO - 15
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("size", [(450, 600), (701, 257)])
+def test_windows_give_what_the_whole_scene_gives(network: SmokeNet, size: tuple[int, int]) -> None:
+    scene = bands(*size)
+    whole = predict(network, scene, window=4096)
+    stitched = predict(network, scene, window=496)
+    assert stitched.shape == (1, *size)
+    assert (stitched - whole).abs().max() < 1e-5
+
+
+@torch.inference_mode()
+def test_a_large_scene_has_no_grid_and_equals_single_tiles_in_their_centres(
+    network: SmokeNet,
+) -> None:
+    scene = bands(2048, 2048, seed=12)
+    found = predict(network, scene)
+    for top, left in ((0, 0), (0, 1792), (512, 768), (1024, 640), (1792, 1792), (904, 1111)):
+        top, left = top // 16 * 16, left // 16 * 16  # noqa: PLW2901 - the pools' own grid
+        tile = scene[:, top : top + TILE, left : left + TILE].float()
+        alone = network(tile[None])[0]
+        centre = slice(112, 144)
+        there = found[:, top : top + TILE, left : left + TILE]
+        assert (alone - there)[:, centre, centre].abs().max() < 1e-3
+    # Where four windows meet, another window around the corner gives the same.
+    seams = [span.start for span in spans(2048, WINDOW)][1:]
+    assert len(seams) == 2
+    for row, column in zip(seams, reversed(seams), strict=True):
+        reach = HALO + 16
+        around = slice(row - reach, row + reach), slice(column - reach, column + reach)
+        inner = slice(HALO, HALO + 32), slice(HALO, HALO + 32)
+        patch = network(scene[(slice(None), *around)][None].float())[0, 0]
+        assert (found[0][around] - patch)[inner].abs().max() < 1e-5
+    assert _step_at_seams(found, seams) < 1.3
+
+
+def _step_at_seams(found: Tensor, seams: list[int]) -> float:
+    """Mean step across the windows' borders, relative to other borders of cells of 16."""
+    ratios = []
+    for axis in (1, 2):
+        steps = found.diff(dim=axis).abs().mean(dim=(0, 3 - axis))
+        at = steps[[seam - 1 for seam in seams]].mean()
+        # The transposed convolutions step at every 16th line a little more than elsewhere.
+        near = steps[[seam - 1 + 16 * k for seam in seams for k in range(-8, 9) if k]].mean()
+        ratios.append(float(at / near))
+    return max(ratios)
+
+
+@torch.inference_mode()
+def test_bytes_stay_bytes_until_a_window_is_read(network: SmokeNet) -> None:
+    seen: list[Tensor] = []
+
+    def watched(tile: Tensor) -> Tensor:
+        seen.append(tile)
+        return network(tile)
+
+    scene = bands(500, 300)
+    predict(watched, scene, window=400)
+    assert scene.dtype == torch.uint8
+    assert len(seen) > 1
+    assert all(tile.dtype == torch.float32 for tile in seen)
+    assert max(tile.shape[2] * tile.shape[3] for tile in seen) <= 400 * 400
+    assert all(side % 16 == 0 for tile in seen for side in tile.shape[2:])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"window": 100}, "window is 100, expected pixels, >= 336"),
+        ({"window": "big"}, "window is 'big'"),
+        ({"window": True}, "window is True"),
+        ({"overlap": 3}, "has overlap; smoke knows window only"),
+    ],
+)
+def test_wrong_options_are_refused_at_load(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        window_of(options)
+
+
+def test_the_window_has_a_default() -> None:
+    assert window_of({}) == WINDOW
+    assert window_of({"window": 512}) == 512
