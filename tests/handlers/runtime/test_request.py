@@ -137,3 +137,10 @@ def test_what_cannot_be_read_is_named(
 def test_json_is_strict(body: bytes, words: str) -> None:
     with pytest.raises(BadRequest, match=words):
         parse_json(body)
+
+
+def test_notes_are_each_requests_own() -> None:
+    one, other = (parsed({"body": bytearray(b"picture")}) for _ in range(2))
+    one.notes["picture"] = 1
+    assert other.notes == {}
+    assert one != parsed({"body": bytearray(b"another")})
