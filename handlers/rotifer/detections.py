@@ -75,7 +75,8 @@ class Suppression:
         overlap = iou(box, others)
         if self.distance_power:
             overlap -= _distance(box, others) ** np.float32(self.distance_power)
-        return overlap > np.float32(self.threshold)
+        close: NDArray[np.bool_] = overlap > np.float32(self.threshold)
+        return close
 
 
 def suppress(candidates: Candidates, rule: Suppression) -> list[Detection]:

@@ -51,7 +51,7 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, anchors * (5 + classes), H, W) to the same shape."""
-        parts = x.float().unflatten(1, (len(self.grid.anchors), -1))
+        parts = torch.unflatten(x.float(), 1, (len(self.grid.anchors), -1))
         return self.activate(parts).flatten(1, 2)
 
     @abstractmethod
@@ -115,7 +115,7 @@ class Yolo(Head):
 
     def activate(self, parts: Tensor) -> Tensor:
         """Sigmoid of everything but w and h, then the scale of x and y."""
-        centre, side, rest = parts.split([2, 2, parts.shape[2] - 4], dim=2)
+        centre, side, rest = torch.split(parts, [2, 2, parts.shape[2] - 4], dim=2)
         if not self.new_coords:
             centre, rest = centre.sigmoid(), rest.sigmoid()
         centre = centre * self.scale_x_y - 0.5 * (self.scale_x_y - 1)
@@ -139,7 +139,7 @@ class Region(Head):
 
     def activate(self, parts: Tensor) -> Tensor:
         """Sigmoid of x, y and objectness, softmax over the classes."""
-        centre, side, objectness, classes = parts.split([2, 2, 1, self.grid.classes], dim=2)
+        centre, side, objectness, classes = torch.split(parts, [2, 2, 1, self.grid.classes], dim=2)
         classes = classes.softmax(dim=2) if self.softmax else classes
         return torch.cat([centre.sigmoid(), side, objectness.sigmoid(), classes], dim=2)
 

@@ -20,9 +20,7 @@ class Convolution(nn.Module):
         normalized: whether the weight file holds a batch norm for it.
     """
 
-    def __init__(
-        self, convolution: nn.Conv2d, activation: Activation, *, normalized: bool
-    ) -> None:
+    def __init__(self, convolution: nn.Conv2d, activation: Activation, *, normalized: bool) -> None:
         super().__init__()
         self.convolution: nn.Module = convolution
         self.activation = activation

@@ -39,7 +39,7 @@ class Darknet(nn.Module):
 
     def __init__(self, sections: list[Section], size: Size | None = None) -> None:
         super().__init__()
-        own = _own_size(sections[0])
+        own = own_size(sections[0])
         self.size = size or own
         plan = make_plan(sections, own)
         if self.size != own:
@@ -89,9 +89,7 @@ class Darknet(nn.Module):
     ) -> Candidates:
         """Read boxes from what ``forward`` gave for one picture of (width, height) pixels."""
         pairs = zip(self.heads, outputs, strict=True)
-        return Candidates.joined(
-            [head.candidates(out, picture, threshold) for head, out in pairs]
-        )
+        return Candidates.joined([head.candidates(out, picture, threshold) for head, out in pairs])
 
     def suppression(self, threshold: float) -> Suppression:
         """Return this network's rule to drop neighbours with more overlap than ``threshold``."""
@@ -111,7 +109,8 @@ def load_network(cfg: Path, weights: Path, size: Size | None = None) -> Darknet:
     return network.eval()
 
 
-def _own_size(net: Section) -> Size:
+def own_size(net: Section) -> Size:
+    """Return the input's width and height as the ``[net]`` section says."""
     return net.integer("width", 0, minimum=1), net.integer("height", 0, minimum=1)
 
 

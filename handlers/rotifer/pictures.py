@@ -31,24 +31,28 @@ def resize(pixels: Pixels, size: tuple[int, int]) -> Floats:
     Returns:
         (3, height, width) in [0, 1].
     """
-    values = np.ascontiguousarray(pixels.transpose(2, 0, 1))
     width, height = size
-    if values.shape[1:] == (height, width):
-        return _unit(values)
-    columns, right = _positions(values.shape[2], width)
-    rows, below = _positions(values.shape[1], height)
-    following = np.minimum(columns + 1, values.shape[2] - 1)
-    wide = (1 - right) * _unit(values[:, :, columns]) + right * _unit(values[:, :, following])
-    wide[:, :, -1] = _unit(values[:, :, -1])
-    below = below[:, None]
-    result: Floats = (1 - below) * wide[:, rows]
-    if values.shape[1] > 1:
-        result[:, :-1] += below[:-1] * wide[:, rows[:-1] + 1]
-    return result
+    if pixels.shape[:2] == (height, width):
+        return _planes(_unit(pixels))
+    columns, right = _positions(pixels.shape[1], width)
+    rows, below = _positions(pixels.shape[0], height)
+    following = np.minimum(columns + 1, pixels.shape[1] - 1)
+    right, below = right[:, None], below[:, None, None]
+    wide = (1 - right) * _unit(pixels[:, columns]) + right * _unit(pixels[:, following])
+    wide[:, -1] = _unit(pixels[:, -1])
+    result = (1 - below) * wide[rows]
+    if pixels.shape[0] > 1:
+        result[:-1] += below[:-1] * wide[rows[:-1] + 1]
+    return _planes(result)
+
+
+def _planes(values: Floats) -> Floats:
+    return np.ascontiguousarray(values.transpose(2, 0, 1))
 
 
 def _unit(values: Pixels) -> Floats:
-    return values.astype(np.float32) / np.float32(255)
+    result: Floats = values.astype(np.float32) / np.float32(255)
+    return result
 
 
 def _positions(length: int, wanted: int) -> tuple[NDArray[np.intp], Floats]:
@@ -64,7 +68,7 @@ def draw(pixels: Pixels, detections: Iterable[Detection]) -> Pixels:
 
     Green for the first two classes, red for the others, brighter the more probable; no text.
     """
-    drawn = pixels.copy()
+    drawn: Pixels = pixels.copy()
     for detection in detections:
         level = int(255 * max(0.5, detection.probability))
         is_green = detection.class_id in GREEN_CLASSES

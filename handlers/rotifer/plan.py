@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from torch import nn
 
 from handlers.rotifer.activations import ACTIVATIONS, Activation
 from handlers.rotifer.cfg import ConfigError, Section
-from handlers.rotifer.heads import Grid, Head, Region, Yolo
+from handlers.rotifer.graph import Node, Plan, Shape
+from handlers.rotifer.head_plan import region, yolo
+from handlers.rotifer.heads import Head
 from handlers.rotifer.layers import (
     AveragePool,
     Convolution,
@@ -30,82 +30,6 @@ UNUSUAL_CONVOLUTION = (
     *("xnor", "binary", "flipped", "antialiasing", "bin_output", "assisted_excitation"),
     *("deform", "sway", "rotate", "stretch", "stretch_sway", "coordconv"),
 )
-
-
-class Shape(NamedTuple):
-    """Of a layer's output, without the batch."""
-
-    channels: int
-    height: int
-    width: int
-
-    def __str__(self) -> str:
-        return f"{self.width} x {self.height} x {self.channels}"
-
-
-@dataclass(frozen=True)
-class Node:
-    """One layer in the graph.
-
-    Attributes:
-        layer: what computes it.
-        sources: indices of the layers whose outputs it takes; -1 is the picture.
-        shape: of its output.
-        step: pixels of the network's input from one cell to the next, in x and y.
-    """
-
-    layer: nn.Module
-    sources: tuple[int, ...]
-    shape: Shape
-    step: tuple[int, int]
-
-
-@dataclass
-class Plan:
-    """The layers so far, and the input they start from."""
-
-    input: Shape
-    nodes: list[Node] = field(default_factory=list)
-
-    @property
-    def last(self) -> int:
-        """Index of the last layer, -1 for the picture."""
-        return len(self.nodes) - 1
-
-    def at(self, index: int) -> Node:
-        """Return a layer's node, or one that stands for the picture."""
-        return Node(Identity(), (), self.input, (1, 1)) if index < 0 else self.nodes[index]
-
-    def indices(self, section: Section, key: str) -> list[int]:
-        """Read references to earlier layers; negative ones count back from this layer."""
-        given = section.integers(key)
-        if given is None:
-            raise section.error(f"{key} is missing, expected the indices of earlier layers")
-        found = [index if index >= 0 else len(self.nodes) + index for index in given]
-        for raw, index in zip(given, found, strict=True):
-            if not 0 <= index < len(self.nodes):
-                raise section.error(
-                    f"{key} names layer {raw}, but layers 0 to {self.last} come before it", key
-                )
-        return found
-
-    def add(self, section: Section) -> None:
-        """Append the layer that ``section`` describes.
-
-        Raises:
-            ConfigError: not supported, or does not fit what comes before it.
-        """
-        build = BUILDERS.get(section.kind)
-        if build is None:
-            known = ", ".join(BUILDERS)
-            raise section.error(f"this section is not supported; supported are {known}")
-        section.refuse(*UNUSUAL_STORAGE)
-        node = build(section, self)
-        if min(node.shape) < 1:
-            raise section.error(
-                f"the output would be {node.shape}; the network's input is too small for it"
-            )
-        self.nodes.append(node)
 
 
 def _activation(section: Section, default: str) -> Activation:
@@ -129,39 +53,32 @@ def _stepped(step: tuple[int, int], strides: tuple[int, int]) -> tuple[int, int]
 def _convolutional(section: Section, plan: Plan) -> Node:
     section.refuse(*UNUSUAL_CONVOLUTION)
     before = plan.at(plan.last)
-    filters, groups = (section.integer(key, 1, minimum=1) for key in ("filters", "groups"))
-    if before.shape.channels % groups or filters % groups:
-        raise section.error(
-            f"groups={groups} does not divide {before.shape.channels} channels and "
-            f"{filters} filters",
-            "groups",
-        )
+    filters, groups = _filters(section, before.shape.channels)
     size = section.integer("size", 1, minimum=1)
     padding = section.integer("padding", 0, minimum=0)
     padding = size // 2 if section.integer("pad", 0) else padding
     dilation = section.integer("dilation", 1, minimum=1) if size > 1 else 1
+    padding *= dilation
     across, down = _strides(section)
     convolution = nn.Conv2d(
-        before.shape.channels,
-        filters,
-        size,
-        stride=(down, across),
-        padding=padding * dilation,
-        dilation=dilation,
-        groups=groups,
+        before.shape.channels, filters, size, (down, across), padding, dilation, groups
     )
-    reach = dilation * (size - 1) + 1 - 2 * padding * dilation
-    shape = Shape(
-        filters,
-        (before.shape.height - reach) // down + 1,
-        (before.shape.width - reach) // across + 1,
-    )
-    layer = Convolution(
-        convolution,
-        _activation(section, "logistic"),
-        normalized=section.integer("batch_normalize", 0) != 0,
-    )
+    reach = dilation * (size - 1) + 1 - 2 * padding
+    height, width = before.shape.height - reach, before.shape.width - reach
+    shape = Shape(filters, height // down + 1, width // across + 1)
+    activation = _activation(section, "logistic")
+    normalized = section.integer("batch_normalize", 0) != 0
+    layer = Convolution(convolution, activation, normalized=normalized)
     return Node(layer, (plan.last,), shape, _stepped(before.step, (across, down)))
+
+
+def _filters(section: Section, channels: int) -> tuple[int, int]:
+    filters, groups = (section.integer(key, 1, minimum=1) for key in ("filters", "groups"))
+    if channels % groups or filters % groups:
+        raise section.error(
+            f"groups={groups} does not divide {channels} channels and {filters} filters", "groups"
+        )
+    return filters, groups
 
 
 def _batchnorm(section: Section, plan: Plan) -> Node:
@@ -291,52 +208,6 @@ def _identity(section: Section, plan: Plan) -> Node:
     return Node(Identity(), (plan.last,), before.shape, before.step)
 
 
-def _yolo(section: Section, plan: Plan) -> Node:
-    anchors = _anchors(section)
-    mask = section.integers("mask") or list(range(len(anchors)))
-    if not all(0 <= index < len(anchors) for index in mask):
-        raise section.error(f"mask={section.text('mask', '')} with {len(anchors)} anchors", "mask")
-    chosen = tuple(anchors[index] for index in mask)
-    grid = Grid(chosen, _classes(section), plan.input.width, plan.input.height)
-    new_coords = section.integer("new_coords", 0) != 0
-    head = Yolo(grid, section.number("scale_x_y", 1.0), new_coords=new_coords)
-    return _head(section, plan, head)
-
-
-def _region(section: Section, plan: Plan) -> Node:
-    section.refuse("softmax_tree", "tree", "map", "log")
-    if section.integer("coords", 4) != 4:
-        raise section.error("expected coords=4", "coords")
-    shape = plan.at(plan.last).shape
-    grid = Grid(tuple(_anchors(section)), _classes(section), shape.width, shape.height)
-    return _head(section, plan, Region(grid, softmax=section.integer("softmax", 0) != 0))
-
-
-def _classes(section: Section) -> int:
-    return section.integer("classes", 20, minimum=1)
-
-
-def _anchors(section: Section) -> list[tuple[float, float]]:
-    count = section.integer("num", 1, minimum=1)
-    numbers = section.numbers("anchors") or []
-    if len(numbers) < 2 * count:
-        raise section.error(
-            f"anchors has {len(numbers)} numbers, expected {2 * count} for num={count}", "anchors"
-        )
-    return list(zip(numbers[0 : 2 * count : 2], numbers[1 : 2 * count : 2], strict=True))
-
-
-def _head(section: Section, plan: Plan, head: Head) -> Node:
-    before, grid = plan.at(plan.last), head.grid
-    if before.shape.channels != grid.channels:
-        raise section.error(
-            f"{before.shape.channels} channels come in, but {len(grid.anchors)} anchors with "
-            f"{grid.classes} classes need {grid.channels}; set filters={grid.channels} in the "
-            "[convolutional] before it, or classes here"
-        )
-    return Node(head, (plan.last,), before.shape, before.step)
-
-
 BUILDERS: dict[str, Callable[[Section, Plan], Node]] = {
     "convolutional": _convolutional,
     "conv": _convolutional,
@@ -354,8 +225,8 @@ BUILDERS: dict[str, Callable[[Section, Plan], Node]] = {
     "reorg3d": _reorg,
     "dropout": _identity,
     "cost": _identity,
-    "yolo": _yolo,
-    "region": _region,
+    "yolo": yolo,
+    "region": region,
 }
 
 
@@ -370,10 +241,25 @@ def make_plan(sections: list[Section], size: tuple[int, int]) -> Plan:
         raise net.error(f"channels={net.text('channels', '')}, expected 3 for RGB", "channels")
     plan = Plan(Shape(3, size[1], size[0]))
     for section in sections[1:]:
-        plan.add(section)
+        plan.nodes.append(_node(section, plan))
     heads = [node.layer for node in plan.nodes if isinstance(node.layer, Head)]
     if not heads:
         raise ConfigError(f"{net.source}: there is no [yolo] or [region]: it detects nothing")
     if len({head.grid.classes for head in heads}) > 1:
         raise ConfigError(f"{net.source}: all heads must have the same number of classes")
     return plan
+
+
+def _node(section: Section, plan: Plan) -> Node:
+    """Build the layer that ``section`` describes; it must be supported, and fit the others."""
+    build = BUILDERS.get(section.kind)
+    if build is None:
+        known = ", ".join(BUILDERS)
+        raise section.error(f"this section is not supported; supported are {known}")
+    section.refuse(*UNUSUAL_STORAGE)
+    node = build(section, plan)
+    if min(node.shape) < 1:
+        raise section.error(
+            f"the output would be {node.shape}; the network's input is too small for it"
+        )
+    return node

@@ -49,8 +49,9 @@ class WeightReader:
         self.path, self._size = path, path.stat().st_size
         self._offset = 20 if wide else 16
         # Nothing can be mapped of a file that is a header alone.
-        mapped = np.memmap(path, "<f4", "r", self._offset, (self.left,)) if self.left else []
-        self._numbers = np.asarray(mapped, "<f4")
+        self._numbers: Floats = np.empty(0, np.float32)
+        if self.left:
+            self._numbers = np.memmap(path, "<f4", "r", self._offset, (self.left,))
 
     @property
     def left(self) -> int:

@@ -96,7 +96,7 @@ def batch(scenes: list[Scene], random: Random) -> tuple[Tensor, list[Scene]]:
 
 def vary(scene: Scene, random: Random) -> Scene:
     """Mirror and turn a square scene by right angles."""
-    pixels, boxes = scene.pixels, scene.boxes
+    pixels, boxes = scene.pixels, scene.boxes.astype(np.float64)
     if random.random() < 0.5:
         pixels, boxes = pixels[:, ::-1], boxes * [-1, 1, 1, 1] + [1, 0, 0, 0]
     if random.random() < 0.5:

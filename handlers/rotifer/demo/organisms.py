@@ -87,7 +87,9 @@ def _body(half_width: Curve, top: float, bottom: float) -> Points:
 
 
 def _shade(random: Random, base: tuple[int, int, int], spread: int, alpha: int) -> Colour:
-    red, green, blue = (int(np.clip(c + random.integers(-spread, spread + 1), 0, 255)) for c in base)
+    red, green, blue = (
+        int(np.clip(c + random.integers(-spread, spread + 1), 0, 255)) for c in base
+    )
     return red, green, blue, alpha
 
 
@@ -100,9 +102,7 @@ def rotifer(canvas: Canvas) -> None:
         canvas.polygon(foot, _shade(random, (150, 155, 140), 10, 170), line)
         _wheel(canvas, 0.11 * side, line)
     widths = random.uniform(0.17, 0.22) * np.sin(np.pi * (0.14 + 0.80 * STEPS)) ** 0.8
-    canvas.polygon(
-        _body(widths, -0.36, 0.3), _shade(random, (165, 172, 155), 14, 165), line, 0.025
-    )
+    canvas.polygon(_body(widths, -0.36, 0.3), _shade(random, (165, 172, 155), 14, 165), line, 0.025)
     canvas.oval((0, -0.17), (0.06, 0.05), _shade(random, (95, 90, 80), 12, 210), line)
     stomach = _shade(random, (120, 135, 70), 22, 200)
     canvas.oval((0, 0.04), (0.10, 0.13), stomach, stomach)

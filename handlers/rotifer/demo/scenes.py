@@ -55,7 +55,7 @@ def draw_scene(random: Random, side: int = 384) -> Scene:
     found = np.array(boxes, np.float32).reshape(-1, 4)
     low, high = found[:, :2], found[:, 2:]
     shares = np.concatenate([(low + high) / 2, high - low], axis=1) / side
-    return Scene(_camera(random, picture), shares, np.array(classes, np.int64))
+    return Scene(_camera(random, picture), shares.astype(np.float32), np.array(classes, np.int64))
 
 
 def _background(random: Random, side: int) -> Pixels:
@@ -71,10 +71,13 @@ def _background(random: Random, side: int) -> Pixels:
     for _ in range(int(random.integers(5, 30))):
         x, y = random.uniform(-1, 1, 2)
         size, depth = random.uniform(0.006, 0.03), random.uniform(-45, 20)
-        across, down = (np.exp(-(((axis - at) / size) ** 2)) for axis, at in ((xs[0], x), (ys[:, 0], y)))
+        across, down = (
+            np.exp(-(((axis - at) / size) ** 2)) for axis, at in ((xs[0], x), (ys[:, 0], y))
+        )
         dust += depth * np.outer(down, across)
     field += dust[..., None]
-    return field.clip(0, 255).astype(np.uint8)
+    pixels: Pixels = field.clip(0, 255).astype(np.uint8)
+    return pixels
 
 
 def _creature(random: Random, kind: int, side: int) -> Image.Image:
@@ -82,9 +85,7 @@ def _creature(random: Random, kind: int, side: int) -> Image.Image:
     draw, lengths = ORGANISMS[kind]
     canvas = Canvas(FINE * side * random.uniform(*lengths), random)
     draw(canvas)
-    turned = canvas.picture.rotate(
-        random.uniform(0, 360), Image.Resampling.BICUBIC, expand=True
-    )
+    turned = canvas.picture.rotate(random.uniform(0, 360), Image.Resampling.BICUBIC, expand=True)
     small = turned.resize((turned.width // FINE, turned.height // FINE), Image.Resampling.BOX)
     return small.crop(small.getbbox())
 
@@ -115,7 +116,7 @@ def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
 def _camera(random: Random, picture: Image.Image) -> Pixels:
     """Focus, exposure, colour of the light and noise."""
     blurred = picture.convert("RGB").filter(ImageFilter.GaussianBlur(random.uniform(0, 1.1)))
-    values = np.asarray(blurred, np.float32)
+    values = np.asarray(blurred, np.float64)
     contrast, tint = random.uniform(0.75, 1.15), random.uniform(0.92, 1.06, 3)
     values = ((values - 128) * contrast + 128 + random.normal(0, 8)) * tint
     noise = random.normal(0, random.uniform(1, 5), values.shape)

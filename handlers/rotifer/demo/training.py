@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -57,8 +58,10 @@ def exported(network: Darknet) -> Iterator[Tensor]:
             continue
         if isinstance(layer.convolution, nn.Sequential):
             kernel, norm = layer.convolution
-            deviation = (norm.running_var.double() + norm.eps).sqrt() - EPSILON
-            yield from (norm.bias, norm.weight, norm.running_mean, deviation.square().float())
+            yield from (norm.get_parameter("bias"), norm.get_parameter("weight"))
+            yield norm.get_buffer("running_mean")
+            variance = norm.get_buffer("running_var").double() + cast(nn.BatchNorm2d, norm).eps
+            yield (variance.sqrt() - EPSILON).square().float()
         else:
             kernel = layer.convolution
             yield kernel.get_parameter("bias")
@@ -164,9 +167,9 @@ def _head_loss(
 def _near_a_box(predicted: Tensor, scenes: list[Scene]) -> Tensor:
     """Tell for each prediction (N, anchors, H, W, 4) whether it overlaps some box well."""
     near = torch.zeros(predicted.shape[:-1], dtype=torch.bool)
-    for flags, boxes, scene in zip(near, predicted, scenes, strict=True):
+    for which, scene in enumerate(scenes):
         if len(scene.boxes):
             true = _corners(torch.from_numpy(scene.boxes))
-            best = box_iou(boxes.reshape(-1, 4), true).amax(1)
-            flags |= (best > IGNORED_OVERLAP).view(flags.shape)
+            best = box_iou(predicted[which].reshape(-1, 4), true).amax(1)
+            near[which] = (best > IGNORED_OVERLAP).view(near.shape[1:])
     return near
