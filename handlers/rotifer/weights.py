@@ -58,24 +58,30 @@ class WeightReader:
         """Whole numbers not taken yet."""
         return (self._size - self._offset) // 4
 
-    def take(self, shape: tuple[int, ...], layer: str) -> Floats:
-        """Take the next numbers; ``layer`` names for messages who needs them."""
-        count = int(np.prod(shape, dtype=np.int64))
-        if count > self.left:
-            raise WeightsError(
-                f"{self.path}: ends inside {layer}, which needs {count} more numbers where "
-                f"{self.left} are left; the file is truncated, or belongs to another .cfg"
-            )
-        start = len(self._numbers) - self.left
+    def take(self, shape: tuple[int, ...]) -> Floats:
+        """Take the next numbers; the length must have been checked before."""
+        start, count = len(self._numbers) - self.left, int(np.prod(shape))
         self._offset += 4 * count
         return np.array(self._numbers[start : start + count], np.float32).reshape(shape)
 
-    def finish(self) -> None:
-        """Check that nothing is left."""
-        if self._offset != self._size:
+    def check_length(self, needs: Iterable[tuple[str, int]]) -> None:
+        """Compare the file's length with the numbers that each layer, by its name, needs.
+
+        Raises:
+            WeightsError: names the layer in which the file ends, or what is left over.
+        """
+        left = self._size - self._offset
+        for name, count in needs:
+            if 4 * count > left:
+                raise WeightsError(
+                    f"{self.path}: ends inside {name}, which needs {count} numbers where "
+                    f"{left // 4} are left; the file is truncated, or belongs to another .cfg"
+                )
+            left -= 4 * count
+        if left:
             raise WeightsError(
-                f"{self.path}: {self._size - self._offset} bytes are left after the last layer "
-                f"({self._size} in all); the file belongs to another .cfg"
+                f"{self.path}: {left} bytes are left after the last layer ({self._size} in all); "
+                "the file belongs to another .cfg"
             )
 
 
@@ -85,33 +91,38 @@ def load_weights(layers: Iterable[tuple[str, nn.Module]], path: Path) -> None:
     Raises:
         WeightsError: missing, too short or too long, or holding NaN; names the layer.
     """
-    reader = WeightReader(path)
-    for name, layer in layers:
+    named, reader = list(layers), WeightReader(path)
+    reader.check_length((name, _numbers(layer)) for name, layer in named)
+    for name, layer in named:
         if isinstance(layer, Convolution):
-            _fill(layer.convolution, *_convolution(reader, layer, name), reader.path, name)
+            _fill(layer.convolution, *_convolution(reader, layer), path, name)
         elif isinstance(layer, Scale):
-            scale, shift = _fold(reader, len(layer.weight), name)
-            _fill(layer, scale, shift, reader.path, name)
-    reader.finish()
+            _fill(layer, *_fold(reader, len(layer.weight)), path, name)
+
+
+def _numbers(layer: nn.Module) -> int:
+    """Return how many numbers of the file belong to a layer."""
+    if isinstance(layer, Convolution):
+        weight = layer.convolution.get_parameter("weight")
+        return weight.numel() + len(weight) * (4 if layer.normalized else 1)
+    return 3 * len(layer.weight) if isinstance(layer, Scale) else 0
 
 
 def _convolution(
-    reader: WeightReader, layer: Convolution, name: str
+    reader: WeightReader, layer: Convolution
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     shape = tuple(layer.convolution.get_parameter("weight").shape)
-    bias = reader.take(shape[:1], name).astype(np.float64)
+    bias = reader.take(shape[:1]).astype(np.float64)
     scale: NDArray[np.float64] = np.ones(shape[0])
     if layer.normalized:
-        scale, shift = _fold(reader, shape[0], name)
+        scale, shift = _fold(reader, shape[0])
         bias += shift
-    return reader.take(shape, name) * scale[:, None, None, None], bias
+    return reader.take(shape) * scale[:, None, None, None], bias
 
 
-def _fold(
-    reader: WeightReader, channels: int, name: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _fold(reader: WeightReader, channels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Turn scale * (x - mean) / (sqrt(variance) + EPSILON) into factor * x + shift."""
-    scales, means, variances = reader.take((3, channels), name).astype(np.float64)
+    scales, means, variances = reader.take((3, channels)).astype(np.float64)
     with np.errstate(invalid="ignore"):
         factor = scales / (np.sqrt(variances) + EPSILON)
     return factor, -means * factor
