@@ -82,7 +82,7 @@ class Engine:
             return [_restarting() for _ in items]
         if len(items) == 1:
             return [_final(outcome)]
-        parts = 2 if _is_out_of_memory(outcome) else len(items)
+        parts = 2 if is_out_of_memory(outcome) else len(items)
         size = -(-len(items) // parts)
         self._release()
         return [
@@ -100,7 +100,7 @@ class Engine:
             return error
         except Exception as error:  # the network is user code: it may raise anything
             logger.warning("a batch of %d failed: %s", len(items), _one_line(error))
-            if len(items) == 1 and not _is_out_of_memory(error):
+            if len(items) == 1 and not is_out_of_memory(error):
                 logger.exception("the network failed on one item")
             return error.with_traceback(None)
 
@@ -114,7 +114,8 @@ def _pick(output: Output, index: int) -> Output:
     return map_tensors(output, lambda tensor: tensor[index])
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether PyTorch or Python ran out of memory, on any device."""
     return isinstance(error, OUT_OF_MEMORY) or CPU_ALLOCATOR in str(error)
 
 
@@ -122,7 +123,7 @@ def _final(error: Exception) -> RequestError:
     """Turn the failure of a single item into its answer."""
     if isinstance(error, RequestError):
         return error
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return InsufficientMemory(
             "this input alone does not fit in the device's memory; send a smaller one"
         )

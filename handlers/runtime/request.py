@@ -66,6 +66,7 @@ class Request:
         accept: the media type to answer in.
         listed: the inputs came as a list (``instances``), so the answer is one as well.
         deadline: an explanation must end by then, on the clock of ``time.monotonic``.
+        notes: what ``preprocess`` leaves for ``postprocess``, such as the decoded picture.
     """
 
     payloads: tuple[Payload, ...]
@@ -73,6 +74,7 @@ class Request:
     accept: str
     listed: bool = False
     deadline: float = math.inf
+    notes: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def payload(self) -> Payload:

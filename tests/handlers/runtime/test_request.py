@@ -161,3 +161,10 @@ def test_an_interface_extended_for_explanations() -> None:
     with pytest.raises(BadRequest, match="unknown parameter 'steps'"):
         parse_request(row, {"x-marquee-steps": "9"}, INTERFACE, Stopwatch())
     assert [*extended.offer()["parameters"]["properties"]] == ["size", "steps"]
+
+
+def test_notes_are_each_requests_own() -> None:
+    one, other = (parsed({"body": bytearray(b"picture")}) for _ in range(2))
+    one.notes["picture"] = 1
+    assert other.notes == {}
+    assert one != parsed({"body": bytearray(b"another")})

@@ -1,0 +1,143 @@
+"""Rotifers and whatever else a darknet YOLO model knows: a picture in, boxes and counts out."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from handlers.rotifer.crop import crop_box
+from handlers.rotifer.detections import Detection, TooManyCandidates, suppress
+from handlers.rotifer.labels import read_labels
+from handlers.rotifer.model import Darknet, load_network
+from handlers.rotifer.options import OUT_OF_MEMORY_ADVICE, input_size
+from handlers.rotifer.pictures import Pixels, draw, resize
+from handlers.rotifer.regions import TooFragmented
+from handlers.runtime import (
+    JPEG,
+    JSON,
+    PNG,
+    InsufficientMemory,
+    Parameter,
+    Request,
+    Result,
+    Unprocessable,
+    VisionHandler,
+)
+from handlers.runtime.engine import is_out_of_memory
+
+QUALITY = 75  # of the original's answer
+
+
+class RotiferHandler(VisionHandler):
+    """Finds objects in one picture a request, with any detection network of darknet."""
+
+    consumes = ("image/*",)
+    produces = (JSON, JPEG, PNG)
+    parameters = (
+        Parameter(
+            "thresh",
+            float,
+            default=0.25,
+            minimum=0.001,
+            maximum=1,
+            text="only detections with a higher probability are reported",
+        ),
+        Parameter(
+            "nms",
+            float,
+            default=0.45,
+            minimum=0,
+            maximum=1,
+            text="of two boxes of a class with a larger overlap (IoU) the weaker is dropped",
+        ),
+        Parameter(
+            "auto_crop",
+            bool,
+            default=False,
+            text="cut the picture to its largest coloured region first",
+        ),
+        Parameter(
+            "upright",
+            bool,
+            default=False,
+            text="turn the picture as its EXIF orientation says; auto_crop always does",
+        ),
+        Parameter("filename", str, default="", text="taken for compatibility, and not used"),
+    )
+
+    def load(self, model_dir: Path) -> nn.Module:
+        """The network that the ``.cfg`` beside the weights describes."""
+        files = {kind: self.weights.with_suffix(f".{kind}") for kind in ("cfg", "data", "names")}
+        size = input_size(self.settings.options, files["cfg"])
+        network = load_network(files["cfg"], self.weights, size)
+        self._labels = read_labels(files["names"], files["data"], network.classes)
+        return network
+
+    def preprocess(self, request: Request) -> Tensor:
+        """Return (3, height, width) in [0, 1], of the network's size."""
+        parameters = request.parameters
+        upright = parameters["upright"] or parameters["auto_crop"]
+        pixels: Pixels = np.asarray(request.payload.image(upright=upright))
+        if parameters["auto_crop"]:
+            pixels = _cropped(pixels)
+        request.notes["pixels"] = pixels
+        return torch.from_numpy(resize(pixels, cast(Darknet, self.network).size))
+
+    def forward(self, batch: Tensor) -> tuple[Tensor, ...]:
+        """Return the heads' outputs for (N, 3, height, width)."""
+        try:
+            return cast(tuple[Tensor, ...], self.network(batch))
+        except (RuntimeError, MemoryError) as error:
+            # Several are tried again, fewer at a time; of one alone the advice is ours.
+            if len(batch) > 1 or not is_out_of_memory(error):
+                raise
+        raise InsufficientMemory(OUT_OF_MEMORY_ADVICE)
+
+    def postprocess(self, output: tuple[Tensor, ...], request: Request) -> Result:
+        """``output`` holds for each head (anchors * (5 + classes), H, W)."""
+        network, pixels = cast(Darknet, self.network), request.notes["pixels"]
+        height, width = pixels.shape[:2]
+        heads = tuple(head.numpy() for head in output)
+        candidates = network.candidates(heads, (width, height), request.parameters["thresh"])
+        try:
+            found = suppress(candidates, network.suppression(request.parameters["nms"]))
+        except TooManyCandidates as error:
+            raise Unprocessable(f"{error}; ask with a higher thresh") from error
+        picture = Result(image=draw(pixels, found), jpeg_quality=QUALITY)
+        if request.accept != JSON:
+            return picture
+        return Result(json=self._answer(picture.encode(JPEG), found))
+
+    def _answer(self, picture: bytes, found: list[Detection]) -> dict[str, Any]:
+        return {
+            "img": base64.b64encode(picture).decode(),
+            "stat": self._labels.count(found),
+            "detections": [
+                {
+                    "class": self._labels.names[detection.class_id],
+                    "class_id": detection.class_id,
+                    "probability": detection.probability,
+                    "box": detection.box,
+                }
+                for detection in found
+            ],
+        }
+
+
+def _cropped(pixels: Pixels) -> Pixels:
+    try:
+        box = crop_box(pixels)
+    except TooFragmented as error:
+        raise Unprocessable(f"auto_crop: {error}; send the picture without auto_crop") from error
+    if box is None:
+        raise Unprocessable(
+            "auto_crop finds no coloured region (saturation of at least 100 of 255) in this "
+            "picture; send it without auto_crop"
+        )
+    left, top, width, height = box
+    return pixels[top : top + height, left : left + width]

@@ -1,0 +1,95 @@
+"""The four files of a darknet model as an archive holds them.
+
+    python -m handlers.rotifer.pack WEIGHTS OUT
+
+``.cfg`` and ``.data`` are looked for beside the ``.weights``: of the same name, or the only one
+there. The ``.data`` file names the ``.names`` file.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+NAME = "rotifer"
+KINDS = ("weights", "cfg", "data", "names")
+# As the original finds it: anywhere in a line, in any case.
+NAMES_LINE = re.compile(r"^[^#;\n]*?(?:names|labels)[ \t]*=[ \t]*(.*?)[ \t\r]*$", re.I | re.M)
+
+
+class PackError(ValueError):
+    """One of the four files is missing, or it is not clear which one is meant."""
+
+
+def inputs(weights: Path) -> list[Path]:
+    """Return the ``.weights``, ``.cfg``, ``.data`` and ``.names`` file of a model.
+
+    Raises:
+        PackError: names what is missing and where it was looked for.
+    """
+    data = _beside(weights, "data")
+    return [weights, _beside(weights, "cfg"), data, _names(weights, data)]
+
+
+def _beside(weights: Path, kind: str) -> Path:
+    same = weights.with_suffix(f".{kind}")
+    if same.is_file():
+        return same
+    found = sorted(weights.parent.glob(f"*.{kind}"))
+    if len(found) != 1:
+        listed = ", ".join(path.name for path in found) or "none"
+        raise PackError(
+            f"{weights.parent}: expected {same.name}, or a single .{kind} file, found {listed}"
+        )
+    return found[0]
+
+
+def _names(weights: Path, data: Path) -> Path:
+    """Return the names file: paths in ``.data`` begin at a folder that is not known here."""
+    match = NAMES_LINE.search(data.read_text("utf-8-sig", errors="replace"))
+    if match is None:
+        return _beside(weights, "names")
+    said = Path(match[1])
+    for path in (data.parent / said, data.parent / said.name):
+        if path.is_file():
+            return path
+    raise PackError(f"{data}: its names file {said.name} is not in {data.parent}; put it there")
+
+
+def pack(weights: Path, out: Path) -> Path:
+    """Check that the four files make a working model, and copy them to ``out``.
+
+    Returns:
+        The ``.weights`` file in ``out``; the others have the same name beside it.
+
+    Raises:
+        ValueError: says which file is wrong, and what was expected.
+    """
+    from handlers.rotifer.labels import read_labels  # noqa: PLC0415 - loads torch
+    from handlers.rotifer.model import load_network  # noqa: PLC0415
+
+    files = inputs(weights)
+    _, cfg, data, names = files
+    read_labels(names, data, load_network(cfg, weights).classes)
+    for kind, file in zip(KINDS, files, strict=True):
+        shutil.copyfile(file, out / f"{NAME}.{kind}")
+    return out / f"{NAME}.weights"
+
+
+def main() -> int:
+    """Pack from the command line; 1 with a message when a file is wrong."""
+    if len(sys.argv) != 3:
+        sys.stderr.write("usage: python -m handlers.rotifer.pack WEIGHTS OUT\n")
+        return 2
+    try:
+        pack(Path(sys.argv[1]), Path(sys.argv[2]))
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
