@@ -51,12 +51,14 @@ class Request:
         parameters: a value for every declared parameter.
         accept: the media type to answer in.
         listed: the inputs came as a list (``instances``), so the answer is one as well.
+        notes: what a model's ``preprocess`` leaves for its ``postprocess``.
     """
 
     payloads: tuple[Payload, ...]
     parameters: Values
     accept: str
     listed: bool = False
+    notes: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def payload(self) -> Payload:

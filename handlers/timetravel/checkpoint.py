@@ -115,7 +115,7 @@ def _decoder_sizes(part: State) -> DecoderSizes:
 
 def _numbered(part: State, pattern: str, first: int = 0, step: int = 1) -> list[str]:
     """Return the keys of ``pattern`` with the numbers first, first + step, ... that are there."""
-    keys = []
+    keys: list[str] = []
     for number in count(first, step):
         key = pattern.format(number)
         if key not in part:

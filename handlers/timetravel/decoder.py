@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -93,7 +94,7 @@ class Kernel(nn.Module):
         channels = x.shape[1]
         return functional.conv2d(x, self._for(channels), padding=1, groups=channels)
 
-    def double(self, x: Tensor) -> Tensor:
+    def enlarge(self, x: Tensor) -> Tensor:
         """Insert zeros between the pixels of (N, C, h, w) and filter: (N, C, 2h, 2w).
 
         The transposed convolution is that in one step: two zeros before and one after the
@@ -193,7 +194,7 @@ class ToRGB(nn.Module):
     def forward(self, x: Tensor, style: Tensor, smaller: Tensor | None = None) -> Tensor:
         """Return (N, 3, h, w) from features (N, C, h, w) and the picture so far, half the size."""
         rgb: Tensor = self.conv(x, style, demodulate=False) + self.bias
-        return rgb if smaller is None else rgb + self.upsample.double(smaller)
+        return rgb if smaller is None else rgb + self.upsample.enlarge(smaller)
 
 
 class Decoder(nn.Module):
@@ -240,7 +241,7 @@ class Decoder(nn.Module):
 
 def _pairs(channels: Sequence[int], width: int) -> list[StyledConv]:
     layers = []
-    for smaller, larger in zip(channels, channels[1:], strict=False):
+    for smaller, larger in pairwise(channels):
         layers += [
             StyledConv(smaller, larger, width, upsample=True),
             StyledConv(larger, larger, width),

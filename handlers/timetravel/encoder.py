@@ -53,8 +53,9 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, h, w) to the same shape."""
-        weights = self.fc2(self.fc1(x.mean((2, 3), keepdim=True)).relu()).sigmoid()
-        return x * weights
+        squeezed: Tensor = self.fc1(x.mean((2, 3), keepdim=True))
+        weights: Tensor = self.fc2(squeezed.relu())
+        return x * weights.sigmoid()
 
 
 class Bottleneck(nn.Module):
@@ -80,7 +81,8 @@ class Bottleneck(nn.Module):
         """Map (N, in, h, w) to (N, depth, h / stride, w / stride)."""
         residual: Tensor = self.res_layer(x)
         if hasattr(self, "shortcut_layer"):
-            return residual + self.shortcut_layer(x)
+            shortcut: Tensor = self.shortcut_layer(x)
+            return residual + shortcut
         return residual + x[:, :, :: self.stride, :: self.stride]
 
 
