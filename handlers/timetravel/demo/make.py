@@ -18,7 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from handlers.timetravel.checkpoint import load_network
 from handlers.timetravel.decoder import DecoderSizes
+from handlers.timetravel.demo.judge import LARGE, judge
 from handlers.timetravel.demo.portraits import draw, random_person
 from handlers.timetravel.encoder import EncoderSizes
 from handlers.timetravel.model import AgeingNetwork, Sizes
@@ -30,7 +32,8 @@ EXAMPLE = HERE.parent / "example.png"
 SIDE = 128
 STYLE_WIDTH = 48
 PEOPLE, AGES = 1500, 5
-HELD_OUT_PEOPLE = 60
+HELD_OUT_PEOPLE, HELD_OUT_SEED = 60, 99
+EXAMPLE_SEED = 12
 # The generator's weights are stored with unit variance, so the same relative step is larger.
 ENCODER_RATE, DECODER_RATE = 2e-3, 1e-2
 DECODER = DecoderSizes(STYLE_WIDTH, channels=(48, 48, 48, 48, 32, 16), mapping_layers=2)
@@ -133,7 +136,7 @@ def train(network: AgeingNetwork, album: Album, steps: int, batch: int) -> None:
 def main() -> None:
     """Draw, train, judge on people never seen, and write the weights and the example."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--steps", type=int, default=1700)
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     options = parser.parse_args()
@@ -143,6 +146,12 @@ def main() -> None:
     album = Album(PEOPLE, AGES, seed=1)
     train(network, album, options.steps, options.batch)
     save(network.eval(), options.weights)
+    verdict = judge(load_network(options.weights).float(), HELD_OUT_PEOPLE, HELD_OUT_SEED)
+    print(
+        f"{HELD_OUT_PEOPLE} people never seen: {verdict.psnr:.1f} dB, "
+        f"{verdict.years:.1f} years off, {verdict.recognised:.0%} recognised"
+    )
+    draw(random_person(np.random.default_rng(EXAMPLE_SEED)), 25, LARGE).save(EXAMPLE)
 
 
 def save(network: AgeingNetwork, path: Path) -> None:

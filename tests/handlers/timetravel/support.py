@@ -34,12 +34,15 @@ class Context:
     """As much of TorchServe's context as loading needs."""
 
     model_name = "timetravel"
-    metrics = None
+    metrics: Any = None
 
     def __init__(self, weights: Path, settings: Mapping[str, Any]) -> None:
-        self.manifest = {"model": {"serializedFile": weights.name}}
-        self.model_yaml_config = {"marquee": settings, "maxWorkers": 1}
-        self.system_properties = {"model_dir": str(weights.parent), "batch_size": 4}
+        self.manifest: Mapping[str, Any] | None = {"model": {"serializedFile": weights.name}}
+        self.model_yaml_config: Mapping[str, Any] | None = {"marquee": settings, "maxWorkers": 1}
+        self.system_properties: Mapping[str, Any] = {
+            "model_dir": str(weights.parent),
+            "batch_size": 4,
+        }
 
     def get_all_request_header(self, idx: int) -> dict[str, Any]:
         raise AssertionError("the tests bring their own headers")

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from handlers.timetravel.align import Floats
 from handlers.timetravel.decoder import Decoder, DecoderSizes
 from handlers.timetravel.encoder import EncoderSizes
 from handlers.timetravel.handler import TimetravelHandler
@@ -24,7 +25,7 @@ SMALL = json.loads((GOLDEN / "small_state_dict.json").read_text())
 FULL = json.loads((GOLDEN / "full_state_dict.json").read_text())
 
 make_state: Callable[..., dict[str, Tensor]] = synth.make_state
-make_array: Callable[..., np.ndarray] = synth.array  # type: ignore[type-arg]
+make_array: Callable[..., Floats] = synth.array
 
 
 def published(channels: tuple[int, ...]) -> Sizes:
@@ -42,7 +43,7 @@ FULL_SIZES = published((*WIDE, 256, 128, 64, 32))
 
 
 @pytest.fixture(scope="module")
-def vectors() -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def vectors() -> dict[str, Floats]:
     with np.load(GOLDEN / "small.npz") as stored:
         return dict(stored)
 
@@ -79,7 +80,7 @@ def test_sizes_come_from_the_file(golden: TimetravelHandler) -> None:
 
 def test_paints_what_the_original_paints(
     golden: TimetravelHandler,
-    vectors: dict[str, np.ndarray],  # type: ignore[type-arg]
+    vectors: dict[str, Floats],
 ) -> None:
     face = (GOLDEN / "input.png").read_bytes()
     strip = tiles(ask(golden, face, **CROPPED), side=64)
@@ -95,7 +96,7 @@ def test_the_weights_stay_in_the_file(golden: TimetravelHandler) -> None:
             assert value.untyped_storage().filename is not None, name
 
 
-def test_the_decoder_alone(vectors: dict[str, np.ndarray]) -> None:  # type: ignore[type-arg]
+def test_the_decoder_alone(vectors: dict[str, Floats]) -> None:
     shapes = {key: shape for key, shape in SMALL.items() if key.startswith("decoder.")}
     decoder = Decoder(SMALL_SIZES.decoder).eval()
     state = make_state(shapes, torch=True)
