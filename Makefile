@@ -41,7 +41,7 @@ fix: $(INSTALLED)  ## mend what lint and format can mend by themselves
 
 .PHONY: demo
 demo: $(INSTALLED)  ## train the demo weights again (about an hour on two cores)
-	@for model in cifar inkwash; do $(BIN)/python -m handlers.$$model.demo.make || exit 1; done
+	@for model in cifar inkwash timetravel; do $(BIN)/python -m handlers.$$model.demo.make || exit 1; done
 
 .PHONY: lock
 lock: $(INSTALLED)  ## resolve pyproject.toml to requirements.lock again

@@ -21,25 +21,28 @@ DTYPES = {
 
 @dataclass(frozen=True)
 class Placement:
-    """A device and the number format used on it."""
+    """A device, and the number format and memory layout used on it."""
 
     device: torch.device
     dtype: torch.dtype
+    layout: torch.memory_format = torch.channels_last
 
     def network(self, network: nn.Module) -> nn.Module:
-        """Move ``network`` here, in evaluation mode, weights in channels-last order."""
+        """Move ``network`` here, in evaluation mode, weights in this layout."""
         moved = network.to(device=self.device, dtype=self.dtype).eval()
-        return moved.to(memory_format=torch.channels_last)
+        return moved.to(memory_format=self.layout)
 
     def batch(self, items: list[Tensor]) -> Tensor:
         """Stack items of one shape to a batch here; floating numbers take this dtype."""
         stacked = torch.stack(items)
         dtype = self.dtype if stacked.is_floating_point() else stacked.dtype
-        layout = torch.channels_last if stacked.dim() == 4 else torch.preserve_format
+        layout = self.layout if stacked.dim() == 4 else torch.preserve_format
         return stacked.to(device=self.device, dtype=dtype, memory_format=layout)
 
 
-def place(gpu_id: int | None, precision: str) -> Placement:
+def place(
+    gpu_id: int | None, precision: str, layout: torch.memory_format = torch.channels_last
+) -> Placement:
     """Choose the device that TorchServe gave this worker, else the CPU.
 
     Raises:
@@ -49,10 +52,10 @@ def place(gpu_id: int | None, precision: str) -> Placement:
         # fp32 means fp32: TF32 keeps only 10 bits of the mantissa.
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
         torch.backends.cudnn.allow_tf32 = precision == "tf32"
-        return Placement(torch.device("cuda", gpu_id), DTYPES[precision])
+        return Placement(torch.device("cuda", gpu_id), DTYPES[precision], layout)
     if precision == "fp16":
         raise SettingsError("marquee.precision fp16 needs a GPU; use bf16 or fp32 on a CPU")
-    return Placement(torch.device("cpu"), DTYPES[precision])
+    return Placement(torch.device("cpu"), DTYPES[precision], layout)
 
 
 def map_tensors(value: Any, change: Callable[[Tensor], Any]) -> Any:

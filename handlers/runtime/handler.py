@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -64,6 +65,8 @@ class VisionHandler(ABC):
         explain_produces, explain_parameters: the same for explanations; these parameters come
             in addition, and take the place of others of the same name.
         unexplained: why this model has no explanations, where it has none.
+        layout: memory layout of the network; one that already has it is not copied.
+        example_headers: request headers that the archive's own example needs.
         settings: the ``marquee:`` section of model-config.yaml.
         placement: device and number format.
         network: what ``load`` returned, on its device.
@@ -75,6 +78,8 @@ class VisionHandler(ABC):
     explain_produces: tuple[str, ...] = (PNG, JPEG, JSON, NPY)
     explain_parameters: tuple[Parameter, ...] = ()
     unexplained: str = "this model has no explanations"
+    layout: torch.memory_format = torch.channels_last
+    example_headers: Mapping[str, str] = MappingProxyType({})
 
     settings: Settings
     placement: Placement
@@ -116,7 +121,7 @@ class VisionHandler(ABC):
         model_dir = Path(properties["model_dir"])
         self.settings = Settings.from_yaml(config)
         torch.set_num_threads(threads_per_worker(self.settings, config))
-        self.placement = place(properties.get("gpu_id"), self.settings.precision)
+        self.placement = place(properties.get("gpu_id"), self.settings.precision, self.layout)
         self.weights = model_dir / _serialized_file(context.manifest)
         self.network = self.placement.network(self.load(model_dir))
         self._interface = Interface(
@@ -273,7 +278,9 @@ class VisionHandler(ABC):
         """Answer the archive's example once: first calls compile, allocate and tune."""
         for example in sorted(model_dir.glob("example.*")):
             exchange = Exchange(
-                {"body": example.read_bytes()}, request_id=f"warm-up {example.name}"
+                {"body": example.read_bytes()},
+                self.example_headers,
+                request_id=f"warm-up {example.name}",
             )
             self.answer([exchange])
             if exchange.answer is None or exchange.answer.status != 200:

@@ -74,7 +74,7 @@ class Request:
     accept: str
     listed: bool = False
     deadline: float = math.inf
-    notes: dict[str, Any] = field(default_factory=dict, compare=False)
+    notes: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def payload(self) -> Payload:

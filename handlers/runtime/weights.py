@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,12 +28,27 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: the file is missing, truncated, or no state dict.
     """
+    return plain_state(read_content(path), path)
+
+
+def read_content(path: Path, allowed: Sequence[type] = ()) -> Any:
+    """Read whatever ``path`` holds beside and above its tensors, as :func:`read_state` does.
+
+    Args:
+        path: a file that torch.save wrote.
+        allowed: classes that the file may hold besides PyTorch's own and plain values; to
+            make one must run no code of its own.
+
+    Raises:
+        WeightsError: the file is missing, truncated, or holds other classes.
+    """
     if not path.is_file():
         raise WeightsError(f"{path}: there is no such weight file")
     try:
-        content = torch.load(
-            path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-        )
+        with torch.serialization.safe_globals([*allowed]):
+            return torch.load(
+                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
+            )
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0]
         raise WeightsError(
@@ -44,7 +60,15 @@ def read_state(path: Path) -> dict[str, Tensor]:
             f"{path}: cannot be read ({path.stat().st_size} bytes); "
             "the file is truncated or damaged, copy it again"
         ) from error
-    return _plain(_unwrap(content, path))
+
+
+def plain_state(content: object, path: Path) -> dict[str, Tensor]:
+    """Return the state dict in what :func:`read_content` gave, its keys without ``module.``.
+
+    Raises:
+        WeightsError: there is none, or it holds anything else than tensors.
+    """
+    return {key.removeprefix("module."): value for key, value in _unwrap(content, path).items()}
 
 
 def _unwrap(content: object, path: Path) -> Mapping[str, Tensor]:
@@ -61,12 +85,17 @@ def _unwrap(content: object, path: Path) -> Mapping[str, Tensor]:
     return content
 
 
-def _plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {key.removeprefix("module."): value for key, value in state.items()}
-
-
-def fit_state(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+def fit_state(
+    network: nn.Module, state: Mapping[str, Tensor], path: Path, *, assign: bool = False
+) -> None:
     """Load ``state`` into ``network``, key for key and shape for shape.
+
+    Args:
+        network: gets the weights.
+        state: as :func:`read_state` gives it.
+        path: for messages.
+        assign: take the tensors themselves instead of copying their values, so that a large
+            network built on the meta device is in memory once.
 
     Raises:
         WeightsError: names ``path`` and the first keys that are missing, left
@@ -89,7 +118,7 @@ def fit_state(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> No
             f"{path}: does not fit {type(network).__name__} ({len(wanted)} tensors expected, "
             f"{len(state)} found); {'; '.join(found)}"
         )
-    network.load_state_dict(state)
+    network.load_state_dict(state, assign=assign)
 
 
 def _some(keys: Iterable[str]) -> str:

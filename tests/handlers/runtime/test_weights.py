@@ -1,4 +1,5 @@
 import os
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from handlers.runtime.weights import WeightsError, fit_state, read_state
+from handlers.runtime.weights import WeightsError, fit_state, read_content, read_state
 
 
 def network() -> nn.Module:
@@ -92,3 +93,25 @@ def test_a_long_list_of_keys_is_cut(tmp_path: Path) -> None:
     many = {f"key{i}": torch.zeros(1) for i in range(50)}
     with pytest.raises(WeightsError, match="and 45 more"):
         fit_state(network(), many, tmp_path / "w.pth")
+
+
+def test_assigned_tensors_are_not_copied(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
+    torch.save(state, tmp_path / "w.pth")
+    mapped = read_state(tmp_path / "w.pth")
+    with torch.device("meta"):
+        empty = network()
+    fit_state(empty, mapped, tmp_path / "w.pth", assign=True)
+    assert same(empty.state_dict())
+    for key, value in empty.state_dict().items():
+        assert value.data_ptr() == mapped[key].data_ptr()
+
+
+def test_what_lies_beside_the_state(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
+    saved = {"state_dict": state, "opts": Namespace(size=3)}
+    torch.save(saved, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match="not a plain state dict"):
+        read_content(tmp_path / "w.pth")
+    content = read_content(tmp_path / "w.pth", allowed=[Namespace])
+    assert content["opts"].size == 3
+    with pytest.raises(WeightsError, match="not a plain state dict"):
+        read_content(tmp_path / "w.pth")

@@ -1,0 +1,74 @@
+"""Show faces at several ages: what is common is computed once, the rest in batches that fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from handlers.runtime.engine import CPU_ALLOCATOR, OUT_OF_MEMORY
+from handlers.timetravel.model import AgeingNetwork
+
+
+def show_ages(network: AgeingNetwork, faces: Tensor, years: Tensor, at_once: int) -> Tensor:
+    """Show each face at each of its ages.
+
+    Args:
+        network: in eval mode.
+        faces: (N, 3, face_side, face_side) RGB in [-1, 1], on the network's device.
+        years: (N, ages).
+        at_once: pictures painted in one go; fewer when they do not fit in memory.
+
+    Returns:
+        (N, ages, picture_side, picture_side, 3) uint8 RGB, on the CPU.
+    """
+    count, ages = years.shape
+    identity = network.identity(faces)
+    owners = torch.arange(count, device=faces.device).repeat_interleave(ages)
+    targets = years.flatten()
+
+    def paint(part: slice) -> Tensor:
+        who = owners[part]
+        codes = identity[who] + network.age(faces[who], targets[part])
+        return to_pixels(network.decoder(codes)).cpu()
+
+    pictures = torch.cat(in_parts(paint, count * ages, at_once))
+    return pictures.reshape(count, ages, *pictures.shape[1:])
+
+
+def in_parts(work: Callable[[slice], Tensor], count: int, size: int) -> list[Tensor]:
+    """Do ``work`` on 0 to ``count`` in parts of ``size``, halved whenever memory runs out.
+
+    Raises:
+        MemoryError, torch.OutOfMemoryError, RuntimeError: a part of one does not fit.
+    """
+    done: list[Tensor] = []
+    start = 0
+    while start < count:
+        part = _attempt(work, slice(start, min(start + size, count)))
+        if part is None:
+            # Here the failed attempt's tensors are gone; in its except block they are not.
+            torch.cuda.empty_cache()
+            size = max(size // 2, 1)
+            continue
+        done.append(part)
+        start += size
+    return done
+
+
+def _attempt(work: Callable[[slice], Tensor], part: slice) -> Tensor | None:
+    """Return what ``work`` gives, or None when a part of more than one does not fit."""
+    try:
+        return work(part)
+    except (*OUT_OF_MEMORY, RuntimeError) as error:
+        is_memory = isinstance(error, OUT_OF_MEMORY) or CPU_ALLOCATOR in str(error)
+        if not is_memory or part.stop - part.start == 1:
+            raise
+        return None
+
+
+def to_pixels(pictures: Tensor) -> Tensor:
+    """Turn (N, 3, H, W) in [-1, 1] into (N, H, W, 3) uint8; cut off, not rounded."""
+    scaled = ((pictures.float() + 1) / 2).clamp(0, 1) * 255
+    return scaled.to(torch.uint8).permute(0, 2, 3, 1)

@@ -1,0 +1,253 @@
+"""Style codes to a face: StyleGAN2's generator, in plain tensor operations.
+
+Source: T. Karras et al., "Analyzing and Improving the Image Quality of StyleGAN",
+CVPR 2020, arXiv:1912.04958, written from the paper's formulas. The module layout gives
+the same state-dict keys as the published PyTorch generators.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from handlers.timetravel.encoder import EqualLinear
+
+EPS = 1e-8
+SLOPE = 0.2
+MAPPING_RATE = 0.01
+
+
+@dataclass(frozen=True)
+class DecoderSizes:
+    """What differs between generators.
+
+    Attributes:
+        style_width: numbers in a style code.
+        channels: channels at 4x4, 8x8, ... up to the full size; the published generator
+            has 512 up to 64x64, then 256, 128, 64, 32 at 1024x1024.
+        mapping_layers: depth of the mapping network, which ageing itself never runs.
+    """
+
+    style_width: int
+    channels: tuple[int, ...]
+    mapping_layers: int
+
+    @property
+    def side(self) -> int:
+        """Height and width of the picture."""
+        return 2 << len(self.channels)
+
+    @property
+    def styles(self) -> int:
+        """How many codes the generator takes."""
+        return 2 * len(self.channels)
+
+
+class PixelNorm(nn.Module):
+    """Bring each vector to unit mean square."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C) to the same shape."""
+        return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + EPS)
+
+
+class MappingLayer(EqualLinear):
+    """One layer of the mapping network."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, width, rate=MAPPING_RATE)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C) to the same shape."""
+        return _activated(super().forward(x))
+
+
+class Constant(nn.Module):
+    """The learned 4x4 map that every picture starts from."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.input = nn.Parameter(torch.randn(1, channels, 4, 4))
+
+
+class Kernel(nn.Module):
+    """The [1, 3, 3, 1] low-pass kernel.
+
+    It sums to 4, since three of four samples that it meets were inserted as zeros.
+    """
+
+    kernel: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+        self.register_buffer("kernel", torch.outer(taps, taps) / 16)
+
+    def blur(self, x: Tensor) -> Tensor:
+        """Filter (N, C, 2h + 1, 2w + 1), zeros around it, to (N, C, 2h, 2w)."""
+        channels = x.shape[1]
+        return functional.conv2d(x, self._for(channels), padding=1, groups=channels)
+
+    def enlarge(self, x: Tensor) -> Tensor:
+        """Insert zeros between the pixels of (N, C, h, w) and filter: (N, C, 2h, 2w).
+
+        The transposed convolution is that in one step: two zeros before and one after the
+        inserted picture are one pixel cut from each side of its full result.
+        """
+        channels = x.shape[1]
+        kernel = self._for(channels)
+        return functional.conv_transpose2d(x, kernel, stride=2, padding=1, groups=channels)
+
+    def _for(self, channels: int) -> Tensor:
+        return self.kernel.expand(channels, 1, 4, 4)
+
+
+class ModulatedConv(nn.Module):
+    """A convolution whose input channels are scaled by a style.
+
+    The paper scales the weights W by the style s, then each output channel to unit norm. Since
+    a convolution is linear, scaling its input by s and its output by the norm's inverse is the
+    same, and needs no weights of its own for each picture of a batch.
+    """
+
+    def __init__(
+        self, channels: int, out: int, size: int, style_width: int, *, upsample: bool = False
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(1, out, channels, size, size))
+        self.modulation = EqualLinear(style_width, channels, bias=1.0)
+        if upsample:
+            self.blur = Kernel()
+
+    def forward(self, x: Tensor, style: Tensor, *, demodulate: bool = True) -> Tensor:
+        """Convolve (N, C, h, w) by styles (N, style_width): (N, out, h, w), or doubled."""
+        weight = self.weight[0]  # (out, C, k, k)
+        scale = self.modulation(style) / math.sqrt(weight[0].numel())  # (N, C)
+        out = self._convolve(x * scale[:, :, None, None], weight)
+        if demodulate:
+            # Norms of the scaled weights: (sum over k of W^2) s^2, in float32 at least.
+            precise = torch.promote_types(x.dtype, torch.float32)
+            energy = weight.to(precise).square().sum((2, 3))  # (out, C)
+            norm = torch.rsqrt(scale.to(precise).square() @ energy.T + EPS)  # (N, out)
+            out = out * norm.to(x.dtype)[:, :, None, None]
+        return out
+
+    def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+        if hasattr(self, "blur"):
+            return self.blur.blur(functional.conv_transpose2d(x, weight.transpose(0, 1), stride=2))
+        return functional.conv2d(x, weight, padding=weight.shape[-1] // 2)
+
+
+class Noise(nn.Module):
+    """How strongly a layer's noise map shows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+
+class Activation(nn.Module):
+    """Bias, leaky ReLU, and a gain that keeps the variance."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, h, w) to the same shape."""
+        return _activated(x + self.bias[:, None, None])
+
+
+class StyledConv(nn.Module):
+    """A modulated 3x3 convolution, noise and activation."""
+
+    def __init__(
+        self, channels: int, out: int, style_width: int, *, upsample: bool = False
+    ) -> None:
+        super().__init__()
+        self.conv = ModulatedConv(channels, out, 3, style_width, upsample=upsample)
+        self.noise = Noise()
+        self.activate = Activation(out)
+
+    def forward(self, x: Tensor, style: Tensor, noise: Tensor) -> Tensor:
+        """Map (N, C, h, w) to (N, out, h, w), or doubled; ``noise`` is (1, 1, h, w)."""
+        out: Tensor = self.activate(self.conv(x, style) + self.noise.weight * noise)
+        return out
+
+
+class ToRGB(nn.Module):
+    """What a resolution adds to the picture."""
+
+    def __init__(self, channels: int, style_width: int, *, upsample: bool = True) -> None:
+        super().__init__()
+        self.conv = ModulatedConv(channels, 3, 1, style_width)
+        self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
+        if upsample:
+            self.upsample = Kernel()
+
+    def forward(self, x: Tensor, style: Tensor, smaller: Tensor | None = None) -> Tensor:
+        """Return (N, 3, h, w) from features (N, C, h, w) and the picture so far, half the size."""
+        rgb: Tensor = self.conv(x, style, demodulate=False) + self.bias
+        return rgb if smaller is None else rgb + self.upsample.enlarge(smaller)
+
+
+class Decoder(nn.Module):
+    """The generator, from style codes (w+) and its stored noise maps."""
+
+    def __init__(self, sizes: DecoderSizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        width, channels = sizes.style_width, sizes.channels
+        layers = (MappingLayer(width) for _ in range(sizes.mapping_layers))
+        self.style = nn.Sequential(PixelNorm(), *layers)
+        self.input = Constant(channels[0])
+        self.conv1 = StyledConv(channels[0], channels[0], width)
+        self.to_rgb1 = ToRGB(channels[0], width, upsample=False)
+        self.convs = nn.ModuleList(_pairs(channels, width))
+        self.to_rgbs = nn.ModuleList(ToRGB(count, width) for count in channels[1:])
+        self.noises = nn.Module()
+        for index in range(sizes.styles - 1):
+            side = 2 ** ((index + 5) // 2)
+            self.noises.register_buffer(f"noise_{index}", torch.randn(1, 1, side, side))
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Paint a batch of faces.
+
+        Args:
+            codes: (N, styles, style_width).
+
+        Returns:
+            (N, 3, side, side) RGB, about [-1, 1], not clamped.
+        """
+        x = self.input.input.expand(len(codes), -1, -1, -1)
+        x = self.conv1(x, codes[:, 0], self._noise(0))
+        rgb: Tensor = self.to_rgb1(x, codes[:, 1])
+        # A picture's last code is the next resolution's first.
+        for index, to_rgb in enumerate(self.to_rgbs):
+            for layer in (2 * index, 2 * index + 1):
+                x = self.convs[layer](x, codes[:, layer + 1], self._noise(layer + 1))
+            rgb = to_rgb(x, codes[:, 2 * index + 3], rgb)
+        return rgb
+
+    def _noise(self, index: int) -> Tensor:
+        return self.noises.get_buffer(f"noise_{index}")
+
+
+def _pairs(channels: Sequence[int], width: int) -> list[StyledConv]:
+    layers = []
+    for smaller, larger in pairwise(channels):
+        layers += [
+            StyledConv(smaller, larger, width, upsample=True),
+            StyledConv(larger, larger, width),
+        ]
+    return layers
+
+
+def _activated(x: Tensor) -> Tensor:
+    return functional.leaky_relu(x, SLOPE) * math.sqrt(2)

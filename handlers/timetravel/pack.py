@@ -1,0 +1,42 @@
+"""What an archive carries besides the code: the weights, and dlib's landmark model if it is there.
+
+python -m handlers.timetravel.pack WEIGHTS OUT
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+PREDICTOR = "shape_predictor_68_face_landmarks.dat"
+USER_WEIGHTS = Path(__file__).parents[2] / "weights"
+
+
+def inputs(weights: Path) -> list[Path]:
+    """Return every file that goes into the archive, the weights first.
+
+    The landmark model is looked for beside the weights, in ``weights/timetravel/`` and in
+    ``weights/``; where there is none, the one of an installed package is used when serving.
+    """
+    folders = [weights.parent, USER_WEIGHTS / "timetravel", USER_WEIGHTS]
+    found = (folder / PREDICTOR for folder in folders if (folder / PREDICTOR).is_file())
+    return [weights, *([path] if (path := next(found, None)) else [])]
+
+
+def pack(weights: Path, out: Path) -> Path:
+    """Put the files of an archive into ``out``; return the weights there."""
+    for path in inputs(weights):
+        shutil.copyfile(path, out / path.name)
+    return out / weights.name
+
+
+def main() -> None:
+    """Pack for ``WEIGHTS OUT`` of the command line."""
+    if len(sys.argv) != 3:
+        sys.exit("usage: python -m handlers.timetravel.pack WEIGHTS OUT")
+    pack(Path(sys.argv[1]), Path(sys.argv[2]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""What is computed once, and what in batches that fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from handlers.timetravel.ageing import in_parts, show_ages, to_pixels
+from handlers.timetravel.model import AgeingNetwork
+from tests.handlers.timetravel.support import tiny
+
+YEARS = torch.tensor([[10.0, 40.0, 90.0], [20.0, 20.0, 70.0]])
+
+
+@pytest.fixture
+def network() -> AgeingNetwork:
+    return tiny()
+
+
+@pytest.fixture
+def faces() -> Tensor:
+    torch.manual_seed(2)
+    return torch.rand(2, 3, 32, 32) * 2 - 1
+
+
+def calls(module: nn.Module) -> list[int]:
+    """Return a list that gets the batch size of every call of ``module`` from now on."""
+    sizes: list[int] = []
+    module.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    return sizes
+
+
+def show(network: AgeingNetwork, faces: Tensor, years: Tensor, at_once: int) -> Tensor:
+    with torch.inference_mode():
+        return show_ages(network, faces, years, at_once)
+
+
+@pytest.mark.parametrize(("at_once", "sizes"), [(4, [4, 2]), (1, [1] * 6), (99, [6])])
+def test_what_knows_no_age_runs_once_an_image(
+    network: AgeingNetwork, faces: Tensor, at_once: int, sizes: list[int]
+) -> None:
+    once, aged, painted = map(calls, (network.pretrained_encoder, network.encoder, network.decoder))
+    assert show(network, faces, YEARS, at_once).shape == (2, 3, 16, 16, 3)
+    assert once == [2]
+    assert aged == painted == sizes
+
+
+def test_a_batch_gives_what_single_calls_give(network: AgeingNetwork, faces: Tensor) -> None:
+    together = show(network, faces, YEARS, 4)
+    for face, years, pictures in zip(faces, YEARS, together, strict=True):
+        for year, picture in zip(years, pictures, strict=True):
+            with torch.inference_mode():
+                alone = to_pixels(network(face[None], year[None]))[0]
+            assert (alone.int() - picture.int()).abs().max() <= 1
+    assert torch.equal(together[1, 0], together[1, 1])
+    assert not torch.equal(together[0, 0], together[0, 2])
+
+
+class Memory:
+    """Work that fits in memory up to a number of items."""
+
+    def __init__(self, fits: int, error: Exception) -> None:
+        self.fits, self.error = fits, error
+        self.tried: list[int] = []
+
+    def __call__(self, part: slice) -> Tensor:
+        self.tried.append(part.stop - part.start)
+        if part.stop - part.start > self.fits:
+            raise self.error
+        return torch.arange(part.start, part.stop)
+
+
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("no memory"),
+    MemoryError(),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
+def test_out_of_memory_halves_what_is_painted_at_once(error: Exception) -> None:
+    work = Memory(2, error)
+    assert torch.cat(in_parts(work, 7, 6)).tolist() == [*range(7)]
+    assert work.tried == [6, 3, 1, 1, 1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
+def test_a_single_one_that_does_not_fit_is_an_error(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        in_parts(Memory(0, error), 3, 2)
+
+
+def test_other_failures_are_not_tried_again() -> None:
+    work = Memory(0, RuntimeError("shapes differ"))
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        in_parts(work, 3, 2)
+    assert work.tried == [2]
+
+
+@pytest.mark.parametrize(
+    ("value", "pixel"), [(-1.0, 0), (1.0, 255), (-7.0, 0), (9.0, 255), (0.0, 127), (0.999, 254)]
+)
+def test_pixels_are_cut_off_not_rounded(value: float, pixel: int) -> None:
+    pixels = to_pixels(torch.full((1, 3, 2, 2), value))
+    assert set(pixels.flatten().tolist()) == {pixel}
+
+
+def test_pixels_are_rows_of_colours() -> None:
+    picture = torch.zeros(1, 3, 4, 5)
+    picture[0, 0] = 1
+    change: Callable[[Tensor], Tensor] = to_pixels
+    assert change(picture).shape == (1, 4, 5, 3)
+    assert change(picture)[0, 0, 0].tolist() == [255, 127, 127]

@@ -1,0 +1,143 @@
+"""The network against the original one's values, at the small and the published sizes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from handlers.timetravel.align import Floats
+from handlers.timetravel.decoder import Decoder, DecoderSizes
+from handlers.timetravel.encoder import EncoderSizes
+from handlers.timetravel.handler import TimetravelHandler
+from handlers.timetravel.model import AgeingNetwork, Sizes
+from tests.golden import synth
+from tests.handlers.timetravel.support import CROPPED, GOLDEN, ask, psnr, serve, tiles, tiny
+
+AGES = (25, 35, 55, 75)
+SMALL = json.loads((GOLDEN / "small_state_dict.json").read_text())
+FULL = json.loads((GOLDEN / "full_state_dict.json").read_text())
+
+make_state: Callable[..., dict[str, Tensor]] = synth.make_state
+make_array: Callable[..., Floats] = synth.array
+
+
+def published(channels: tuple[int, ...]) -> Sizes:
+    """The published sizes, but for the picture's."""
+    decoder = DecoderSizes(512, channels, mapping_layers=8)
+    encoder = EncoderSizes(
+        4, 256, (64, 128, 256, 512), (3, 4, 14, 3), decoder.styles, decoder.style_width
+    )
+    return Sizes(encoder, decoder, replace(encoder, channels=3))
+
+
+WIDE = (512,) * 5
+SMALL_SIZES = published(WIDE)
+FULL_SIZES = published((*WIDE, 256, 128, 64, 32))
+
+
+@pytest.fixture(scope="module")
+def vectors() -> dict[str, Floats]:
+    with np.load(GOLDEN / "small.npz") as stored:
+        return dict(stored)
+
+
+@pytest.fixture(scope="module")
+def golden(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TimetravelHandler]:
+    """The handler with the small golden network, from a file as published (1.3 GB)."""
+    path = tmp_path_factory.mktemp("golden") / "sam_ffhq_aging.pt"
+    _write_checkpoint(path)
+    yield serve(path)
+    path.unlink()
+
+
+def _write_checkpoint(path: Path) -> None:
+    average = torch.from_numpy(make_array("latent_avg", [10, 512]))
+    state = make_state(SMALL, torch=True)
+    opts = {"output_size": 64, "input_nc": 4, "device": "cuda:0", "checkpoint_path": None}
+    opts |= {"start_from_latent_avg": False, "start_from_encoded_w_plus": True}
+    torch.save({"state_dict": state, "latent_avg": average, "opts": opts}, path)
+
+
+@pytest.mark.parametrize(("sizes", "shapes"), [(SMALL_SIZES, SMALL), (FULL_SIZES, FULL)])
+def test_the_state_dict_is_the_original_one(sizes: Sizes, shapes: dict[str, list[int]]) -> None:
+    with torch.device("meta"):
+        network = AgeingNetwork(sizes)
+    assert {key: list(t.shape) for key, t in network.state_dict().items()} == shapes
+
+
+def test_sizes_come_from_the_file(golden: TimetravelHandler) -> None:
+    assert isinstance(golden.network, AgeingNetwork)
+    assert golden.network.sizes == SMALL_SIZES
+    assert (golden.network.face_side, golden.network.picture_side) == (256, 64)
+
+
+def test_paints_what_the_original_paints(
+    golden: TimetravelHandler,
+    vectors: dict[str, Floats],
+) -> None:
+    face = (GOLDEN / "input.png").read_bytes()
+    strip = tiles(ask(golden, face, **CROPPED), side=64)
+    assert len(strip) == 1 + len(AGES)
+    for age, tile in zip(AGES, strip[1:], strict=True):
+        assert psnr(tile, vectors[f"img{age}"]) > 60
+
+
+def test_the_weights_stay_in_the_file(golden: TimetravelHandler) -> None:
+    """No copy of them is made, neither by loading nor by the first request."""
+    for name, value in golden.network.state_dict().items():
+        if value.dim() > 0:
+            assert value.untyped_storage().filename is not None, name
+
+
+def test_the_decoder_alone(vectors: dict[str, Floats]) -> None:
+    shapes = {key: shape for key, shape in SMALL.items() if key.startswith("decoder.")}
+    decoder = Decoder(SMALL_SIZES.decoder).eval()
+    state = make_state(shapes, torch=True)
+    decoder.load_state_dict({key.removeprefix("decoder."): t for key, t in state.items()})
+    codes = torch.from_numpy(np.stack([vectors[f"w{age}"] for age in AGES]))
+    with torch.inference_mode():
+        painted = decoder(codes).numpy()
+    for age, picture in zip(AGES, painted, strict=True):
+        np.testing.assert_allclose(picture, vectors[f"out{age}"], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("start", ["encoded", "average", "nothing"])
+def test_what_the_codes_start_from(start: str) -> None:
+    network = tiny(start)
+    faces = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        base = network.identity(faces)
+        alone = network.pretrained_encoder(faces)
+    expected = {
+        "encoded": alone + network.latent_avg,
+        "average": network.latent_avg.expand(2, -1, -1),
+        "nothing": torch.zeros(2, 6, 8),
+    }
+    assert torch.equal(base, expected[start])
+
+
+def test_the_age_is_told_in_hundreds_of_years() -> None:
+    network = tiny()
+    faces = torch.rand(2, 3, 32, 32)
+    planes = torch.cat([torch.full((1, 1, 32, 32), a) for a in (0.25, 0.75)])
+    with torch.inference_mode():
+        told = network.age(faces, torch.tensor([25.0, 75.0]))
+        assert torch.equal(told, network.encoder(torch.cat([faces, planes], dim=1)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_other_number_formats(dtype: torch.dtype) -> None:
+    network, faces, years = tiny(), torch.rand(2, 3, 32, 32), torch.tensor([10.0, 80.0])
+    with torch.inference_mode():
+        exact = network(faces, years)
+        other = network.to(dtype)(faces.to(dtype), years)
+    assert other.dtype == dtype
+    tolerance = 1e-4 if dtype == torch.float64 else 0.02 * float(exact.abs().max()) + 0.05
+    torch.testing.assert_close(other.float(), exact, rtol=0, atol=tolerance)
