@@ -12,6 +12,8 @@ import torch
 import yaml
 
 from marquee.project import Project
+from tests.handlers.rotifer.support import golden_files
+from tests.handlers.timetravel.support import write_small_checkpoint
 from tests.support import FOREIGN, GOLDEN, Running, golden_state, make_project, marquee, serving
 
 FAULTY_ROOM = Path(__file__).parent / "server" / "faulty"
@@ -31,13 +33,7 @@ def _add_version(
     project: Project, model: str, version: str, state: dict[str, torch.Tensor]
 ) -> None:
     """Add a version with the given weights to a model's room and weights folder."""
-    path = project.handlers / model / "model-config.yaml"
-    config = yaml.safe_load(path.read_text())
-    config["marquee"]["versions"][version] = {"weights": ["golden.pth"]}
-    path.write_text(yaml.safe_dump(config))
-    weights = project.weights / model / version / "golden.pth"
-    weights.parent.mkdir(parents=True)
-    torch.save(state, weights)
+    torch.save(state, _weights_folder(project, model, version) / "golden.pth")
 
 
 def _golden_versions(project: Project) -> None:
@@ -63,6 +59,38 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     built = marquee(made, "archive")
     assert built.returncode == 0, built.stderr
     return made
+
+
+@pytest.fixture(scope="session")
+def detectors_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The other three models, as demos (1.0) and with the weights of the reference vectors."""
+    models = ("rotifer", "smoke", "timetravel")
+    made = make_project(tmp_path_factory.mktemp("detectors") / "project", *models)
+    for version, network in (("91.0", "tiny5"), ("92.0", "res5")):
+        golden_files(_weights_folder(made, "rotifer", version), network)
+    shutil.copy(GOLDEN / "smoke" / "smoke_unet.h5", _weights_folder(made, "smoke", "91.0"))
+    write_small_checkpoint(_weights_folder(made, "timetravel", "91.0") / "golden.pt")
+    built = marquee(made, "archive")
+    assert built.returncode == 0, built.stderr
+    return made
+
+
+def _weights_folder(project: Project, model: str, version: str) -> Path:
+    """Add a version to a model's room and return the folder for its weights."""
+    path = project.handlers / model / "model-config.yaml"
+    config = yaml.safe_load(path.read_text())
+    config["marquee"]["versions"][version] = {"weights": ["*.pth", "*.pt", "*.weights", "*.h5"]}
+    path.write_text(yaml.safe_dump(config))
+    folder = project.weights / model / version
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def detectors(detectors_project: Project) -> Iterator[Running]:
+    """A running server with rotifer, smoke and timetravel."""
+    with serving(detectors_project) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

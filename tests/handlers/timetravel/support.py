@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ from PIL import Image
 from torch import Tensor
 
 from handlers.runtime.handler import Answer, Exchange
+from handlers.timetravel.align import Floats
 from handlers.timetravel.decoder import DecoderSizes
 from handlers.timetravel.encoder import EncoderSizes
 from handlers.timetravel.handler import TimetravelHandler
 from handlers.timetravel.model import AgeingNetwork, Sizes
+from tests.golden import synth
 from tests.support import GOLDEN as ALL_GOLDEN
 from tests.support import ROOT
 
@@ -28,6 +30,9 @@ EXAMPLE = ROOT / "handlers" / "timetravel" / "example.png"
 CROPPED = {"X-Marquee-Align": "false"}
 
 Pixels = NDArray[np.uint8]
+
+make_state: Callable[..., dict[str, Tensor]] = synth.make_state
+make_array: Callable[..., Floats] = synth.array
 
 
 class Context:
@@ -127,3 +132,13 @@ def content(network: AgeingNetwork, **opts: Any) -> dict[str, Any]:
     state: dict[str, Tensor] = dict(network.state_dict())
     options = {"start_from_encoded_w_plus": True, "start_from_latent_avg": False} | opts
     return {"state_dict": state, "latent_avg": network.latent_avg, "opts": options}
+
+
+def write_small_checkpoint(path: Path) -> None:
+    """Write the small reference network as the original project publishes its own (1.3 GB)."""
+    average = torch.from_numpy(make_array("latent_avg", [10, 512]))
+    shapes = json.loads((GOLDEN / "small_state_dict.json").read_text())
+    opts = {"output_size": 64, "input_nc": 4, "device": "cuda:0", "checkpoint_path": None}
+    opts |= {"start_from_latent_avg": False, "start_from_encoded_w_plus": True}
+    state = make_state(shapes, torch=True)
+    torch.save({"state_dict": state, "latent_avg": average, "opts": opts}, path)

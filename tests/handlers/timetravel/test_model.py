@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from handlers.timetravel.align import Floats
 from handlers.timetravel.decoder import Decoder, DecoderSizes
 from handlers.timetravel.encoder import EncoderSizes
 from handlers.timetravel.handler import TimetravelHandler
 from handlers.timetravel.model import AgeingNetwork, Sizes
-from tests.golden import synth
-from tests.handlers.timetravel.support import CROPPED, GOLDEN, ask, psnr, serve, tiles, tiny
+from tests.handlers.timetravel.support import (
+    CROPPED,
+    GOLDEN,
+    ask,
+    psnr,
+    serve,
+    tiles,
+    tiny,
+    write_small_checkpoint,
+)
 
 AGES = (25, 35, 55, 75)
 SMALL = json.loads((GOLDEN / "small_state_dict.json").read_text())
 FULL = json.loads((GOLDEN / "full_state_dict.json").read_text())
-
-make_state: Callable[..., dict[str, Tensor]] = synth.make_state
-make_array: Callable[..., Floats] = synth.array
 
 
 def published(channels: tuple[int, ...]) -> Sizes:
@@ -52,17 +55,9 @@ def vectors() -> dict[str, Floats]:
 def golden(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TimetravelHandler]:
     """The handler with the small golden network, from a file as published (1.3 GB)."""
     path = tmp_path_factory.mktemp("golden") / "sam_ffhq_aging.pt"
-    _write_checkpoint(path)
+    write_small_checkpoint(path)
     yield serve(path)
     path.unlink()
-
-
-def _write_checkpoint(path: Path) -> None:
-    average = torch.from_numpy(make_array("latent_avg", [10, 512]))
-    state = make_state(SMALL, torch=True)
-    opts = {"output_size": 64, "input_nc": 4, "device": "cuda:0", "checkpoint_path": None}
-    opts |= {"start_from_latent_avg": False, "start_from_encoded_w_plus": True}
-    torch.save({"state_dict": state, "latent_avg": average, "opts": opts}, path)
 
 
 @pytest.mark.parametrize(("sizes", "shapes"), [(SMALL_SIZES, SMALL), (FULL_SIZES, FULL)])
