@@ -26,14 +26,15 @@ PACKAGE = "sagemaker_inference"
 MAX_PHRASE = 100
 
 
-class Refusal(RequestError):
-    """A 4xx of the script's own: its status, phrase and message."""
+class Refusal(BadRequest):
+    """A 4xx of the script's own, with its status, phrase and message."""
 
-    def __init__(self, status: int, phrase: str, message: str, kind: str) -> None:
+    def __init__(
+        self, message: str, status: int = BadRequest.status, phrase: str = BadRequest.phrase
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.phrase = phrase
-        self.kind = kind
 
 
 def refusal(error: BaseException, *, answering: bool) -> RequestError | None:
@@ -56,8 +57,9 @@ def refusal(error: BaseException, *, answering: bool) -> RequestError | None:
     status = error.status_code
     if isinstance(status, bool) or not isinstance(status, int) or not 400 <= status <= 499:
         return None
-    kind = type(error).__name__
-    return Refusal(int(status), header_text(error.phrase)[:MAX_PHRASE], str(error.message), kind)
+    refused = Refusal(str(error.message), status, header_text(error.phrase)[:MAX_PHRASE])
+    refused.kind = type(error).__name__
+    return refused
 
 
 def header_text(value: object) -> str:
