@@ -72,9 +72,10 @@ class Context:
     metrics = None
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
-        self.manifest = {"model": {"serializedFile": "rotifer.weights"}}
-        self.model_yaml_config = config
-        self.system_properties = {"model_dir": str(folder), "gpu_id": None, "batch_size": 8}
+        properties = {"model_dir": str(folder), "gpu_id": None, "batch_size": 8}
+        self.manifest: Mapping[str, Any] | None = {"model": {"serializedFile": "rotifer.weights"}}
+        self.model_yaml_config: Mapping[str, Any] | None = config
+        self.system_properties: Mapping[str, Any] = properties
 
     def get_all_request_header(self, idx: int) -> Mapping[str, Any]:
         raise NotImplementedError
