@@ -72,13 +72,10 @@ class Context:
     metrics: Any = None
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        properties = {"model_dir": str(folder), "gpu_id": None, "batch_size": 8}
         self.manifest: Mapping[str, Any] | None = {"model": {"serializedFile": "rotifer.weights"}}
         self.model_yaml_config: Mapping[str, Any] | None = config
-        self.system_properties: Mapping[str, Any] = {
-            "model_dir": str(folder),
-            "gpu_id": None,
-            "batch_size": 8,
-        }
+        self.system_properties: Mapping[str, Any] = properties
 
     def get_all_request_header(self, idx: int) -> Mapping[str, Any]:
         raise NotImplementedError

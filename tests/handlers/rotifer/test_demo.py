@@ -59,13 +59,13 @@ def test_the_exported_network_is_the_trained_one(tmp_path: Path) -> None:
 
 def test_training_lowers_the_loss() -> None:
     torch.manual_seed(1)
-    network = trainable(Darknet(read_cfg(CFG))).train()
-    scene = draw_scene(np.random.default_rng(6), 224)
+    network = trainable(Darknet(read_cfg(CFG), size=(96, 96))).train()
+    scene = draw_scene(np.random.default_rng(6), 96)
     picture = torch.from_numpy(scene.pixels).permute(2, 0, 1)[None].float() / 255
     average = Average(network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
     errors = []
-    for _ in range(12):
+    for _ in range(10):
         error = loss(network, picture.expand(2, -1, -1, -1), [scene, scene])
         optimizer.zero_grad()
         torch.autograd.backward(error)

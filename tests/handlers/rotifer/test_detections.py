@@ -36,7 +36,7 @@ def overlap(one: Floats, other: Floats) -> float:
         high = min(one[axis] + one[axis + 2] / 2, other[axis] + other[axis + 2] / 2)
         sides.append(max(0.0, high - low))
     common = sides[0] * sides[1]
-    return common / (one[2] * one[3] + other[2] * other[3] - common)
+    return float(common / (one[2] * one[3] + other[2] * other[3] - common))
 
 
 def by_loops(candidates: Candidates, threshold: float) -> list[tuple[int, float, int]]:
@@ -56,9 +56,9 @@ def by_loops(candidates: Candidates, threshold: float) -> list[tuple[int, float,
 @pytest.mark.parametrize("seed", range(6))
 def test_suppression_and_its_order(seed: int) -> None:
     random = np.random.default_rng(seed)
-    boxes = random.uniform(0, 60, (80, 4)).astype(np.float32) + np.float32([0, 0, 20, 20])
+    boxes = random.uniform(0, 60, (80, 4)).astype(np.float32) + np.array([0, 0, 20, 20], np.float32)
     # Few levels, so that many probabilities are equal.
-    probabilities = random.integers(0, 6, (80, 3)).astype(np.float32) / 8
+    probabilities = (random.integers(0, 6, (80, 3)) / 8).astype(np.float32)
     candidates = Candidates(boxes, np.ones(80, np.float32), probabilities)
     found = suppress(candidates, Suppression(0.3))
     wanted = by_loops(candidates, 0.3)
@@ -80,15 +80,15 @@ def test_too_many_candidates_are_refused_before_the_work() -> None:
 
 
 def test_iou_of_points_and_strangers_is_zero() -> None:
-    others = np.float32([[0, 0, 0, 0], [100, 0, 2, 2], [0, 0, 2, 2], [1, 0, 2, 2]])
-    found = iou(np.float32([0, 0, 2, 2]), others)
+    others = np.array([[0, 0, 0, 0], [100, 0, 2, 2], [0, 0, 2, 2], [1, 0, 2, 2]], np.float32)
+    found = iou(np.array([0, 0, 2, 2], np.float32), others)
     np.testing.assert_allclose(found, [0, 0, 1, 1 / 3], rtol=1e-6)
     assert iou(np.zeros(4, np.float32), others).tolist() == [0, 0, 0, 0]
 
 
 def test_the_distance_of_centres_counts_for_diounms() -> None:
-    boxes = np.float32([[0, 0, 4, 4], [1, 0, 4, 4]])
-    pair = Candidates(boxes, np.ones(2, np.float32), np.float32([[0.9], [0.8]]))
+    boxes = np.array([[0, 0, 4, 4], [1, 0, 4, 4]], np.float32)
+    pair = Candidates(boxes, np.ones(2, np.float32), np.array([[0.9], [0.8]], np.float32))
     apart = 0.6 - (1 / 41) ** 0.6  # IoU 12 / 20, centres 1 apart, hull 5 x 4
     assert len(suppress(pair, Suppression(apart + 0.01, 0.6))) == 2
     assert len(suppress(pair, Suppression(apart - 0.01, 0.6))) == 1

@@ -184,7 +184,7 @@ def test_a_bad_item_leaves_its_batch_mates_alone(handler: RotiferHandler) -> Non
         ({"body": {"image": [[1]]}}, {"content-type": "application/json"}, 415, "image files"),
         ({"body": {"filename": "a.jpg"}}, {"content-type": "application/json"}, 400, "no input"),
         ({"body": {"image": 5}}, {"content-type": "application/json"}, 400, "'image' is int"),
-        ({"body": {"instances": [B64] * 2}}, {"content-type": "application/json"}, 400, "one input"),
+        ({"body": {"instances": [B64] * 2}}, {"content-type": "application/json"}, 400, "2 were"),
     ],
 )  # fmt: skip
 def test_bad_requests(

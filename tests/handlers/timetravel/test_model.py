@@ -19,6 +19,7 @@ from tests.handlers.timetravel.support import (
     CROPPED,
     GOLDEN,
     ask,
+    make_state,
     psnr,
     serve,
     tiles,
