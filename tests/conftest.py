@@ -118,3 +118,10 @@ def client(server: Running) -> Iterator[httpx.Client]:
     """An HTTP client for the server's inference address, with a token."""
     with server.client() as made:
         yield made
+
+
+@pytest.fixture
+def detectors_client(detectors: Running) -> Iterator[httpx.Client]:
+    """An HTTP client for the server of the other three models, with a token."""
+    with detectors.client() as made:
+        yield made
