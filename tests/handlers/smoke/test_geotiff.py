@@ -30,7 +30,7 @@ def tiff(bands: NDArray[Any], order: str = "<", **changed: Any) -> bytes:
     tile, big = changed.pop("tile", None), changed.pop("big", False)
     height, width, count = bands.shape
     kind = {"u": 1, "i": 2, "f": 3}[bands.dtype.kind]
-    stored = bands.astype(bands.dtype.newbyteorder(order))
+    stored = bands.astype(order + bands.dtype.str[1:])
     if tile:
         padded = np.pad(stored, [(0, -height % tile), (0, -width % tile), (0, 0)])
         chunks = [

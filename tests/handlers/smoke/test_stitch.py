@@ -97,7 +97,7 @@ def test_a_large_scene_has_no_grid_and_equals_single_tiles_in_their_centres(
         reach = HALO + 16
         around = slice(row - reach, row + reach), slice(column - reach, column + reach)
         inner = slice(HALO, HALO + 32), slice(HALO, HALO + 32)
-        patch = network(scene[(slice(None), *around)][None].float())[0, 0]
+        patch = network(scene[:, around[0], around[1]][None].float())[0, 0]
         assert (found[0][around] - patch)[inner].abs().max() < 1e-5
     assert _step_at_seams(found, seams) < 1.3
 
@@ -120,7 +120,8 @@ def test_bytes_stay_bytes_until_a_window_is_read(network: SmokeNet) -> None:
 
     def watched(tile: Tensor) -> Tensor:
         seen.append(tile)
-        return network(tile)
+        found: Tensor = network(tile)
+        return found
 
     scene = bands(500, 300)
     predict(watched, scene, window=400)
