@@ -140,8 +140,8 @@ def overlap(network: SmokeNet, scenes: list[Sample]) -> float:
 
 
 def save_picture(network: SmokeNet, path: Path) -> None:
-    """Save a scene of 1024 x 1024 beside its overlay, half as large."""
-    bands, _ = draw(np.random.default_rng(PICTURE_SEED), 1024, 1024)
+    """Save a scene of nine windows beside its overlay, a quarter as large."""
+    bands, _ = draw(np.random.default_rng(PICTURE_SEED), 2048, 2048)
     with torch.inference_mode():
         found = predict(network, torch.from_numpy(bands).permute(2, 0, 1))[0].numpy()
     plain = overlay(bands, np.zeros_like(found), threshold=1.0)
