@@ -40,8 +40,8 @@ fix: $(INSTALLED)  ## mend what lint and format can mend by themselves
 	@$(BIN)/ruff format .
 
 .PHONY: demo
-demo: $(INSTALLED)  ## train the demo weights again (about an hour on two cores)
-	@for model in cifar inkwash timetravel; do $(BIN)/python -m handlers.$$model.demo.make || exit 1; done
+demo: $(INSTALLED)  ## train the demo weights again (hours on two cores)
+	@for model in cifar inkwash rotifer smoke timetravel; do $(BIN)/python -m handlers.$$model.demo.make || exit 1; done
 
 .PHONY: lock
 lock: $(INSTALLED)  ## resolve pyproject.toml to requirements.lock again
