@@ -43,7 +43,7 @@ class Context:
 
     def __init__(self, weights: Path, settings: Mapping[str, Any]) -> None:
         self.manifest: Mapping[str, Any] | None = {"model": {"serializedFile": weights.name}}
-        self.model_yaml_config: Mapping[str, Any] | None = {"marquee": settings, "maxWorkers": 1}
+        self.model_yaml_config: Mapping[str, Any] | None = {"marquee": {"threads": 1, **settings}}
         self.system_properties: Mapping[str, Any] = {
             "model_dir": str(weights.parent),
             "batch_size": 4,
@@ -63,7 +63,7 @@ class Context:
 
 
 def serve(weights: Path, **settings: Any) -> TimetravelHandler:
-    """Return the handler, loaded as a worker does."""
+    """Return the handler, loaded as a worker does; on one thread, as the networks are tiny."""
     handler = TimetravelHandler()
     handler.initialize(Context(weights, settings))
     return handler

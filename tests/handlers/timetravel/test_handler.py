@@ -181,7 +181,7 @@ def test_bad_requests(
     checkpoint: Path, body: bytes, headers: dict[str, str], status: int, words: str
 ) -> None:
     handler = serve(checkpoint, max_items=1)
-    said = message(ask(handler, body, **CROPPED, **headers), status)
+    said = message(ask(handler, body, **(CROPPED | headers)), status)
     assert re.search(words, said), said
     assert ask(handler, FACE, **CROPPED).status == 200
 
