@@ -1,6 +1,5 @@
 """Photo to ink-wash painting: an image in, an image of (nearly) the same shape out."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -17,7 +16,6 @@ from handlers.runtime import (
     JSON,
     NPY,
     PNG,
-    BadRequest,
     Parameter,
     Request,
     Result,
@@ -28,6 +26,7 @@ from handlers.runtime import (
 from handlers.runtime.blur import blurred
 from handlers.runtime.explain import METHOD, STEPS, attribute
 from handlers.runtime.heatmap import picture_of
+from handlers.runtime.region import Box, cut, region_of, region_parameter
 
 WORKING_SIZE = 256
 LARGEST_SIZE = 8192
@@ -61,17 +60,7 @@ class InkwashHandler(VisionHandler):
     explain_parameters = (
         METHOD,
         replace(STEPS, default=32),  # the way from the blurred photo is short and smooth
-        Parameter(
-            "target",
-            float,
-            default=(0.0, 0.0, 1.0, 1.0),
-            many=True,
-            max_items=4,
-            minimum=0,
-            maximum=1,
-            unit="of the painting's width or height",
-            text="left, top, right, bottom of the region whose mean darkness is explained",
-        ),
+        region_parameter("mean darkness"),
         Parameter(
             "size",
             int,
@@ -125,12 +114,7 @@ class InkwashHandler(VisionHandler):
         The baseline is the photo, blurred. A plain one would not do: on the way from it the
         instance norms, which undo any change of contrast, jump from nothing to the full picture.
         """
-        box = request.parameters["target"]
-        if len(box) != 4 or box[0] >= box[2] or box[1] >= box[3]:
-            raise BadRequest(
-                f"parameter 'target' is {box}, expected left, top, right, bottom from 0 to 1 "
-                "with left < right and top < bottom"
-            )
+        box = region_of(request)
         photo = self.preprocess(request)
         if photo[0].numel() > EXPLAINED_PIXELS:
             raise TooLarge(
@@ -148,12 +132,9 @@ class InkwashHandler(VisionHandler):
         return found.result(picture_of(photo), list(box))
 
 
-def _darkness(painting: Tensor, box: tuple[float, float, float, float]) -> Tensor:
+def _darkness(painting: Tensor, box: Box) -> Tensor:
     """Return (N,), 0 for white to 1 for black: the mean over ``box`` of (N, 3, H, W)."""
-    height, width = painting.shape[2:]
-    rows = slice(int(box[1] * height), math.ceil(box[3] * height))
-    columns = slice(int(box[0] * width), math.ceil(box[2] * width))
-    return (1 - painting[:, :, rows, columns]).mean(dim=(1, 2, 3)) / 2
+    return (1 - cut(painting, box)).mean(dim=(1, 2, 3)) / 2
 
 
 def _target(size: tuple[int, int], wanted: int) -> tuple[int, int]:

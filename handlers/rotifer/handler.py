@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from handlers.rotifer.crop import crop_box
-from handlers.rotifer.detections import Detection, TooManyCandidates, suppress
+from handlers.rotifer.detections import Detection, Floats, TooManyCandidates, suppress
 from handlers.rotifer.labels import read_labels
 from handlers.rotifer.model import Darknet, load_network
 from handlers.rotifer.options import OUT_OF_MEMORY_ADVICE, input_size
 from handlers.rotifer.pictures import Pixels, draw, resize
 from handlers.rotifer.regions import TooFragmented
+from handlers.rotifer.why import chosen, locate
 from handlers.runtime import (
     JPEG,
     JSON,
@@ -29,6 +30,8 @@ from handlers.runtime import (
     VisionHandler,
 )
 from handlers.runtime.engine import is_out_of_memory
+from handlers.runtime.explain import METHOD, STEPS, attribute
+from handlers.runtime.heatmap import picture_of
 
 QUALITY = 75  # of the original's answer
 
@@ -70,6 +73,18 @@ class RotiferHandler(VisionHandler):
         Parameter("filename", str, default="", text="taken for compatibility, and not used"),
     )
 
+    explain_parameters = (
+        METHOD,
+        STEPS,
+        Parameter(
+            "target",
+            int,
+            default=0,
+            minimum=0,
+            text="which detection's objectness is explained: its index in the answer to JSON",
+        ),
+    )
+
     def load(self, model_dir: Path) -> nn.Module:
         """The network that the ``.cfg`` beside the weights describes."""
         files = {kind: self.weights.with_suffix(f".{kind}") for kind in ("cfg", "data", "names")}
@@ -100,32 +115,55 @@ class RotiferHandler(VisionHandler):
 
     def postprocess(self, output: tuple[Tensor, ...], request: Request) -> Result:
         """``output`` holds for each head (anchors * (5 + classes), H, W)."""
-        network, pixels = cast(Darknet, self.network), request.notes["pixels"]
-        height, width = pixels.shape[:2]
-        heads = tuple(head.numpy() for head in output)
-        candidates = network.candidates(heads, (width, height), request.parameters["thresh"])
-        try:
-            found = suppress(candidates, network.suppression(request.parameters["nms"]))
-        except TooManyCandidates as error:
-            raise Unprocessable(f"{error}; ask with a higher thresh") from error
+        pixels = request.notes["pixels"]
+        found = self._detections(tuple(head.numpy() for head in output), request)
         picture = Result(image=draw(pixels, found), jpeg_quality=QUALITY)
         if request.accept != JSON:
             return picture
         return Result(json=self._answer(picture.encode(JPEG), found))
 
+    def _detections(self, heads: tuple[Floats, ...], request: Request) -> list[Detection]:
+        network, (height, width) = cast(Darknet, self.network), request.notes["pixels"].shape[:2]
+        candidates = network.candidates(heads, (width, height), request.parameters["thresh"])
+        try:
+            return suppress(candidates, network.suppression(request.parameters["nms"]))
+        except TooManyCandidates as error:
+            raise Unprocessable(f"{error}; ask with a higher thresh") from error
+
+    def explain(self, request: Request) -> Result:
+        """Explain the objectness of one detection, against a picture of one colour."""
+        picture = self.preprocess(request)
+        network, (height, width) = cast(Darknet, self.network), request.notes["pixels"].shape[:2]
+        with torch.inference_mode():
+            outputs = self.forward(self.placement.batch([picture]))
+        heads = tuple(head[0].float().cpu().numpy() for head in outputs)
+        index = request.parameters["target"]
+        detection = chosen(self._detections(heads, request), index)
+        threshold = request.parameters["thresh"]
+        place = locate(detection, network.heads, heads, (width, height), threshold)
+        found = attribute(
+            request,
+            lambda batch: place.objectness(self.forward(batch)),
+            picture,
+            placement=self.placement,
+            baseline=picture.mean(dim=(1, 2), keepdim=True),
+        )
+        target = {"detection": index, **self._described(detection)}
+        return found.result(picture_of(picture, low=0), target)
+
     def _answer(self, picture: bytes, found: list[Detection]) -> dict[str, Any]:
         return {
             "img": base64.b64encode(picture).decode(),
             "stat": self._labels.count(found),
-            "detections": [
-                {
-                    "class": self._labels.names[detection.class_id],
-                    "class_id": detection.class_id,
-                    "probability": detection.probability,
-                    "box": detection.box,
-                }
-                for detection in found
-            ],
+            "detections": [self._described(detection) for detection in found],
+        }
+
+    def _described(self, detection: Detection) -> dict[str, Any]:
+        return {
+            "class": self._labels.names[detection.class_id],
+            "class_id": detection.class_id,
+            "probability": detection.probability,
+            "box": detection.box,
         }
 
 

@@ -19,6 +19,8 @@ from handlers.rotifer.detections import Candidates, Floats
 
 OBJECTNESS, FIRST_CLASS = 4, 5
 
+Places = NDArray[np.intp]
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -71,17 +73,42 @@ class Head(nn.Module):
             threshold: for objectness, and for objectness times class.
         """
         least = np.float32(threshold)
-        parts = output.reshape(len(self.grid.anchors), -1, *output.shape[1:])
-        # cell by cell, anchor by anchor
-        rows, columns, anchors = np.nonzero(parts[:, OBJECTNESS].transpose(1, 2, 0) > least)
-        found = parts[anchors, :, rows, columns]  # (K, 5 + classes)
-        boxes = self._boxes(found, np.stack([columns, rows], 1), anchors, output.shape[1:])
-        boxes *= np.asarray([*size, *size], np.float32)
+        places = self.places(output, threshold)
+        boxes = self.boxes(output, places, size)
+        found = self._parts(output, places)
         objectness = found[:, OBJECTNESS]
         probabilities = objectness[:, None] * found[:, FIRST_CLASS:]
         probabilities[~(probabilities > least)] = 0
         usable = np.isfinite(boxes).all(axis=1)  # e^w of a badly trained network overflows
         return Candidates(boxes[usable], objectness[usable], probabilities[usable])
+
+    def places(self, output: Floats, threshold: float) -> Places:
+        """Return where the objectness is above ``threshold``: (K, 3) anchor, row, column.
+
+        In darknet's order, cell by cell and anchor by anchor.
+        """
+        parts = output.reshape(len(self.grid.anchors), -1, *output.shape[1:])
+        above = parts[:, OBJECTNESS].transpose(1, 2, 0) > np.float32(threshold)
+        rows, columns, anchors = np.nonzero(above)
+        return np.stack([anchors, rows, columns], axis=1)
+
+    def channel(self, anchor: int) -> int:
+        """Return the channel of the output that holds the objectness of ``anchor``."""
+        return anchor * (FIRST_CLASS + self.grid.classes) + OBJECTNESS
+
+    def boxes(self, output: Floats, places: Places, size: tuple[int, int]) -> Floats:
+        """Return the boxes at ``places`` (K, 3) in pixels of a picture of ``size``: (K, 4)."""
+        found = self._parts(output, places)
+        boxes = self._boxes(found, places[:, :0:-1], places[:, 0], output.shape[1:])
+        boxes *= np.asarray([*size, *size], np.float32)
+        return boxes
+
+    def _parts(self, output: Floats, places: Places) -> Floats:
+        """Return all channels of the anchor and cell at ``places``: (K, 5 + classes)."""
+        parts = output.reshape(len(self.grid.anchors), -1, *output.shape[1:])
+        anchors, rows, columns = places.T
+        found: Floats = parts[anchors, :, rows, columns]
+        return found
 
     def _boxes(
         self,

@@ -1,5 +1,6 @@
 """Smoke in satellite scenes: six bands in, the probability of smoke for each pixel out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,10 +16,13 @@ from handlers.runtime import (
     Result,
     VisionHandler,
 )
+from handlers.runtime.explain import METHOD, STEPS, attribute
+from handlers.runtime.region import region_of, region_parameter
 from handlers.smoke.model import TILE, load_network
-from handlers.smoke.overlay import OPACITY, THRESHOLD, overlay
+from handlers.smoke.overlay import OPACITY, THRESHOLD, composite, overlay
 from handlers.smoke.scene import TIFF, read_scenes
 from handlers.smoke.stitch import WINDOW, predict, window_of
+from handlers.smoke.why import area, band_means, only_scene
 
 
 class SmokeHandler(VisionHandler):
@@ -43,6 +47,11 @@ class SmokeHandler(VisionHandler):
             maximum=1,
             text="image/png only: how much the drawn smoke covers",
         ),
+    )
+    explain_parameters = (
+        METHOD,
+        replace(STEPS, default=32),  # about 1 % is missing then, and a step takes long
+        region_parameter("mean probability"),
     )
     window = WINDOW
 
@@ -77,3 +86,16 @@ class SmokeHandler(VisionHandler):
         (scene,) = read_scenes(request.payloads, self.settings.max_pixels)
         threshold, opacity = request.parameters["threshold"], request.parameters["opacity"]
         return Result(image=overlay(scene, found[0, ..., 0], threshold, opacity))
+
+    def explain(self, request: Request) -> Result:
+        """Explain how much of a region is smoke, against a scene of the same bands without form."""
+        scene = only_scene(self.preprocess(request))
+        box = region_of(request)
+        found = attribute(
+            request,
+            lambda batch: area(self.network, batch, box),
+            scene,
+            placement=self.placement,
+            baseline=band_means(scene),
+        )
+        return found.result(composite(scene.permute(1, 2, 0).numpy()), list(box))

@@ -78,7 +78,7 @@ def predict(
     for rows in spans(height, window):
         for columns in spans(width, window):
             part = scene[:, rows.read_from : rows.read_to, columns.read_from : columns.read_to]
-            result = network(_whole_cells(part[None].to(dtype)))[0]
+            result = network(whole_cells(part[None].to(dtype)))[0]
             target = found[:, rows.start : rows.stop, columns.start : columns.stop]
             target.copy_(result[:, rows.core, columns.core])
     return found
@@ -99,7 +99,7 @@ def window_of(options: Mapping[str, Any]) -> int:
     return window
 
 
-def _whole_cells(part: Tensor) -> Tensor:
+def whole_cells(part: Tensor) -> Tensor:
     """Mirror the last rows and columns until the sides are multiples of 16."""
     bottom, right = (-side % STRIDE for side in part.shape[2:])
     padded = functional.pad(part, (0, right, 0, bottom), "reflect") if bottom or right else part

@@ -65,6 +65,12 @@ class TimetravelHandler(VisionHandler):
             text="which of several faces, 0 for the one found with most certainty",
         ),
     )
+    unexplained = (
+        "timetravel has no explanations: its answer is a picture that changes everywhere at once, "
+        "and no single number of it says how old the face looks; besides, one gradient through "
+        "the three networks takes 3.4 GB at 1024 x 1024, and an explanation needs dozens; compare "
+        "the pictures of several ages instead"
+    )
     # 4-dimensional weights stay as they are in the mapped file, which a conversion would copy.
     layout = torch.contiguous_format
     # The example is a face cut out already: dlib need not be installed.
