@@ -106,6 +106,15 @@ def test_a_painting_becomes_ink(client: httpx.Client) -> None:
     assert np.asarray(painting.convert("L")).std() > 20
 
 
+def test_cifar_in_a_batch_is_as_alone(client: httpx.Client) -> None:
+    bodies = [file.read_bytes() for file in PICTURES]
+    alone = [client.post(CIFAR, content=body).json() for body in bodies]
+    with ThreadPoolExecutor(len(bodies)) as pool:
+        together = [*pool.map(lambda body: client.post(CIFAR, content=body).json(), bodies)]
+    for one, other in zip(alone, together, strict=True):
+        assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
+
+
 def test_two_versions_answer_side_by_side(client: httpx.Client) -> None:
     unnamed = client.post(CIFAR, content=SHIP).json()
     first = client.post(f"{CIFAR}/1.0", content=SHIP).json()
