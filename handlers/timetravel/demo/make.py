@@ -56,6 +56,12 @@ def new_network() -> AgeingNetwork:
     network = AgeingNetwork(Sizes(encoder_sizes(4), DECODER, encoder_sizes(3)))
     with torch.no_grad():
         network.latent_avg = network.decoder.style(torch.randn(4096, STYLE_WIDTH)).mean(0)
+        for layer in (network.decoder.conv1, *network.decoder.convs):
+            layer.noise.weight.fill_(1)
+    # The maps are stored with the weights, so they may be learnt as well: they tell the layers
+    # where in the picture they are, which takes convolutions alone long to find out.
+    for noise in network.decoder.noises.buffers():
+        noise.mul_(0.1).requires_grad_()
     return network
 
 
@@ -105,6 +111,7 @@ def train(network: AgeingNetwork, album: Album, steps: int, batch: int) -> None:
     groups = [
         {"params": encoders, "lr": ENCODER_RATE},
         {"params": [*network.decoder.parameters()], "lr": DECODER_RATE},
+        {"params": [*network.decoder.noises.buffers()], "lr": DECODER_RATE},
     ]
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
     rate = torch.optim.lr_scheduler.LambdaLR(
@@ -136,7 +143,7 @@ def train(network: AgeingNetwork, album: Album, steps: int, batch: int) -> None:
 def main() -> None:
     """Draw, train, judge on people never seen, and write the weights and the example."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=1700)
+    parser.add_argument("--steps", type=int, default=1400)
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     options = parser.parse_args()
