@@ -1,6 +1,7 @@
 """The README's commands do what it shows, in a fresh copy of what is in git."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,7 +18,10 @@ README = (ROOT / "README.md").read_text()
 
 
 def fresh_copy(folder: Path) -> Project:
-    """Copy the files git tracks, times kept, so that make sees the environment as up to date."""
+    """Copy the files git tracks, and lend the copy this environment.
+
+    To make, all files are older than the environment: it must not install the copy into it.
+    """
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -25,6 +29,7 @@ def fresh_copy(folder: Path) -> Project:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
+            os.utime(folder / name, (0, 0))
     (folder / ".venv").symlink_to(BIN.parent)
     return Project(folder)
 
