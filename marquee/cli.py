@@ -33,8 +33,10 @@ def _told(command: Callable[..., Any]) -> Callable[..., Any]:
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
+            where = f" ({error.filename})" if error.filename else ""
             raise click.ClickException(
-                f"the disk is full ({error.filename}); free some space and try again"
+                f"the disk is full{where}; free some space in the model store and the temporary "
+                "folder, and try again"
             ) from error
 
     return wrapper

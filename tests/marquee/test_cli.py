@@ -1,7 +1,11 @@
+import errno
 import subprocess
 
 import pytest
+from click.testing import CliRunner
 
+from marquee import archive
+from marquee.cli import main
 from marquee.project import Project
 from tests.support import ROOT, make_project, marquee
 
@@ -21,6 +25,21 @@ def test_a_token_without_a_server_says_how_to_start_one(
     assert (said.returncode, said.stdout) == (1, "")
     assert "make serve" in said.stderr
     assert marquee(project, "stop").stdout == "no server of this project is running\n"
+
+
+@pytest.mark.parametrize("filename", [None, "x.mar"])
+def test_a_full_disk_is_told_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, filename: str | None
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", filename)
+
+    monkeypatch.setattr(archive, "build", full)
+    monkeypatch.chdir(ROOT)
+    said = CliRunner().invoke(main, ["archive", "cifar"])
+    assert said.exit_code == 1
+    assert "the disk is full" in said.output
+    assert "None" not in said.output
 
 
 def test_make_help_lists_every_target() -> None:
