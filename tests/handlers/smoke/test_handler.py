@@ -254,18 +254,6 @@ def test_bad_input_is_named(
     assert words in said["message"]
 
 
-def test_json_takes_less_time_than_the_network(handler: SmokeHandler) -> None:
-    pytest.importorskip("orjson")
-    body = gzip.decompress((SMOKE / "request.json.gz").read_bytes())
-    spent = []
-    for _ in range(3):
-        exchange = Exchange({"body": body}, JSON_TYPE)
-        handler.answer([exchange])
-        seconds = exchange.watch.seconds
-        spent.append((seconds["decode"] + seconds["encode"]) / seconds["model"])
-    assert min(spent) < 1
-
-
 def test_json_is_the_same_without_the_fast_library(
     handler: SmokeHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
