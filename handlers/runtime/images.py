@@ -67,8 +67,9 @@ def open_image(
     if reduced_to is not None:
         wanted = max(reduced_to) * REDUCED_MARGIN
         image.draft(image.mode, (wanted, wanted))
-    orientation = _orientation(image) if upright else 1
     rgb = to_rgb(_decode(image))
+    # Only now: reading a PNG's EXIF data decodes it as well, and would hide that it is damaged.
+    orientation = _orientation(image) if upright else 1
     return rgb.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else rgb
 
 

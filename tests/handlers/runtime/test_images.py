@@ -101,6 +101,15 @@ def test_truncated_files_are_refused_in_words(kind: str, part: float) -> None:
         open_image(data[: int(len(data) * part)], max_pixels=LIMIT)
 
 
+@pytest.mark.parametrize("upright", [True, False])
+def test_a_broken_stream_is_no_half_picture(upright: bool) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    data = encoded(Image.fromarray(noise), "PNG")
+    broken = data[:2000] + bytes(400) + data[2400:]
+    with pytest.raises(BadRequest, match="damaged"):
+        open_image(broken, max_pixels=LIMIT, upright=upright)
+
+
 def test_damaged_bytes_never_raise_anything_else() -> None:
     random = np.random.default_rng(1)
     for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"):
