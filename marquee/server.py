@@ -16,7 +16,7 @@ import psutil
 from marquee import environment, preflight
 from marquee.archive import in_store
 from marquee.errors import MarqueeError
-from marquee.management import Management, keys_of
+from marquee.management import Management
 from marquee.project import Project
 from marquee.rooms import default_version
 
@@ -49,16 +49,13 @@ class Server:
             MarqueeError: the server ended, a model does not load, or it takes too long.
         """
         wanted = models(self.project)
-        with Management(self._address("management_address"), keys_of(self.project)) as api:
+        with Management.of(self.project) as api:
             self._wait(api.answers, ANSWER_SECONDS, "does not answer")
             for name, version in wanted:
                 self._wait_model(api, name, version)
                 progress((name, version))
             for name, version in defaults(self.project).items():
                 api.set_default(name, version)
-
-    def _address(self, name: str) -> str:
-        return self.project.properties[name]
 
     def _wait_model(self, api: Management, name: str, version: str) -> None:
         def ready() -> bool:

@@ -1,0 +1,56 @@
+"""``marquee serve``, ``stop``, ``token`` and ``env``: one server, from start to stop."""
+
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from marquee.commands.told import told
+from marquee.errors import MarqueeError
+from marquee.project import Project
+
+
+@click.command()
+@told
+def serve() -> None:
+    """Start TorchServe, wait until every model answers, and stop it with Ctrl-C."""
+    from marquee.serve import run
+
+    sys.exit(run(Project.find()))
+
+
+@click.command()
+@told
+def stop() -> None:
+    """Stop the project's server, wherever it was started."""
+    from marquee.server import stop as stop_server
+
+    was_running = stop_server(Project.find())
+    click.echo("stopped" if was_running else "no server of this project is running")
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(["inference", "management"]), default="inference")
+@told
+def token(kind: str) -> None:
+    """Print a valid token of the running server, renewed if it is about to expire."""
+    from marquee.management import keys_of
+
+    keys = keys_of(Project.find())
+    if keys is None:
+        raise MarqueeError(
+            "tokens are turned off (disable_token_authorization=true): send requests without one"
+        )
+    click.echo(keys.get(kind))
+
+
+@click.command()
+@told
+def env() -> None:
+    """Print shell exports that make plain torchserve commands use this project."""
+    from marquee.environment import exports, variables
+
+    click.echo(exports(variables(Project.find())))

@@ -1,0 +1,33 @@
+"""How the commands tell what went wrong: one sentence, exit code 1."""
+
+from __future__ import annotations
+
+import errno
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from marquee.errors import MarqueeError
+
+
+def told(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn our errors into one line on stderr and exit code 1."""
+
+    @functools.wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except MarqueeError as error:
+            raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            where = f" ({error.filename})" if error.filename else ""
+            raise click.ClickException(
+                f"the disk is full{where}; free some space in the model store and the temporary "
+                "folder, and try again"
+            ) from error
+
+    return wrapper
