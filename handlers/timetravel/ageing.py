@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from handlers.runtime.engine import CPU_ALLOCATOR, OUT_OF_MEMORY
 from handlers.timetravel.model import AgeingNetwork
 
 
-def show_ages(network: AgeingNetwork, faces: Tensor, years: Tensor, at_once: int) -> Tensor:
+def show_ages(
+    network: AgeingNetwork,
+    faces: Tensor,
+    years: Tensor,
+    at_once: int,
+    spare: Callable[[nn.Module], object] = lambda _: None,
+) -> Tensor:
     """Show each face at each of its ages.
 
     Args:
@@ -19,12 +25,14 @@ def show_ages(network: AgeingNetwork, faces: Tensor, years: Tensor, at_once: int
         faces: (N, 3, face_side, face_side) RGB in [-1, 1], on the network's device.
         years: (N, ages).
         at_once: pictures painted in one go; fewer when they do not fit in memory.
+        spare: told of each of the two encoders, a gigabyte each, when its work is done.
 
     Returns:
         (N, ages, picture_side, picture_side, 3) uint8 RGB, on the CPU.
     """
     count, ages = years.shape
     identity = network.identity(faces)
+    spare(network.pretrained_encoder)
     owners = torch.arange(count, device=faces.device).repeat_interleave(ages)
     targets = years.flatten()
 
@@ -34,6 +42,7 @@ def show_ages(network: AgeingNetwork, faces: Tensor, years: Tensor, at_once: int
         return to_pixels(network.decoder(codes)).cpu()
 
     pictures = torch.cat(in_parts(paint, count * ages, at_once))
+    spare(network.encoder)
     return pictures.reshape(count, ages, *pictures.shape[1:])
 
 

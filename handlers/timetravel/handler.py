@@ -26,6 +26,7 @@ from handlers.timetravel.ageing import show_ages
 from handlers.timetravel.align import align
 from handlers.timetravel.checkpoint import load_network
 from handlers.timetravel.faces import face_finder
+from handlers.timetravel.mapped import let_go
 from handlers.timetravel.model import AgeingNetwork
 
 OLDEST = 100
@@ -112,7 +113,10 @@ class TimetravelHandler(VisionHandler):
     def forward(self, batch: Tensor) -> Tensor:
         """Return (N, ages, S, S, 3) uint8 for (N, 3 + ages, side, side)."""
         faces, years = batch[:, :3].contiguous(), batch[:, 3:, 0, 0]
-        return show_ages(self._network, faces, years, self._at_once)
+        return show_ages(self._network, faces, years, self._at_once, self._let_go)
+
+    def _let_go(self, part: nn.Module) -> None:
+        let_go(part, self.weights)
 
     def postprocess(self, output: Tensor, request: Request) -> Result:
         """Put the face and ``output`` (ages, S, S, 3) side by side: (S, S * (1 + ages), 3)."""
