@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from marquee.archive_diff import Change, Difference
+from marquee.commands.told import printable
 from marquee.inspection import Inspection
 
 NO_DIGEST = "its manifest states no content digest: not made by marquee, or by an early one"
@@ -31,12 +32,7 @@ def inspection(found: Inspection) -> str:
             for name, entry in found.entries.items()
         ),
     ]
-    return _plain("\n".join(lines))
-
-
-def _plain(text: str) -> str:
-    """Return text without what a terminal obeys: an archive may come from anywhere."""
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)
+    return printable("\n".join(lines))
 
 
 def _config(text: str | None) -> list[str]:
@@ -60,7 +56,7 @@ def difference(found: Difference) -> str:
     """Return a difference for people."""
     lines = [_line(change) for change in found.changes] or ["the same files, byte for byte"]
     texts = [change.text.rstrip("\n") for change in found.changes if change.text]
-    return _plain("\n".join([*lines, f"weights: {found.weights}", *texts]))
+    return printable("\n".join([*lines, f"weights: {found.weights}", *texts]))
 
 
 def _line(change: Change) -> str:
