@@ -63,8 +63,7 @@ def build(
     store = project.model_store if store is None else store
     store.mkdir(parents=True, exist_ok=True)
     record = StoreRecord(store)
-    contents = _contents(project, model)
-    digest = _digest(model, contents, packing.inputs(project, model), record)
+    contents, digest = _inputs(project, model, record)
     path = store / model.archive_name
     known = record.sha256(path, digest)
     if known and not force:
@@ -86,10 +85,17 @@ def build(
 def up_to_date(project: Project, model: ModelVersion) -> Path | None:
     """Return the model's archive in the store, unless it is not there or would be built again."""
     record = StoreRecord(project.model_store)
-    contents = _contents(project, model)
-    digest = _digest(model, contents, packing.inputs(project, model), record)
+    _, digest = _inputs(project, model, record)
     path = project.model_store / model.archive_name
     return None if record.sha256(path, digest) is None else path
+
+
+def _inputs(
+    project: Project, model: ModelVersion, record: StoreRecord
+) -> tuple[dict[str, Path], str]:
+    """Return the files of code and example, and the digest of all that goes in."""
+    contents = _contents(project, model)
+    return contents, _digest(model, contents, packing.inputs(project, model), record)
 
 
 def _contents(project: Project, model: ModelVersion) -> dict[str, Path]:
