@@ -15,7 +15,12 @@ from marquee.likeness import media_type, spread
 from marquee.worker import Asked, Reply, Worker
 
 # As handlers/script types an example by its name; mimetypes knows the others.
-TYPES = {".csv": "text/csv", ".json": "application/json", ".npy": "application/x-npy"}
+TYPES = {
+    ".csv": "text/csv",
+    ".json": "application/json",
+    ".npy": "application/x-npy",
+    ".npz": "application/x-npz",
+}
 SUFFIXES = {kind: suffix for suffix, kind in TYPES.items()} | {
     "image/png": ".png",
     "image/jpeg": ".jpg",
