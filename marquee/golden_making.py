@@ -94,7 +94,8 @@ def example_request(handler: Any, example: Path, accept: str | None) -> Asked:
 
 def content_type_of(path: Path) -> str:
     """Return the media type that a file's name tells."""
-    guessed = mimetypes.guess_type(path.name)[0]
+    # Python's own table: the system's differs from machine to machine, and goes into archives.
+    guessed = mimetypes.MimeTypes().guess_type(path.name, strict=False)[0]
     return TYPES.get(path.suffix.lower()) or guessed or "application/octet-stream"
 
 
