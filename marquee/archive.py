@@ -12,19 +12,19 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from marquee import dryrun, packing, sources
+from marquee.content import MANIFEST
 from marquee.errors import MarqueeError
+from marquee.normalise import epoch, normalise
 from marquee.project import Project
 from marquee.rooms import ModelVersion
-from marquee.store import StoreRecord, file_digest
+from marquee.store import StoreRecord
 
-MANIFEST = "MAR-INF/MANIFEST.json"
-# 1980-01-01, the first moment a zip entry can hold.
-EPOCH = 315532800
+# Of what is made from the same inputs; another number builds all archives again.
+FORMAT = "format 2: golden requests, content digest"
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,24 @@ class Built:
     fresh: bool
 
 
-def build(project: Project, model: ModelVersion, *, force: bool = False) -> Built:
+def build(
+    project: Project, model: ModelVersion, *, force: bool = False, store: Path | None = None
+) -> Built:
     """Bring one archive up to date: build it, load it once, and put it into the store.
+
+    Args:
+        project: whose model it is.
+        model: what to build.
+        force: build it also when it is up to date.
+        store: a folder to build into, in place of the project's model store.
 
     Raises:
         MarqueeError: something is missing, or the model does not load or fails on its example.
     """
-    store = project.model_store
+    store = project.model_store if store is None else store
     store.mkdir(parents=True, exist_ok=True)
     record = StoreRecord(store)
-    contents = _contents(project, model)
-    digest = _digest(model, contents, packing.inputs(project, model), record)
+    contents, digest = _inputs(project, model, record)
     path = store / model.archive_name
     known = record.sha256(path, digest)
     if known and not force:
@@ -66,11 +73,27 @@ def build(project: Project, model: ModelVersion, *, force: bool = False) -> Buil
         serialized = packing.pack(project, model, packed)
         contents |= {file.name: file for file in packed.iterdir() if file != serialized}
         plain = _run_archiver(model, contents, serialized, Path(folder))
-        _check_loads(model, serialized.name, plain, Path(folder) / "unpacked")
-        sha256 = normalise(plain, path, _manifest_additions(model, digest, record))
+        golden = _try_out(model, serialized.name, plain, Path(folder))
+        sha256 = normalise(plain, golden, path, _about(model, digest, record))
     record.add(path, digest, sha256)
     record.save()
     return Built(path, sha256, digest, fresh=True)
+
+
+def up_to_date(project: Project, model: ModelVersion) -> Path | None:
+    """Return the model's archive in the store, unless it is not there or would be built again."""
+    record = StoreRecord(project.model_store)
+    _, digest = _inputs(project, model, record)
+    path = project.model_store / model.archive_name
+    return None if record.sha256(path, digest) is None else path
+
+
+def _inputs(
+    project: Project, model: ModelVersion, record: StoreRecord
+) -> tuple[dict[str, Path], str]:
+    """Return the files of code and example, and the digest of all that goes in."""
+    contents = _contents(project, model)
+    return contents, _digest(model, contents, packing.inputs(project, model), record)
 
 
 def _contents(project: Project, model: ModelVersion) -> dict[str, Path]:
@@ -101,7 +124,7 @@ def digest_of(head: list[str], contents: Mapping[str, Path], record: StoreRecord
     """Return a digest, in hex, of ``head``, of all ``contents`` and of the time entries get."""
     total = hashlib.sha256()
     lines = [f"{name} {record.digest_of(path)}" for name, path in sorted(contents.items())]
-    for line in [*head, str(_epoch()), *lines]:
+    for line in [FORMAT, *head, str(epoch()), *lines]:
         total.update(line.encode() + b"\0")
     return total.hexdigest()
 
@@ -150,69 +173,29 @@ def run_archiver(
     return folder / f"{arguments['--model-name']}.mar"
 
 
-def _check_loads(model: ModelVersion, serialized: str, archive: Path, folder: Path) -> None:
-    problem = load_problem(archive, folder)
+def _try_out(model: ModelVersion, serialized: str, archive: Path, folder: Path) -> Path:
+    problem, golden = try_out(archive, folder)
     if problem is not None:
-        told = problem.replace(str(folder / serialized), str(model.weights))
+        told = problem.replace(str(folder / "unpacked" / serialized), str(model.weights))
         raise MarqueeError(f"{model.name} {model.version} does not load: {told}")
+    return golden
 
 
-def load_problem(archive: Path, folder: Path) -> str | None:
-    """Load the archive as a worker would, in a process of its own; return what went wrong."""
-    with zipfile.ZipFile(archive) as unpacked:
-        unpacked.extractall(folder)
-    return dryrun.run(folder)
+def try_out(archive: Path, folder: Path) -> tuple[str | None, Path]:
+    """Load the archive as a worker would, in a process of its own, and ask it its example.
 
-
-def _manifest_additions(model: ModelVersion, digest: str, record: StoreRecord) -> dict[str, Any]:
-    return manifest_additions({"digest": digest, "weights": record.digest_of(model.weights)})
-
-
-def manifest_additions(about: Mapping[str, str]) -> dict[str, Any]:
-    """Return what our manifests say beyond the archiver's: a fixed time, and ``about``."""
-    created = datetime.fromtimestamp(_epoch(), timezone.utc)
-    return {"createdOn": created.strftime("%d/%m/%Y %H:%M:%S"), "marquee": dict(about)}
-
-
-def _epoch() -> int:
-    """Return the time all entries get: SOURCE_DATE_EPOCH, as reproducible builds have it."""
-    value = os.environ.get("SOURCE_DATE_EPOCH", str(EPOCH))
-    if not value.isdecimal():
-        raise MarqueeError(f"SOURCE_DATE_EPOCH is {value!r}, expected seconds since 1970")
-    return max(int(value), EPOCH)
-
-
-def normalise(source: Path, target: Path, additions: dict[str, Any]) -> str:
-    """Rewrite an archive with sorted entries, one time and one mode; return its sha256.
-
-    Entries are stored, not deflated: weights hardly shrink, TorchServe unpacks faster, and the
-    bytes do not depend on the version of zlib. The target appears whole or not at all.
+    Returns:
+        What went wrong, or None; and the folder of files that came of it: golden requests.
     """
-    part = target.with_name(f".{target.name}.part")
-    try:
-        with zipfile.ZipFile(source) as old, zipfile.ZipFile(part, "w") as new:
-            for name in sorted(n for n in old.namelist() if not n.endswith("/")):
-                _copy_entry(old, new, name, additions)
-        sha256 = file_digest(part)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-    return sha256
+    unpacked, made = folder / "unpacked", folder / "made"
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(unpacked)
+    made.mkdir()
+    return dryrun.run(unpacked, made), made
 
 
-def _copy_entry(
-    old: zipfile.ZipFile, new: zipfile.ZipFile, name: str, additions: dict[str, Any]
-) -> None:
-    entry = zipfile.ZipInfo(name, datetime.fromtimestamp(_epoch(), timezone.utc).timetuple()[:6])
-    entry.external_attr = 0o100644 << 16
-    entry.create_system = 3  # Unix, on every system
-    if name == MANIFEST:
-        manifest = json.loads(old.read(name)) | additions
-        new.writestr(entry, json.dumps(manifest, indent=2, sort_keys=True) + "\n")
-        return
-    entry.file_size = old.getinfo(name).file_size
-    with old.open(name) as reader, new.open(entry, "w") as writer:
-        shutil.copyfileobj(reader, writer, 1 << 20)
+def _about(model: ModelVersion, digest: str, record: StoreRecord) -> dict[str, str]:
+    return {"digest": digest, "weights": record.digest_of(model.weights)}
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
