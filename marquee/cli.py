@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from marquee.commands import archives, servers
+from marquee.commands import archives, servers, versions
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,6 +19,12 @@ for _command in (
     servers.stop,
     servers.token,
     servers.env,
+    versions.swap,
+    versions.rollback,
+    versions.register,
+    versions.retire,
+    versions.scale,
+    versions.history,
 ):
     main.add_command(_command)
 

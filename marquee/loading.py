@@ -26,7 +26,7 @@ CAP_SYS_NICE = 1 << 23
 
 
 def wait_loaded(
-    project: Project, api: Management, name: str, version: str, since: LogMarks, seconds: float
+    project: Project, api: Management, name: str, version: str, *, since: LogMarks, seconds: float
 ) -> Version:
     """Return when all wanted workers of a version have loaded, at low priority where possible.
 
