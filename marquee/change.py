@@ -13,7 +13,7 @@ from marquee.interrupts import Interrupted, ignored
 from marquee.journal import Plan
 from marquee.judgement import Options, worse
 from marquee.management import Management, Version
-from marquee.probe import Inference, compare, questions
+from marquee.probe import Inference, compare, questions, told
 from marquee.project import Project
 from marquee.server import LogMarks
 from marquee.steps import Steps
@@ -135,11 +135,7 @@ class Change:
             for question in self._asked:
                 inference.ask(question, self._plan.new)
             self._results["golden"] = len(self._asked)
-            note["said"] = (
-                f"{len(self._asked)} golden requests answered as expected"
-                if self._asked
-                else "the archive has no golden requests: only that it loads is known"
-            )
+            note["said"] = told(self._asked)
 
     def _compare(self) -> None:
         with self.steps.step("compare") as note, self._inference() as inference:

@@ -22,6 +22,8 @@ POLL_SECONDS = 0.2
 LOG_SECONDS = 0.3
 LOW_PRIORITY = 19
 NORMAL_PRIORITY = 0
+# On a machine with no idle time at all, low priority would mean never.
+GENTLE_SECONDS = 20.0
 CAP_SYS_NICE = 1 << 23
 
 
@@ -66,7 +68,7 @@ class _Gently:
     """Lowers the priority of loading workers, and gives it back at the end.
 
     Importing torch and warming up takes a core for seconds; at low priority the workers that
-    serve come first. Only where the priority can be given back: as root, with CAP_SYS_NICE, or
+    serve come first, for a while at least. Only where the priority can be given back: as root, with CAP_SYS_NICE, or
     with a limit (``ulimit -e``) that allows it.
     """
 
@@ -74,17 +76,25 @@ class _Gently:
         self._server = preflight.running_pid(project)
         self._allowed = _may_raise_priority()
         self._lowered: list[psutil.Process] = []
+        self._until = time.monotonic() + GENTLE_SECONDS
 
     def __enter__(self) -> _Gently:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._give_back()
+
+    def _give_back(self) -> None:
         for process in self._lowered:
             _set_priority(process.pid, NORMAL_PRIORITY)
+        self._lowered.clear()
 
     def lower(self, workers: set[str]) -> None:
         """Lower the priority of those workers' processes that have not been seen yet."""
         if not (workers and self._allowed and self._server):
+            return
+        if time.monotonic() > self._until:
+            self._give_back()
             return
         for process in _loading(self._server, workers):
             if process not in self._lowered:

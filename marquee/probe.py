@@ -62,6 +62,15 @@ def questions(archive: Path | None) -> list[Question]:
         return [Example(name, opened.read(name)) for name in sorted(examples)]
 
 
+def told(asked: Sequence[Question]) -> str:
+    """Say in words what it means that all of these were answered."""
+    if not asked:
+        return "the archive has neither golden requests nor an example: it loads, that is all"
+    if isinstance(asked[0], Example):
+        return "its example is answered; the archive has no golden requests"
+    return f"{len(asked)} golden requests answered as expected"
+
+
 class Inference:
     """A connection to the inference address of the project's server, for its operator."""
 

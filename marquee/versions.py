@@ -11,7 +11,7 @@ from marquee.incoming import Incoming, find
 from marquee.interrupts import ignored
 from marquee.judgement import DEFAULT_OPTIONS, Options
 from marquee.management import Management, Version
-from marquee.probe import Inference, questions
+from marquee.probe import Inference, questions, told
 from marquee.project import Project
 from marquee.server import LogMarks
 from marquee.steps import Report, Steps, silent
@@ -69,7 +69,7 @@ def _register(
             with Inference(project, name, options.answer_seconds) as inference:
                 for question in asked:
                     inference.ask(question, version)
-            note["said"] = f"{len(asked)} golden requests answered as expected"
+            note["said"] = told(asked)
     except (MarqueeError, KeyboardInterrupt):
         with ignored():
             _unregister(api, name, version)
