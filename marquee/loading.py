@@ -68,8 +68,8 @@ class _Gently:
     """Lowers the priority of loading workers, and gives it back at the end.
 
     Importing torch and warming up takes a core for seconds; at low priority the workers that
-    serve come first, for a while at least. Only where the priority can be given back: as root, with CAP_SYS_NICE, or
-    with a limit (``ulimit -e``) that allows it.
+    serve come first, for a while at least. Only where the priority can be given back: as root,
+    with CAP_SYS_NICE, or with a limit (``ulimit -e``) that allows it.
     """
 
     def __init__(self, project: Project) -> None:
