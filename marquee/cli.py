@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from marquee.commands import archives, servers, versions
+from marquee.commands import archives, checks, servers, versions
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -15,6 +15,7 @@ def main() -> None:
 
 for _command in (
     archives.archive,
+    checks.check,
     servers.serve,
     servers.stop,
     servers.token,

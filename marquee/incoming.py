@@ -13,8 +13,9 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from marquee.archive import in_store, read_manifest
+from marquee.archive import in_store
 from marquee.errors import MarqueeError
+from marquee.inspection import inspect
 from marquee.management import Management
 from marquee.project import Project
 from marquee.store import file_digest
@@ -72,8 +73,7 @@ def _version(project: Project, api: Management, model: str, version: str) -> Inc
         if about["modelName"] == model:
             present[about["modelVersion"]] = path
     if version in present:
-        path = present[version]
-        return _checked(model, path)
+        return _checked(model, present[version])
     registered = {found.version for found in api.versions(model)}
     if version in registered:
         return Incoming(model, version)
@@ -85,15 +85,17 @@ def _version(project: Project, api: Management, model: str, version: str) -> Inc
 
 
 def _checked(model: str | None, path: Path) -> Incoming:
-    about = read_manifest(path)["model"]
-    name, version = str(about["modelName"]), str(about["modelVersion"])
-    if model is not None and name != model:
-        raise MarqueeError(f"{path} is an archive of {name} {version}, expected one of {model}")
-    return Incoming(name, version, path, file_digest(path))
+    """Inspect an archive before anyone runs it."""
+    found = inspect(path)
+    if model is not None and found.model != model:
+        raise MarqueeError(
+            f"{path} is an archive of {found.model} {found.version}, expected one of {model}"
+        )
+    return Incoming(found.model, found.version, path, found.sha256)
 
 
 def _brought(project: Project, model: str | None, path: Path) -> Incoming:
-    """Inspect an archive, and copy it into the store if it is not there."""
+    """Copy an archive into the store if it is not there."""
     found = _checked(model, path)
     if path.resolve().parent == project.model_store.resolve():
         return found
