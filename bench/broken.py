@@ -29,16 +29,22 @@ AT_REQUEST = """\
             {does}
         return super().forward(batch)
 """
-# How it is broken -> the handler's own code.
-WAYS: Mapping[str, str] = {
-    "raises at load": AT_LOAD.format(does="raise ValueError('the moon is full')"),
-    "out of memory at load": AT_LOAD.format(does="raise MemoryError('told to')"),
-    "killed at load": AT_LOAD.format(does="os.kill(os.getpid(), 9)"),
-    "hangs at load": AT_LOAD.format(does="time.sleep(3600)"),
-    "answers wrongly": AT_REQUEST.format(does="batch = batch.flip(1)"),
-    "10x slower": AT_REQUEST.format(does="time.sleep(0.5)"),
-    "out of memory at a request": AT_REQUEST.format(does="raise torch.OutOfMemoryError('told to')"),
-    "hangs at a request": AT_REQUEST.format(does="time.sleep(3600)"),
+# How it is broken -> the handler's own code, and what of it the operator is told.
+WAYS: Mapping[str, tuple[str, str]] = {
+    "raises at load": (
+        AT_LOAD.format(does="raise ValueError('the moon is full')"),
+        "the moon is full",
+    ),
+    "out of memory at load": (AT_LOAD.format(does="raise MemoryError('told to')"), "emory"),
+    "killed at load": (AT_LOAD.format(does="os.kill(os.getpid(), 9)"), "no traceback"),
+    "hangs at load": (AT_LOAD.format(does="time.sleep(3600)"), "has not loaded after"),
+    "answers wrongly": (AT_REQUEST.format(does="batch = batch.flip(1)"), "expected"),
+    "10x slower": (AT_REQUEST.format(does="time.sleep(0.5)"), "is too slow"),
+    "out of memory at a request": (
+        AT_REQUEST.format(does="raise torch.OutOfMemoryError('told to')"),
+        "answered with 507",
+    ),
+    "hangs at a request": (AT_REQUEST.format(does="time.sleep(3600)"), "no answer after"),
 }
 
 

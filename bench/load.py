@@ -112,6 +112,10 @@ class Load:
     _known: set[tuple[str, int, bytes]] = field(default_factory=set)
     _stopping: bool = False
 
+    def fresh(self, **also: Sequence[Mapping[str, float]]) -> Load:
+        """Return the same clients with nothing sent yet, and with further versions expected."""
+        return Load(self.host, self.port, self.requests, {**self.expected, **also})
+
     async def closed_loop(self, turn: int) -> None:
         """Ask again as soon as the answer is there, until told to stop."""
         connection = None

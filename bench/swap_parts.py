@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bench.broken import WAYS, variant
 from bench.load import Load
@@ -105,24 +106,26 @@ async def broken(bench: Bench) -> None:
     """Swap to new versions that are broken: the old one must go on."""
     store = bench.running.project.model_store
     for number, way in enumerate(WAYS):
-        await bench_broken(bench, way, f"{number + 10}.0", str(store.parent / "broken.mar"))
+        await one_broken(bench, way, f"{number + 10}.0", store.parent / "broken.mar")
 
 
-async def bench_broken(bench: Bench, way: str, version: str, path: str) -> None:
+async def one_broken(bench: Bench, way: str, version: str, path: Path) -> None:
     """Swap to one broken version, from an archive outside of the store."""
-    from pathlib import Path  # noqa: PLC0415
-
+    code, reason = WAYS[way]
     before = await bench.default()
     store = bench.running.project.model_store
-    variant(store / f"cifar-{before}.mar", Path(path), version, WAYS[way])
+    variant(store / f"cifar-{before}.mar", path, version, code)
     names = {item.name for item in store.iterdir()}
     start = time.time()
-    process = await bench.swap(path, "--load-timeout", "12s", "--answer-timeout", "5s")
+    patience = "10s" if way == "hangs at load" else "90s"
+    process = await bench.swap(
+        str(path), "--load-timeout", patience, "--answer-timeout", "5s", "--max-slowdown", "3"
+    )
     _, err = await process.communicate()
     end = time.time()
     kept = await bench.default() == before and {item.name for item in store.iterdir()} == names
-    went = process.returncode == 1 and kept
     said = err.decode().strip().splitlines()[-1] if err else ""
+    went = process.returncode == 1 and kept and reason in said
     bench.windows.append(Window(way, start, end, went, said))
     await asyncio.sleep(bench.gap)
 
