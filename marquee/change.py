@@ -102,7 +102,8 @@ class Change:
         """Whether a version without workers is what a failed swap left, maybe of other bytes."""
         records = history.read(self.project, found.name)
         mine = [record for record in records if record.get("to") == found.version]
-        failed = bool(mine) and mine[-1].get("outcome") != history.DONE
+        last = mine[-1] if mine else {}
+        failed = last.get("registered", False) and last.get("outcome") != history.DONE
         return failed and found.min_workers == 0 and self.incoming.archive is not None
 
     def _register(self, stale: Version | None) -> None:
@@ -172,8 +173,8 @@ class Change:
                 if misses >= MISSES:
                     raise MarqueeError(f"{problem} (asked {MISSES} times)")
                 self._judge(before, after)
+            self._judge(before, after)
             seen = after.seen()
-            self._results["traffic"] = {"before": before.summary(), "after": seen.summary()}
             note["said"] = f"{seen.requests} requests, {seen.failed} failed"
 
     def _probe(self, inference: Inference, turn: int) -> str | None:
@@ -188,7 +189,9 @@ class Change:
         return None
 
     def _judge(self, before: Seen, after: Follower) -> None:
-        problem = worse(before, after.seen(), self.options)
+        seen = after.seen()
+        self._results["traffic"] = {"before": before.summary(), "after": seen.summary()}
+        problem = worse(before, seen, self.options)
         if problem is not None:
             raise MarqueeError(f"{self._plan.model} {self._plan.new} does worse: {problem}")
 
@@ -216,26 +219,23 @@ class Change:
         interrupted = isinstance(error, Interrupted | KeyboardInterrupt)
         reason = str(error) or "interrupted"
         with ignored():
-            failed_too = self._undo()
+            end = self._undo()
             outcome = "rolled back" if plan.moved else "interrupted" if interrupted else "refused"
             record = self._record(outcome, reason, stopped_at=step)
-        if failed_too is not None:
-            raise Failed(
-                f"{reason}; stopped at '{step}', and going back failed as well: {failed_too}; "
-                "run the command again once the server answers",
-                record,
-            ) from error
-        raise Failed(
-            f"{reason}; stopped at '{step}', {plan.model} {plan.old} serves as before", record
-        ) from error
+        raise Failed(f"{reason}; stopped at '{step}', {end}", record) from error
 
-    def _undo(self) -> str | None:
+    def _undo(self) -> str:
+        """Go back; return in words where that led."""
+        plan = self._plan
         try:
-            recovery.undo(self.project, self.api, self._plan)
+            left = recovery.undo(self.project, self.api, plan)
         except MarqueeError as error:
-            return str(error)
-        journal.forget(self.project, self._plan.model)
-        return None
+            return (
+                f"and going back failed as well: {error}; run the command again once the server "
+                "answers"
+            )
+        journal.forget(self.project, plan.model)
+        return f"{plan.model} {plan.old} serves as before" + (f". {left}" if left else "")
 
     def _record(self, outcome: str, reason: str, **more: Any) -> dict[str, Any]:
         plan = self._plan
@@ -249,6 +249,7 @@ class Change:
                 "to": plan.new,
                 "archive": plan.archive,
                 "digest": self.incoming.digest,
+                "registered": plan.registered,
                 "outcome": outcome,
                 "reason": reason,
                 **more,

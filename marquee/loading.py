@@ -20,7 +20,7 @@ from marquee.server import LogMarks, load_failure
 POLL_SECONDS = 0.2
 # The traceback reaches its log a moment after the server has noticed the worker's end.
 LOG_SECONDS = 0.3
-LOW_PRIORITY = int(os.environ.get('TRY_NICE', '19'))
+LOW_PRIORITY = int(os.environ.get("TRY_NICE", "19"))
 NORMAL_PRIORITY = 0
 # On a machine with no idle time at all, low priority would mean never.
 GENTLE_SECONDS = 20.0

@@ -86,7 +86,7 @@ class Inference:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def ask(self, question: Question, version: str | None, timeout: float | None = None) -> float:
+    def ask(self, question: Question, version: str | None) -> float:
         """Send a request to a version (None: the default); return the seconds it took.
 
         Raises:
@@ -96,10 +96,9 @@ class Inference:
         headers = dict(question.headers)
         if self._keys is not None:
             headers["Authorization"] = f"Bearer {self._keys.get('inference')}"
-        limit = httpx.USE_CLIENT_DEFAULT if timeout is None else httpx.Timeout(timeout)
         start = time.perf_counter()
         try:
-            answer = self._client.post(path, content=question.body, headers=headers, timeout=limit)
+            answer = self._post(path, question.body, headers)
         except httpx.TimeoutException as error:
             waited = time.perf_counter() - start
             raise MarqueeError(f"{question.name}: no answer after {waited:.0f} s") from error
@@ -111,6 +110,13 @@ class Inference:
         if problem is not None:
             raise MarqueeError(problem)
         return seconds
+
+    def _post(self, path: str, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
+        try:
+            return self._client.post(path, content=body, headers=headers)
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            # TorchServe closes connections after errors, at times under the next request.
+            return self._client.post(path, content=body, headers=headers)
 
     def answered(self, question: Question, version: str) -> bool:
         """Send a request and wait for an answer of any kind; return whether one came."""

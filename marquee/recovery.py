@@ -27,8 +27,8 @@ def recover(project: Project, api: Management, plan: Plan) -> str:
             left = finish(project, api, plan, since=AccessLog.of(project, plan.model).mark())
             said = f"{plan.new} had been found good and stays" + (f"; {left}" if left else "")
         else:
-            undo(project, api, plan)
-            said = f"{plan.old} serves, as before"
+            left = undo(project, api, plan)
+            said = f"{plan.old} serves, as before" + (f"; {left}" if left else "")
         history.append(
             project,
             {
@@ -37,6 +37,7 @@ def recover(project: Project, api: Management, plan: Plan) -> str:
                 "from": plan.old,
                 "from_workers": plan.old_workers,
                 "to": plan.new,
+                "registered": plan.registered,
                 "outcome": history.DONE if plan.committed else "killed",
                 "reason": f"the command was killed; put right afterwards: {said}",
             },
@@ -45,22 +46,31 @@ def recover(project: Project, api: Management, plan: Plan) -> str:
     return f"an earlier {plan.action} of {plan.model} to {plan.new} was killed; {said}"
 
 
-def undo(project: Project, api: Management, plan: Plan) -> None:
-    """Let the old version serve, and leave the new one and the store as they were before."""
+def undo(project: Project, api: Management, plan: Plan) -> str | None:
+    """Let the old version serve, and leave the new one and the store as they were before.
+
+    Returns:
+        Why the new version keeps its workers, if it hangs with requests of clients.
+    """
     log = AccessLog.of(project, plan.model)
     if api.default(plan.model) == plan.new:
         _serve_again(project, api, plan)
-    since = log.mark()
-    found = api.describe(plan.model, plan.new)
-    if found is not None:
-        if plan.moved:
-            drain.drain(project, api, found, asked_of(project, api, plan.new, plan), since=since)
-        if plan.registered:
-            _remove(api, plan)
-        elif found.min_workers != plan.new_workers:
-            api.scale(plan.model, plan.new, plan.new_workers)
-    if plan.copied:
+    since, asked = log.mark(), asked_of(project, api, plan.new, plan)
+    if plan.copied:  # what the server has unpacked of it is enough
         (project.model_store / plan.archive).unlink(missing_ok=True)
+    found = api.describe(plan.model, plan.new)
+    if found is None:
+        return None
+    if plan.moved:
+        try:
+            drain.drain(project, api, found, asked, since=since)
+        except MarqueeError as error:
+            return str(error)
+    if plan.registered:
+        _remove(api, plan)
+    elif found.min_workers != plan.new_workers:
+        api.scale(plan.model, plan.new, plan.new_workers)
+    return None
 
 
 def _serve_again(project: Project, api: Management, plan: Plan) -> None:
