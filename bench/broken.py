@@ -38,7 +38,7 @@ WAYS: Mapping[str, tuple[str, str]] = {
     "out of memory at load": (AT_LOAD.format(does="raise MemoryError('told to')"), "emory"),
     "killed at load": (AT_LOAD.format(does="os.kill(os.getpid(), 9)"), "no traceback"),
     "hangs at load": (AT_LOAD.format(does="time.sleep(3600)"), "has not loaded after"),
-    "answers wrongly": (AT_REQUEST.format(does="batch = batch.flip(1)"), "expected"),
+    "answers wrongly": (AT_REQUEST.format(does="batch = batch.flip(1)"), "stopped at 'check'"),
     "10x slower": (AT_REQUEST.format(does="time.sleep(0.5)"), "is too slow"),
     "out of memory at a request": (
         AT_REQUEST.format(does="raise torch.OutOfMemoryError('told to')"),

@@ -122,6 +122,8 @@ class Load:
         while not self._stopping:
             connection = await self._one(connection, turn, time.time())
             turn += 1
+        if connection is not None:
+            connection.close()
 
     async def open_loop(self, rate: float) -> None:
         """Ask ``rate`` times a second, whether or not the answers come."""
@@ -136,10 +138,12 @@ class Load:
             task.add_done_callback(waiting.discard)
             asked += 1
         await asyncio.gather(*waiting)
+        for connection in idle:
+            connection.close()
 
     async def _due(self, idle: list[Connection], turn: int, due: float) -> None:
         used = await self._one(idle.pop() if idle else None, turn, due, steady_rate=True)
-        if used is not None:
+        if used is not None and not used.closed:
             idle.append(used)
 
     async def _one(
@@ -149,7 +153,10 @@ class Load:
         index = turn % len(self.requests)
         status, version, wrong = 0, "", ""
         try:
-            if connection is None or connection.closed:
+            if connection is not None and connection.closed:
+                connection.close()
+                connection = None
+            if connection is None:
                 loop = asyncio.get_running_loop()
                 _, connection = await loop.create_connection(Connection, self.host, self.port)
             status, version, body = await connection.ask(self.requests[index])

@@ -56,6 +56,7 @@ async def under_load(load: Load, clients: int, rate: float) -> AsyncIterator[Non
     finally:
         load.stop()
         await asyncio.gather(*tasks)
+        await asyncio.sleep(0)  # the connections they closed are gone with the next turn
 
 
 async def measure(running: Running, options: argparse.Namespace) -> Bench:

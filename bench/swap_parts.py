@@ -15,8 +15,8 @@ from bench.broken import WAYS, variant
 from bench.load import Load
 from tests.support import BIN, Running, clean_environment
 
-# LeNet's worker holds 32 requests at the most; VGG11 takes several times as long.
-SLOWDOWN = "10"
+# VGG11 takes several times as long as LeNet, in batches of 32 on a busy machine even more.
+SLOWDOWN = "30"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 from marquee import history, journal, loading, recovery
 from marquee.errors import Failed, MarqueeError
 from marquee.incoming import Incoming
-from marquee.interrupts import Interrupted, ignored
+from marquee.interrupts import ignored
 from marquee.journal import Plan
 from marquee.judgement import Options, worse
 from marquee.management import Management, Version
@@ -182,8 +182,6 @@ class Change:
             return None
         try:
             inference.ask(self._asked[turn % len(self._asked)], None)
-        except Interrupted:
-            raise
         except MarqueeError as error:
             return str(error)
         return None
@@ -206,7 +204,7 @@ class Change:
             with self.steps.step("retire") as note:
                 left = recovery.finish(self.project, self.api, plan, since=mark)
                 note["said"] = left or f"{plan.old} is drained and has no workers any more"
-        except (Interrupted, KeyboardInterrupt):
+        except KeyboardInterrupt:
             left = f"interrupted: {plan.old} keeps its workers"
         with ignored():
             record = self._record(history.DONE, left or "")
@@ -216,7 +214,7 @@ class Change:
     def _back(self, error: BaseException) -> None:
         """Go back to the old version, write it down, and say where it stopped."""
         plan, step = self._plan, self.steps.current
-        interrupted = isinstance(error, Interrupted | KeyboardInterrupt)
+        interrupted = isinstance(error, KeyboardInterrupt)
         reason = str(error) or "interrupted"
         with ignored():
             end = self._undo()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: an error like others while work goes on, nothing while it is undone."""
+"""Ctrl-C, SIGTERM, SIGHUP: an interruption while work goes on, nothing while it is undone."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from marquee.errors import MarqueeError
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Interrupted(MarqueeError):
-    """The command was told to stop."""
+class Interrupted(KeyboardInterrupt):
+    """The command was told to stop; no error, so that nothing which heeds errors goes on."""
 
 
 def _raise(number: int, _frame: FrameType | None) -> None:

@@ -20,7 +20,7 @@ from marquee.project import Project
 # Requests whose times are compared, and how often each is sent to either version, at the most.
 TIMED_REQUESTS = 3
 ROUNDS = 15
-TIMED_SECONDS = 10.0
+TIMED_SECONDS = 5.0
 
 
 class Question(Protocol):

@@ -223,8 +223,8 @@ def _options(given: dict[str, Any]) -> Options:
 @contextmanager
 def _ended(as_json: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Let signals end the block in order; print the record that it hands over, or failed with."""
-    from marquee.errors import Failed
-    from marquee.interrupts import raised
+    from marquee.errors import Failed, MarqueeError
+    from marquee.interrupts import Interrupted, raised
 
     def show(record: dict[str, Any]) -> None:
         if as_json:
@@ -236,6 +236,8 @@ def _ended(as_json: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
     except Failed as error:
         show(error.record)
         raise
+    except Interrupted as error:
+        raise MarqueeError(str(error)) from error
 
 
 def _report(as_json: bool) -> Report:
