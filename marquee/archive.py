@@ -12,19 +12,17 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from marquee import dryrun, packing, sources
-from marquee.content import MANIFEST, content_digest, stream_digest
+from marquee.content import MANIFEST
 from marquee.errors import MarqueeError
+from marquee.normalise import epoch, normalise
 from marquee.project import Project
 from marquee.rooms import ModelVersion
-from marquee.store import StoreRecord, file_digest
+from marquee.store import StoreRecord
 
-# 1980-01-01, the first moment a zip entry can hold.
-EPOCH = 315532800
 # Of what is made from the same inputs; another number builds all archives again.
 FORMAT = "format 2: golden requests, content digest"
 
@@ -63,8 +61,7 @@ def build(
     store = project.model_store if store is None else store
     store.mkdir(parents=True, exist_ok=True)
     record = StoreRecord(store)
-    contents = _contents(project, model)
-    digest = _digest(model, contents, packing.inputs(project, model), record)
+    contents, digest = _inputs(project, model, record)
     path = store / model.archive_name
     known = record.sha256(path, digest)
     if known and not force:
@@ -86,10 +83,17 @@ def build(
 def up_to_date(project: Project, model: ModelVersion) -> Path | None:
     """Return the model's archive in the store, unless it is not there or would be built again."""
     record = StoreRecord(project.model_store)
-    contents = _contents(project, model)
-    digest = _digest(model, contents, packing.inputs(project, model), record)
+    _, digest = _inputs(project, model, record)
     path = project.model_store / model.archive_name
     return None if record.sha256(path, digest) is None else path
+
+
+def _inputs(
+    project: Project, model: ModelVersion, record: StoreRecord
+) -> tuple[dict[str, Path], str]:
+    """Return the files of code and example, and the digest of all that goes in."""
+    contents = _contents(project, model)
+    return contents, _digest(model, contents, packing.inputs(project, model), record)
 
 
 def _contents(project: Project, model: ModelVersion) -> dict[str, Path]:
@@ -120,7 +124,7 @@ def digest_of(head: list[str], contents: Mapping[str, Path], record: StoreRecord
     """Return a digest, in hex, of ``head``, of all ``contents`` and of the time entries get."""
     total = hashlib.sha256()
     lines = [f"{name} {record.digest_of(path)}" for name, path in sorted(contents.items())]
-    for line in [FORMAT, *head, str(_epoch()), *lines]:
+    for line in [FORMAT, *head, str(epoch()), *lines]:
         total.update(line.encode() + b"\0")
     return total.hexdigest()
 
@@ -192,84 +196,6 @@ def try_out(archive: Path, folder: Path) -> tuple[str | None, Path]:
 
 def _about(model: ModelVersion, digest: str, record: StoreRecord) -> dict[str, str]:
     return {"digest": digest, "weights": record.digest_of(model.weights)}
-
-
-def _epoch() -> int:
-    """Return the time all entries get: SOURCE_DATE_EPOCH, as reproducible builds have it."""
-    value = os.environ.get("SOURCE_DATE_EPOCH", str(EPOCH))
-    if not value.isdecimal():
-        raise MarqueeError(f"SOURCE_DATE_EPOCH is {value!r}, expected seconds since 1970")
-    return max(int(value), EPOCH)
-
-
-def normalise(source: Path, made: Path, target: Path, about: Mapping[str, str]) -> str:
-    """Rewrite an archive with sorted entries, one time and one mode; return its sha256.
-
-    Entries are stored, not deflated: weights hardly shrink, TorchServe unpacks faster, and the
-    bytes do not depend on the version of zlib. The target appears whole or not at all.
-
-    Args:
-        source: what the archiver wrote.
-        made: a folder of files that are added.
-        target: the archive.
-        about: for the manifest's ``marquee`` section, which gets the content's digest as well.
-    """
-    part = target.with_name(f".{target.name}.part")
-    try:
-        with zipfile.ZipFile(source) as old, zipfile.ZipFile(part, "w") as new:
-            entries = _Entries(old, made)
-            extra = {"marquee": {**about, "content": entries.digest()}}
-            for name in entries.names:
-                _write_entry(entries, new, name, extra)
-        sha256 = file_digest(part)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-    return sha256
-
-
-class _Entries:
-    """The files of an archive to be: the archiver's, and a folder's."""
-
-    def __init__(self, archive: zipfile.ZipFile, folder: Path) -> None:
-        self._archive = archive
-        made = (path for path in folder.rglob("*") if path.is_file())
-        self._made = {path.relative_to(folder).as_posix(): path for path in made}
-        packed = {name for name in archive.namelist() if not name.endswith("/")}
-        self.names = sorted(packed | self._made.keys())
-
-    def open(self, name: str) -> IO[bytes]:
-        made = self._made.get(name)
-        return self._archive.open(name) if made is None else made.open("rb")
-
-    def size(self, name: str) -> int:
-        made = self._made.get(name)
-        return self._archive.getinfo(name).file_size if made is None else made.stat().st_size
-
-    def digest(self) -> str:
-        digests = {}
-        for name in self.names:
-            with self.open(name) as stream:
-                digests[name] = stream_digest(stream)
-        return content_digest(digests)
-
-
-def _write_entry(
-    entries: _Entries, archive: zipfile.ZipFile, name: str, extra: Mapping[str, Any]
-) -> None:
-    moment = datetime.fromtimestamp(_epoch(), timezone.utc)
-    entry = zipfile.ZipInfo(name, moment.timetuple()[:6])
-    entry.external_attr = 0o100644 << 16
-    entry.create_system = 3  # Unix, on every system
-    with entries.open(name) as reader:
-        if name == MANIFEST:
-            created = {"createdOn": moment.strftime("%d/%m/%Y %H:%M:%S")}
-            manifest = json.load(reader) | created | extra
-            archive.writestr(entry, json.dumps(manifest, indent=2, sort_keys=True) + "\n")
-            return
-        entry.file_size = entries.size(name)
-        with archive.open(entry, "w") as writer:
-            shutil.copyfileobj(reader, writer, 1 << 20)
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

@@ -15,7 +15,12 @@ from marquee.likeness import media_type, spread
 from marquee.worker import Asked, Reply, Worker
 
 # As handlers/script types an example by its name; mimetypes knows the others.
-TYPES = {".csv": "text/csv", ".json": "application/json", ".npy": "application/x-npy"}
+TYPES = {
+    ".csv": "text/csv",
+    ".json": "application/json",
+    ".npy": "application/x-npy",
+    ".npz": "application/x-npz",
+}
 SUFFIXES = {kind: suffix for suffix, kind in TYPES.items()} | {
     "image/png": ".png",
     "image/jpeg": ".jpg",
@@ -89,7 +94,8 @@ def example_request(handler: Any, example: Path, accept: str | None) -> Asked:
 
 def content_type_of(path: Path) -> str:
     """Return the media type that a file's name tells."""
-    guessed = mimetypes.guess_type(path.name)[0]
+    # Python's own table: the system's differs from machine to machine, and goes into archives.
+    guessed = mimetypes.MimeTypes().guess_type(path.name, strict=False)[0]
     return TYPES.get(path.suffix.lower()) or guessed or "application/octet-stream"
 
 

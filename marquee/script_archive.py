@@ -15,11 +15,11 @@ from marquee import model_folder, requirements, rooms, sources
 from marquee.archive import (
     Built,
     digest_of,
-    normalise,
     run_archiver,
     try_out,
 )
 from marquee.errors import MarqueeError
+from marquee.normalise import normalise
 from marquee.project import Project
 from marquee.store import StoreRecord
 

@@ -74,3 +74,9 @@ def test_the_code_on_the_page_is_clean(project: Project) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stdout
+
+
+def test_it_passes_all_checks(project: Project) -> None:
+    done = run(project, COMMANDS[3])
+    assert done.returncode == 0, done.stdout
+    assert "16 passed, 1 skipped" in done.stdout or "17 passed" in done.stdout

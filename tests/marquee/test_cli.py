@@ -10,7 +10,7 @@ from marquee.project import Project
 from tests.support import ROOT, make_project, marquee
 
 
-@pytest.mark.parametrize("command", ["archive", "serve", "stop", "token", "env"])
+@pytest.mark.parametrize("command", ["archive", "check", "serve", "stop", "token", "env"])
 def test_every_command_has_help(command: str) -> None:
     shown = marquee(Project(ROOT), command, "--help")
     assert shown.returncode == 0
