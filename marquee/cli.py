@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from marquee.commands import archives, checks, servers
+from marquee.commands import archives, checks, servers, versions
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -20,6 +20,12 @@ for _command in (
     servers.stop,
     servers.token,
     servers.env,
+    versions.swap,
+    versions.rollback,
+    versions.register,
+    versions.retire,
+    versions.scale,
+    versions.history,
 ):
     main.add_command(_command)
 

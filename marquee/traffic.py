@@ -1,0 +1,133 @@
+"""What clients meet, read from the server's access log: status and milliseconds of requests.
+
+TorchServe's own counters do not tell versions apart where none is named, nor errors by model.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from marquee.project import Project
+
+LINE = re.compile(r'^\S+ \S+ "\S+ (\S+) HTTP/[\d.]+" (\d+) (\d+)$')
+# Of a log that is long already, no more than this is read back.
+TAIL_BYTES = 4 << 20
+
+
+@dataclass
+class Seen:
+    """Requests of one model in a stretch of the log.
+
+    Attributes:
+        milliseconds: of each that named no version.
+        failed: how many of these were answered with 400 or more.
+        pinned: how many named each version.
+    """
+
+    milliseconds: list[int] = field(default_factory=list)
+    failed: int = 0
+    pinned: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def requests(self) -> int:
+        """How many named no version."""
+        return len(self.milliseconds)
+
+    @property
+    def error_share(self) -> float:
+        """Failed of all, 0 to 1; 0 without any."""
+        return self.failed / self.requests if self.requests else 0.0
+
+    @property
+    def median_ms(self) -> float:
+        """The median time, in milliseconds; 0 without any request."""
+        return statistics.median(self.milliseconds) if self.milliseconds else 0.0
+
+    @property
+    def slowest_seconds(self) -> float:
+        """The longest time, in seconds; 0 without any request."""
+        return max(self.milliseconds, default=0) / 1000
+
+    def summary(self) -> dict[str, float]:
+        """Return what is worth keeping."""
+        return {
+            "requests": self.requests,
+            "failed": self.failed,
+            "median_ms": self.median_ms,
+            "max_ms": 1000 * self.slowest_seconds,
+        }
+
+
+@dataclass
+class AccessLog:
+    """The access log of a project's server, as far as it tells of one model."""
+
+    path: Path
+    model: str
+
+    @classmethod
+    def of(cls, project: Project, model: str) -> AccessLog:
+        """Return the log that the project's server writes."""
+        return cls(project.logs / "access_log.log", model)
+
+    def mark(self) -> int:
+        """Return a place to read on from later: the log's length in bytes now."""
+        return self.path.stat().st_size if self.path.is_file() else 0
+
+    def follow(self, mark: int | None = None) -> Follower:
+        """Return what tells of all that comes after a mark, by default after now."""
+        return Follower(self, self.mark() if mark is None else mark)
+
+    def last(self, seconds: float) -> Seen:
+        """Return what came in the last seconds."""
+        earliest = (datetime.now() - timedelta(seconds=seconds)).isoformat()
+        seen = Seen()
+        for line in self.read(max(0, self.mark() - TAIL_BYTES))[0]:
+            if line[:23].replace(",", ".") >= earliest:
+                self.count(seen, line)
+        return seen
+
+    def read(self, start: int) -> tuple[list[str], int]:
+        """Return the whole lines from a byte on, and where they end; from 0 of a log cut since."""
+        if not self.path.is_file():
+            return [], 0
+        with self.path.open("rb") as log:
+            start = start if start <= self.mark() else 0
+            log.seek(start)
+            whole, newline, _ = log.read().rpartition(b"\n")
+        return whole.decode(errors="replace").splitlines(), start + len(whole) + len(newline)
+
+    def count(self, seen: Seen, line: str) -> None:
+        """Add a line to what was seen, if it is of a prediction of this model."""
+        found = LINE.match(line) if f"/predictions/{self.model}" in line else None
+        if found is None:
+            return
+        parts = urlsplit(found[1]).path.strip("/").split("/")
+        if parts[:2] != ["predictions", self.model]:
+            return
+        if len(parts) > 2:
+            seen.pinned[parts[2]] = seen.pinned.get(parts[2], 0) + 1
+            return
+        seen.milliseconds.append(int(found[3]))
+        seen.failed += int(found[2]) >= 400
+
+
+class Follower:
+    """Reads a log on and on, each line once."""
+
+    def __init__(self, log: AccessLog, mark: int) -> None:
+        self._log = log
+        self._place = mark
+        self._seen = Seen()
+
+    def seen(self) -> Seen:
+        """Return everything up to now."""
+        lines, self._place = self._log.read(self._place)
+        for line in lines:
+            self._log.count(self._seen, line)
+        return self._seen
