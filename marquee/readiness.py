@@ -11,9 +11,9 @@ import httpx
 
 from marquee.errors import MarqueeError
 from marquee.management import Management, Version, keys_of
-from marquee.probe import Ask, Example, Timing, Watch, example_of
 from marquee.project import Project
 from marquee.server import defaults
+from marquee.watch import Ask, Example, Timing, Watch, example_of
 
 POLL_SECONDS = 0.1
 # A question is waited for as long as the model says; this bounds the connection itself.
