@@ -6,14 +6,16 @@ import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 
 import psutil
 
 from marquee.management import Management, Version
 from marquee.project import Project
+from marquee.server import version_key
 from marquee.store import StoreRecord
+from marquee.tokens import moment
 
 
 @dataclass(frozen=True)
@@ -62,20 +64,24 @@ def models(project: Project) -> list[ModelState]:
     """
     record = StoreRecord(project.model_store)
     with Management.of(project) as api:
-        found = [
-            _state(project, one, default=one.version == api.default(name), record=record)
-            for name in api.models()
-            for one in api.versions(name)
-        ]
+        found = [state for name in api.models() for state in _states(project, api, name, record)]
     # A cache: where the store cannot be written, archives are hashed again the next time.
     with contextlib.suppress(OSError):
         record.save()
     return found
 
 
+def _states(
+    project: Project, api: Management, name: str, record: StoreRecord
+) -> Iterator[ModelState]:
+    default = api.default(name)
+    for one in sorted(api.versions(name), key=lambda one: version_key(one.version)):
+        yield _state(project, one, default=one.version == default, record=record)
+
+
 def _state(project: Project, one: Version, *, default: bool, record: StoreRecord) -> ModelState:
     archive = project.model_store / Path(one.archive).name
-    since = min((_moment(worker["startTime"]) for worker in one.workers), default=None)
+    since = min((moment(worker["startTime"]) for worker in one.workers), default=None)
     there = archive.is_file()
     return ModelState(
         name=one.name,
@@ -120,9 +126,3 @@ def _resident(pid: int) -> int:
         return int(psutil.Process(pid).memory_info().rss)
     except (psutil.Error, ValueError):
         return 0
-
-
-def _moment(text: str) -> datetime:
-    """Parse what Java prints: milliseconds, and Z for UTC."""
-    whole, _, _fraction = text.rstrip("Z").partition(".")
-    return datetime.fromisoformat(whole).replace(tzinfo=timezone.utc)

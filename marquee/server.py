@@ -157,12 +157,12 @@ def defaults(project: Project) -> dict[str, str]:
         present.setdefault(name, []).append(version)
     chosen = {name: default_version(project, name) for name in present}
     return {
-        name: wanted if (wanted := chosen[name]) in found else max(found, key=_numbers)
+        name: wanted if (wanted := chosen[name]) in found else max(found, key=version_key)
         for name, found in present.items()
     }
 
 
-def _numbers(version: str) -> list[tuple[int, str]]:
+def version_key(version: str) -> list[tuple[int, str]]:
     """Sort 10.0 after 9.0."""
     return [(int(p), "") if p.isdecimal() else (-1, p) for p in version.split(".")]
 

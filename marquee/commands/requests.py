@@ -122,7 +122,8 @@ def explain(
 ) -> None:
     """Ask what in FILES led to the answers.
 
-    The answers are heat maps, or numbers with --accept json or npy, and shown and saved as by 'marquee predict', which see.
+    The answers are heat maps, or numbers with --accept json or npy, and shown and saved as by
+    'marquee predict', which see.
     """
     from marquee.predict import explain as ask
 
