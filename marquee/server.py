@@ -166,10 +166,10 @@ def defaults(project: Project) -> dict[str, str]:
 def _chosen(present: list[str], wishes: list[str | None]) -> str:
     """Return the first wish that is present, else the highest version."""
     fitting = (wish for wish in wishes if wish in present)
-    return next(fitting, None) or max(present, key=_numbers)
+    return next(fitting, None) or max(present, key=version_key)
 
 
-def _numbers(version: str) -> list[tuple[int, str]]:
+def version_key(version: str) -> list[tuple[int, str]]:
     """Sort 10.0 after 9.0."""
     return [(int(p), "") if p.isdecimal() else (-1, p) for p in version.split(".")]
 

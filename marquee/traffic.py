@@ -84,7 +84,7 @@ class AccessLog:
 
     def last(self, seconds: float) -> Seen:
         """Return what came in the last seconds."""
-        earliest = (datetime.now() - timedelta(seconds=seconds)).isoformat()  # noqa: DTZ005
+        earliest = (datetime.now() - timedelta(seconds=seconds)).isoformat()
         seen = Seen()
         for moment, path, status, milliseconds in self._lines(max(0, self.mark() - TAIL_BYTES)):
             if moment.replace(",", ".") >= earliest:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import mimetypes
 import threading
 import time
 import zipfile
@@ -13,14 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from marquee.errors import MarqueeError
+from marquee.filetypes import type_of
 from marquee.management import Version
 
 GOLDEN = "golden/requests.json"
 # An archive may come from anywhere.
 MAX_BYTES = 100 << 20
-OCTETS = "application/octet-stream"
-# Standard types that Python does not know everywhere.
-TYPES = {".json": "application/json", ".npy": "application/x-npy", ".csv": "text/csv"}
 # A problem is looked at again sooner than a success.
 RETRY_SECONDS = 2.0
 # An example may take this share of a worker's time, and this many times its usual time.
@@ -187,7 +184,7 @@ def _plain_example(archive: zipfile.ZipFile) -> Example | None:
     names = sorted(name for name in archive.namelist() if name.startswith("example."))
     if not names:
         return None
-    return Example(_read(archive, names[0]), {"Content-Type": _type_of(Path(names[0]))})
+    return Example(_read(archive, names[0]), {"Content-Type": type_of(Path(names[0]))})
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -195,7 +192,3 @@ def _read(archive: zipfile.ZipFile, name: str) -> bytes:
     if size > MAX_BYTES:
         raise ValueError(f"{name} has {size} bytes, expected at most {MAX_BYTES}")
     return archive.read(name)
-
-
-def _type_of(path: Path) -> str:
-    return TYPES.get(path.suffix.lower()) or mimetypes.guess_type(path.name)[0] or OCTETS

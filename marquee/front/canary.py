@@ -8,11 +8,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import httpx
 
-from marquee import history
+from marquee import history, state
 from marquee.errors import MarqueeError
 from marquee.front import Front, program, running
 from marquee.front.traffic import Summary, Traffic, from_json
@@ -91,7 +90,7 @@ def begin(
     """
     front = _front(project)
     if not 0 < share <= 1:
-        raise MarqueeError(f"a share of {share:.2%} is not possible, expected above 0 % up to 100 %")
+        raise MarqueeError(f"a share of {share:.2%} cannot be, expected above 0 % and up to 100 %")
     with Management.of(project) as api:
         default = _default(api, model)
         if version == default:
@@ -122,7 +121,7 @@ def promote(project: Project, model: str) -> Canary:
             raise MarqueeError(f"{model} {found.version} is not ready; the canary stays as it is")
         _try(project, described)
         api.set_default(model, found.version)
-        remember_default(project, model, found.version)
+        state.choose_default(project, model, found.version)
         del canaries[model]
         front.unsplit(model)
     _record(project, found, "promoted")
@@ -234,38 +233,23 @@ class Watcher:
 def load(project: Project) -> dict[str, Canary]:
     """Return the project's canaries by model; they outlive a restart."""
     path = project.state / STATE
-    if not path.is_file():
-        return {}
     try:
-        found: dict[str, dict[str, Any]] = json.loads(path.read_text())
         return {
             model: Canary(**{**one, "limits": Limits(**one["limits"])})
-            for model, one in found.items()
+            for model, one in state.read(path).items()
         }
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise MarqueeError(f"{path} is damaged ({error}); delete it") from error
 
 
 @contextmanager
 def locked(project: Project) -> Iterator[dict[str, Canary]]:
     """Lend the canaries to change: one process at a time, written at the end if all went well."""
-    with (project.state / "canary.lock").open("w") as lock:
+    with (state.folder(project) / "canary.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         canaries = load(project)
         yield canaries
-        path = project.state / STATE
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps({m: asdict(c) for m, c in canaries.items()}, indent=1))
-        part.replace(path)
-
-
-def remember_default(project: Project, model: str, version: str) -> None:
-    """Write down the operator's choice of default, so that a restart does not undo it."""
-    path = project.state / "defaults.json"
-    chosen = json.loads(path.read_text()) if path.is_file() else {}
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(chosen | {model: version}, indent=1, sort_keys=True))
-    part.replace(path)
+        state.write(project.state / STATE, {name: asdict(one) for name, one in canaries.items()})
 
 
 def _front(project: Project) -> Front:
@@ -348,6 +332,7 @@ def _record(project: Project, found: Canary, outcome: str, why: str = "") -> Non
         "model": found.model,
         "version": found.version,
         "share": found.share,
-        "outcome": outcome,
+        "outcome": history.DONE,
+        "said": f"{outcome}: {why}" if why else outcome,
     }
-    history.append(project, record | ({"why": why} if why else {}))
+    history.append(project, record)

@@ -12,7 +12,7 @@ from typing import Any
 
 # So many requests back an error rate and a percentile look.
 WINDOW = 500
-DEFAULT, CANARY = "default", "canary"
+DEFAULT, CANARY, PINNED = "default", "canary", "pinned"
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,9 @@ class Traffic:
     def last_success(self, model: str, version: str = "") -> float | None:
         """Return when the default (or ``version``) last answered 200, by ``time.monotonic``."""
         with self._lock:
-            arms = [self._arms.get(_key(model, version, arm)) for arm in (DEFAULT, CANARY, "pinned")]
-            times = [a.last_success for a in arms if a is not None and a.last_success is not None]
-        return max(times, default=None)
+            keys = [_key(model, version, arm) for arm in (DEFAULT, CANARY, PINNED)]
+            found = [arm.last_success for key in keys if (arm := self._arms.get(key)) is not None]
+        return max((moment for moment in found if moment is not None), default=None)
 
 
 def _key(model: str, version: str, arm: str) -> tuple[str, str]:
