@@ -26,7 +26,7 @@ from handlers.runtime.errors import (
     TooLarge,
     Unprocessable,
 )
-from handlers.runtime.exchange import Answer, Context, Exchange
+from handlers.runtime.exchange import Answer, Context, Exchange, served_by
 from handlers.runtime.media import JPEG, JSON, NPY, PNG
 from handlers.runtime.metrics import StageMetrics
 from handlers.runtime.parameters import Parameter
@@ -255,6 +255,7 @@ class VisionHandler(ABC):
         context.set_response_status(code=answer.status, phrase=answer.phrase, idx=index)
         context.set_response_header(index, "content-type", answer.content_type)
         context.set_response_header(index, "server-timing", exchange.watch.server_timing())
+        context.set_response_header(index, "x-marquee-version", served_by(context))
         if answer.status == 503:
             context.set_response_header(index, "retry-after", "3")
         return answer.body
