@@ -67,7 +67,8 @@ def register(running: Running, batch: int) -> str:
 
 def scale(running: Running, name: str, workers: int) -> None:
     """Set the number of workers and wait for them."""
-    query = {"min_worker": workers, "max_worker": workers, "synchronous": "true"}
+    query: dict[str, str | int] = {"min_worker": workers, "max_worker": workers}
+    query["synchronous"] = "true"
     with running.management() as api:
         api.put(f"/models/{name}", params=query).raise_for_status()
 

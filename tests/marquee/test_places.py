@@ -77,6 +77,12 @@ def test_outputs_that_cannot_be(output: str, count: int, words: str) -> None:
         Places(output, "cifar", count)
 
 
+def test_a_folder_that_cannot_be_made() -> None:
+    Path("file").touch()
+    with pytest.raises(MarqueeError, match="cannot create the folder"):
+        Places("file/", "cifar", 1)
+
+
 def test_the_input_is_never_the_output() -> None:
     with pytest.raises(MarqueeError, match="is the input itself"):
         saved(Places("a.png", "cifar", 1), "a.png")
