@@ -6,15 +6,14 @@ import threading
 import time
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from marquee.asking import Asker, Question
 from marquee.cli import main
 from marquee.errors import MarqueeError
-from marquee.places import Places
 from marquee.predict import predict
 from marquee.project import Project
 from tests.server.faulty.model import FAULTS
@@ -199,21 +198,29 @@ def test_a_server_that_has_gone(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "no server answers at http://127.0.0.1:9" in said.stderr
 
 
-def test_a_key_that_is_void_is_read_again(folder: Path, tmp_path: Path) -> None:
-    """As when another process has renewed it between our reading and our asking."""
+def test_keys_that_others_renew_meanwhile_cost_no_file(folder: Path, server: Running) -> None:
+    def renew() -> None:
+        keys = server.keys
+        api = {"Authorization": f"Bearer {keys.get('API')}"}
+        address = f"{keys.management_address}/token?type=inference"
+        assert httpx.get(address, headers=api, trust_env=False).status_code == 200
+
+    answers = predict(Project.find(), "faulty", [faulty(folder, "none")] * 12, jobs=2)
+    problems = []
+    for answer in answers:
+        problems.append(answer.problem)
+        renew()
+    assert problems == [None] * 12
+
+
+def test_a_key_that_stays_void_is_told_at_once(folder: Path, tmp_path: Path) -> None:
     copy = make_project(tmp_path / "copy")
     keys = json.loads(Project.find().key_file.read_text())
-    right, keys["inference"]["key"] = keys["inference"]["key"], "void"
+    keys["inference"]["key"] = "void"
     copy.key_file.write_text(json.dumps(keys))
-    asker = Asker(copy, Question("cifar"), Places(None, "cifar", 1), retries=0)
-    assert "400 Token Authorization failed" in str(asker.ask(SHIP).problem)
-    asker.close()
-
-    keys["inference"]["key"] = right
-    mend = threading.Timer(0.2, copy.key_file.write_text, [json.dumps(keys)])
-    mend.start()
-    (answer,) = predict(copy, "cifar", [SHIP], retries=4)
-    assert answer.problem is None
+    (answer,) = predict(copy, "cifar", [SHIP])
+    assert answer.status == 400
+    assert "Token Authorization failed" in str(answer.problem)
 
 
 def test_python_raises_what_the_command_prints(folder: Path) -> None:
