@@ -19,6 +19,7 @@ from marquee.front.keeper import Keeper
 from marquee.front.process import Haproxy
 from marquee.front.settings import read
 from marquee.front.traffic import Traffic
+from marquee.front.watcher import Watcher
 from marquee.management import Management
 from marquee.project import Project
 from marquee.readiness import Prober, asker
@@ -95,7 +96,7 @@ class Door:
         ask = asker(client, lambda: None if keys is None else keys.get("inference"))
         store = self._project.model_store
         prober = Prober(api, ask, store, timing, self._lively)
-        return Keeper(self.settings, prober, self._traffic, canary.Watcher(self._project))
+        return Keeper(self.settings, prober, self._traffic, Watcher(self._project))
 
     def _lively(self, name: str, version: str) -> float | None:
         found = canary.load(self._project).get(name)
@@ -144,10 +145,10 @@ class Door:
         self._process = process.start(self.settings, self._line)
         return True
 
-    def close(self, told: Callable[[int], None]) -> int:
+    def close(self, told: Callable[[int], None], hurried: Callable[[], bool]) -> int:
         """Answer what is in flight, refuse what is new, end; return how many were cut off."""
         try:
-            return self.haproxy.close(told)
+            return self.haproxy.close(told, hurried)
         finally:
             if self._keeper is not None:
                 self._keeper.end()
