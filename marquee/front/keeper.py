@@ -53,7 +53,7 @@ class Keeper(threading.Thread):
         while not self._ended.wait(BEAT_SECONDS):
             try:
                 self.beat()
-            except MarqueeError as error:
+            except (MarqueeError, OSError) as error:  # OSError: the folder goes at a stop
                 self.ready, self.problem = False, str(error)
 
     def end(self) -> None:
