@@ -33,6 +33,7 @@ class Places:
         self._everything = output is not None
         self._exact: Path | None = None
         self._template = Path(DEFAULT_NAME)
+        self._parts: set[Path] = set()
         if output is not None:
             self._read(output, count)
 
@@ -63,12 +64,19 @@ class Places:
             raise MarqueeError(f"-o {self._exact} is the input itself; choose another name")
         folder = (self._exact or self._template).parent
         part = folder / f".{uuid.uuid4().hex}.part"
+        self._parts.add(part)
         try:
             with part.open("wb") as sink:
                 for chunk in chunks:
                     sink.write(chunk)
             return part.replace(self._exact or self._reserved(file, content_type))
         finally:
+            part.unlink(missing_ok=True)
+            self._parts.discard(part)
+
+    def abandon(self) -> None:
+        """Remove what is half written: nobody waits for the rest."""
+        for part in [*self._parts]:
             part.unlink(missing_ok=True)
 
     def _reserved(self, file: Path, content_type: str) -> Path:

@@ -51,14 +51,16 @@ def predict(
     question = Question(model, version, verb, wanted, parameters or {})
     listed = [*files]
     label = model if verb == "predictions" else f"{model}-explained"
-    asker = Asker(project, question, Places(output, label, len(listed)), **patience)
+    places = Places(output, label, len(listed))
+    asker = Asker(project, question, places, **patience)
     pool = ThreadPoolExecutor(jobs)
     try:
         yield from _in_order(pool, asker, listed, jobs + AHEAD)
     finally:
-        # After Ctrl-C, or a server that is gone: what is under way is cut short, too.
+        # After Ctrl-C, or a server that is gone, nobody waits for what is still under way.
         pool.shutdown(wait=False, cancel_futures=True)
         asker.close()
+        places.abandon()
 
 
 def explain(

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # Longer JSON is printed as it came: a number a line would be millions of them.
 LONGEST_PRETTY = 1 << 16
+# What shells say of a command that Ctrl-C ended: 128 and the signal's number.
+INTERRUPTED = 130
 
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -136,13 +139,23 @@ def _show(ask: Callable[..., Iterator[Answer]], options: dict[str, Any]) -> None
     files = options.pop("files")
     answers = ask(Project.find(), options.pop("model"), files, **options)
     failed = []
-    for answer in _with_progress(answers, len(files)):
-        if answer.problem is not None:
-            failed.append(answer)
-        _print(answer, alone=len(files) == 1)
+    try:
+        for answer in _with_progress(answers, len(files)):
+            if answer.problem is not None:
+                failed.append(answer)
+            _print(answer, alone=len(files) == 1)
+    except KeyboardInterrupt:
+        _leave()
     if failed:
         _list_failures(failed, len(files))
         sys.exit(1)
+
+
+def _leave() -> NoReturn:
+    """End at once: threads that read from the server would hold up an orderly exit for long."""
+    click.echo("Stopped; files without an answer so far have none.", err=True)
+    sys.stdout.flush()
+    os._exit(INTERRUPTED)
 
 
 def _with_progress(answers: Iterator[Answer], total: int) -> Iterator[Answer]:

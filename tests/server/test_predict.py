@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -17,7 +19,7 @@ from marquee.errors import MarqueeError
 from marquee.predict import predict
 from marquee.project import Project
 from tests.server.faulty.model import FAULTS
-from tests.support import ROOT, Running, make_project
+from tests.support import BIN, ROOT, Running, make_project
 
 SHIP = ROOT / "handlers" / "cifar" / "example.png"
 PHOTO = ROOT / "handlers" / "inkwash" / "example.jpg"
@@ -87,8 +89,8 @@ def test_arrays_go_in_and_come_out(folder: Path) -> None:
         planes = np.asarray(image.convert("RGB").resize((32, 32)))
         np.save("ship.npy", planes.transpose(2, 0, 1))
     said = run("predict", "cifar", "ship.npy", "--accept", "npy")
-    assert "float32 10" in said.stdout
-    assert np.load("ship-cifar.npy").shape == (10,)
+    assert "float32 1 x 10" in said.stdout
+    assert np.load("ship-cifar.npy").shape == (1, 10)
 
 
 def test_a_json_file_is_sent_as_json(folder: Path) -> None:
@@ -181,6 +183,26 @@ def test_a_file_over_the_servers_limit(folder: Path) -> None:
     said = run("predict", "cifar", "huge.png", "--retries", "0")
     assert said.exit_code == 1
     assert "it has 115343360 bytes, the server takes 104857600 (max_request_size)" in said.stderr
+
+
+def test_ctrl_c_ends_it_at_once_and_leaves_no_half_files(folder: Path) -> None:
+    files = [str(faulty(folder, "slow"))] * 40
+    command = subprocess.Popen(
+        [BIN / "marquee", "predict", "faulty", *files, "-o", "out/"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (folder / "out").is_dir() or not any((folder / "out").iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    start = time.monotonic()
+    command.send_signal(signal.SIGINT)
+    _, said = command.communicate(timeout=20)
+    assert command.returncode == 130
+    assert said == "Stopped; files without an answer so far have none.\n"
+    assert time.monotonic() - start < 5
+    assert not list((folder / "out").glob(".*"))
 
 
 def test_no_server_is_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
