@@ -101,7 +101,7 @@ def digest_of(head: list[str], contents: Mapping[str, Path], record: StoreRecord
     """Return a digest, in hex, of ``head``, of all ``contents`` and of the time entries get."""
     total = hashlib.sha256()
     lines = [f"{name} {record.digest_of(path)}" for name, path in sorted(contents.items())]
-    for line in [*head, str(_epoch()), *lines]:
+    for line in [*head, str(epoch()), *lines]:
         total.update(line.encode() + b"\0")
     return total.hexdigest()
 
@@ -170,11 +170,11 @@ def _manifest_additions(model: ModelVersion, digest: str, record: StoreRecord) -
 
 def manifest_additions(about: Mapping[str, str]) -> dict[str, Any]:
     """Return what our manifests say beyond the archiver's: a fixed time, and ``about``."""
-    created = datetime.fromtimestamp(_epoch(), timezone.utc)
+    created = datetime.fromtimestamp(epoch(), timezone.utc)
     return {"createdOn": created.strftime("%d/%m/%Y %H:%M:%S"), "marquee": dict(about)}
 
 
-def _epoch() -> int:
+def epoch() -> int:
     """Return the time all entries get: SOURCE_DATE_EPOCH, as reproducible builds have it."""
     value = os.environ.get("SOURCE_DATE_EPOCH", str(EPOCH))
     if not value.isdecimal():
@@ -203,7 +203,7 @@ def normalise(source: Path, target: Path, additions: dict[str, Any]) -> str:
 def _copy_entry(
     old: zipfile.ZipFile, new: zipfile.ZipFile, name: str, additions: dict[str, Any]
 ) -> None:
-    entry = zipfile.ZipInfo(name, datetime.fromtimestamp(_epoch(), timezone.utc).timetuple()[:6])
+    entry = zipfile.ZipInfo(name, datetime.fromtimestamp(epoch(), timezone.utc).timetuple()[:6])
     entry.external_attr = 0o100644 << 16
     entry.create_system = 3  # Unix, on every system
     if name == MANIFEST:
