@@ -15,7 +15,12 @@ class Shown:
         """Show nothing before the context is entered."""
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=self._console, transient=True)
+        self._progress = Progress(
+            *columns,
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
         self._task = self._progress.add_task("Asking AWS", total=None)
         self._last = ""
         self._bytes = 0
