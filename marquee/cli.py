@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import click
 
-from marquee.commands import archives, checks, front, operating, requests, servers, versions
+from marquee.commands import (
+    archives,
+    checks,
+    front,
+    operating,
+    requests,
+    sagemaker,
+    servers,
+    versions,
+)
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -24,6 +33,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         versions.history,
         front.front,
     ),
+    "Cloud": (sagemaker.sagemaker,),
 }
 
 

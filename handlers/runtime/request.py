@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from handlers.runtime import jsontext
+from handlers.runtime.attributes import HEADER as ATTRIBUTES_HEADER
+from handlers.runtime.attributes import parameter_items
 from handlers.runtime.errors import BadRequest, TooLarge, UnsupportedMediaType
 from handlers.runtime.media import FORM, JSON, MULTIPART, OCTETS, matches, media_type, negotiate
 from handlers.runtime.parameters import Parameter, Values, parse_parameters
@@ -111,8 +113,8 @@ class _Draft:
 def parse_request(row: Row, headers: Headers, interface: Interface, watch: Stopwatch) -> Request:
     """Read one row of ``handle()``'s data, with its request headers.
 
-    Parameters are taken from ``X-Marquee-<Name>`` headers, the query (where TorchServe passes
-    it on), and the body; the body wins over the query, the query over the headers.
+    Parameters are taken from SageMaker's custom attributes, ``X-Marquee-<Name>`` headers, the
+    query (where TorchServe passes it on), and the body; each wins over those before it.
 
     Raises:
         RequestError: one of its kinds, with a message for the client.
@@ -145,9 +147,10 @@ def parse_request(row: Row, headers: Headers, interface: Interface, watch: Stopw
 
 
 def _header_parameters(named: Mapping[str, str]) -> dict[str, Any]:
+    items = parameter_items(named.get(ATTRIBUTES_HEADER, ""), PARAMETER_HEADER)
     return {
         key.removeprefix(PARAMETER_HEADER).replace("-", "_"): value
-        for key, value in named.items()
+        for key, value in (items | dict(named)).items()
         if key.startswith(PARAMETER_HEADER)
     }
 

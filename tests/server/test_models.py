@@ -150,3 +150,17 @@ def test_two_hundred_good_and_bad_in_parallel(server: Running) -> None:
     after = {v: server.worker_pids("cifar", v) for v in ("1.0", "2.0")}
     after["inkwash"] = server.worker_pids("inkwash", "1.0")
     assert after == before
+
+
+def test_parameters_come_in_sagemakers_custom_attributes(client: httpx.Client) -> None:
+    headers = {"X-Amzn-SageMaker-Custom-Attributes": "model=cifar;X-Marquee-Top-K=2"}
+    answer = client.post(CIFAR, content=SHIP, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json()["probabilities"]) == 2
+    wrong = client.post(
+        CIFAR,
+        content=SHIP,
+        headers={"X-Amzn-SageMaker-Custom-Attributes": "X-Marquee-Top-K=0"},
+    )
+    assert wrong.status_code == 400
+    assert "'top_k' is '0'" in wrong.json()["message"]

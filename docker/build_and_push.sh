@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# Build the image and push it to Amazon ECR, tagged with marquee's version and the git revision.
+# Account and region are those of your AWS configuration; the repository is created when missing.
+#
+#   docker/build_and_push.sh [--dry-run] [REPOSITORY]        REPOSITORY is "marquee" unless named
+#
+# --dry-run asks AWS for the account and the repository, and prints the rest instead of doing it.
+# BUILDER   docker, podman or buildah; the first that is installed, unless set
+# PLATFORM  linux/amd64 unless set: what SageMaker's instances run
+set -euo pipefail
+
+fail() {
+    printf 'Error: %s\n' "$*" >&2
+    exit 1
+}
+
+usage() {
+    sed -n '2,9s/^# \{0,1\}//p' "$0"
+}
+
+run() {
+    if [[ $dry_run == yes ]]; then
+        printf '%q ' "$@"
+        printf '\n'
+    else
+        "$@"
+    fi
+}
+
+find_builder() {
+    local name
+    for name in docker podman buildah; do
+        if command -v "$name" >/dev/null; then
+            printf '%s\n' "$name"
+            return
+        fi
+    done
+    fail "no docker, podman or buildah is installed; install one, or set BUILDER to its path"
+}
+
+find_region() {
+    local found=${AWS_REGION:-${AWS_DEFAULT_REGION:-}}
+    [[ -n $found ]] || found=$(aws configure get region) || true
+    [[ -n $found ]] || fail "no region is configured; run 'aws configure', or set AWS_REGION"
+    printf '%s\n' "$found"
+}
+
+find_account() {
+    local found
+    found=$(aws sts get-caller-identity --query Account --output text) ||
+        fail "AWS does not say whose account this is (see above); run 'aws configure' or 'aws sso login'"
+    printf '%s\n' "$found"
+}
+
+ensure_repository() {
+    local problem
+    if problem=$(aws ecr describe-repositories --region "$region" --repository-names "$repository" 2>&1); then
+        return
+    fi
+    [[ $problem == *RepositoryNotFoundException* ]] ||
+        fail "ECR does not tell whether there is a repository $repository: $problem"
+    run aws ecr create-repository --region "$region" --repository-name "$repository" \
+        --image-scanning-configuration scanOnPush=true --encryption-configuration encryptionType=AES256
+}
+
+log_in() {
+    if [[ $dry_run == yes ]]; then
+        printf 'aws ecr get-login-password --region %q | %q login --username AWS --password-stdin %q\n' \
+            "$region" "$builder" "$registry"
+    else
+        aws ecr get-login-password --region "$region" |
+            "$builder" login --username AWS --password-stdin "$registry"
+    fi
+}
+
+dry_run=no
+repository=marquee
+while (($#)); do
+    case $1 in
+        --dry-run) dry_run=yes ;;
+        -h | --help)
+            usage
+            exit
+            ;;
+        -*) fail "unknown option $1; --dry-run and --help are all there is" ;;
+        *) repository=$1 ;;
+    esac
+    shift
+done
+[[ $repository =~ ^[a-z0-9]+([._/-][a-z0-9]+)*$ ]] ||
+    fail "the repository is '$repository'; ECR takes lower-case letters and digits with single . _ - / between"
+
+cd "$(dirname "$0")/.."
+command -v aws >/dev/null || fail "the aws command is not installed; see https://aws.amazon.com/cli/"
+builder=${BUILDER:-$(find_builder)}
+region=$(find_region)
+account=$(find_account)
+domain=amazonaws.com
+[[ $region == cn-* ]] && domain=amazonaws.com.cn
+registry=$account.dkr.ecr.$region.$domain
+
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
+revision=$(git rev-parse --short=12 HEAD)
+# What is not committed is in no revision: the tag says so.
+[[ -z $(git status --porcelain) ]] || revision=$revision-dirty
+
+tags=()
+for tag in "$version" "$revision"; do
+    tags+=("$registry/$repository:$tag")
+done
+build=build
+[[ ${builder##*/} == buildah ]] && build=bud
+
+ensure_repository
+log_in
+options=(--platform "${PLATFORM:-linux/amd64}" --file docker/Dockerfile)
+# SageMaker reads Docker's image format: podman and buildah write OCI's unless told, and
+# attestations would make docker push an index, which SageMaker refuses.
+[[ ${builder##*/} == docker ]] || options+=(--format docker)
+export BUILDX_NO_DEFAULT_ATTESTATIONS=1
+run "$builder" "$build" "${options[@]}" --build-arg "VERSION=$version" \
+    --build-arg "REVISION=$revision" --tag "${tags[0]}" --tag "${tags[1]}" .
+for tag in "${tags[@]}"; do
+    run "$builder" push "$tag"
+done
+printf 'image: %s\n' "${tags[1]}"

@@ -1,0 +1,1 @@
+"""From an archive to a SageMaker endpoint: pack, deploy, update, invoke, delete."""

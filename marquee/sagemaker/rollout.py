@@ -1,0 +1,110 @@
+"""How an update reaches the traffic: blue/green, all at once or by steps, with alarms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from marquee.errors import MarqueeError
+from marquee.sagemaker import alarms
+from marquee.sagemaker.cloud import Cloud
+from marquee.sagemaker.hosting import given
+
+ALL_AT_ONCE, CANARY, LINEAR = "all-at-once", "canary", "linear"
+KINDS = (ALL_AT_ONCE, CANARY, LINEAR)
+# SageMaker's own bounds for a step, in percent of the new fleet.
+STEPS = {CANARY: (1, 50), LINEAR: (10, 50)}
+MOST_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """An update's traffic shifting and what rolls it back.
+
+    Attributes:
+        traffic: ``all-at-once``, ``canary`` (a step, then the rest) or ``linear`` (equal steps).
+        step: percent of the new fleet's capacity.
+        bake: seconds that the alarms are watched after each step.
+        termination: seconds until the old instances go after the last.
+        limit: seconds that all of it may take.
+        alarms: existing CloudWatch alarms that roll back.
+        errors: makes an alarm: so many 5xx answers within a minute.
+        latency: makes an alarm: milliseconds that the 95th percentile may take.
+    """
+
+    traffic: str = ALL_AT_ONCE
+    step: int = 10
+    bake: int = 300
+    termination: int = 0
+    limit: int = 3600
+    alarms: tuple[str, ...] = ()
+    errors: int | None = None
+    latency: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what AWS would refuse after the upload."""
+        low, high = STEPS.get(self.traffic, (0, 100))
+        if not low <= self.step <= high:
+            raise MarqueeError(
+                f"--step is {self.step}; expected {low} to {high} percent for {self.traffic}"
+            )
+        for name, seconds in (("--bake", self.bake), ("--termination-wait", self.termination)):
+            if not 0 <= seconds <= MOST_SECONDS:
+                raise MarqueeError(f"{name} is {seconds}; expected 0 to {MOST_SECONDS} seconds")
+        least = max(600, self.shifting_seconds)
+        if not least <= self.limit <= 28800:
+            raise MarqueeError(
+                f"--limit is {self.limit}; expected {least} (the steps and their waits take that "
+                "long) to 28800 seconds"
+            )
+
+    @property
+    def shifting_seconds(self) -> int:
+        """What the waits alone add up to."""
+        steps = {ALL_AT_ONCE: 1, CANARY: 2}.get(self.traffic) or -(-100 // self.step)
+        return steps * self.bake + self.termination
+
+    def check_fleet(self, instances: int) -> None:
+        """Refuse steps that one instance cannot take: a step is at most half of the fleet.
+
+        Raises:
+            MarqueeError: says so.
+        """
+        if self.traffic != ALL_AT_ONCE and instances < 2:
+            raise MarqueeError(
+                f"{self.traffic} shifts at most half of the fleet at first, so it needs at least "
+                f"2 instances and there would be {instances}; say --count 2, or --traffic "
+                f"{ALL_AT_ONCE}"
+            )
+
+    def prepare(self, cloud: Cloud, endpoint: str) -> list[str]:
+        """Make the asked-for alarms, check that the named ones exist, and return all names."""
+        made = []
+        if self.errors is not None:
+            made.append(alarms.errors_alarm(endpoint, self.errors))
+        if self.latency is not None:
+            made.append(alarms.latency_alarm(endpoint, self.latency))
+        alarms.check_exist(cloud, self.alarms, room=len(made))
+        for alarm in made:
+            cloud.call("cloudwatch", "PutMetricAlarm", **alarm)
+        return [*self.alarms, *(alarm["AlarmName"] for alarm in made)]
+
+    def request(self, alarm_names: list[str]) -> dict[str, Any]:
+        """Return SageMaker's ``DeploymentConfig``."""
+        size = {"Type": "CAPACITY_PERCENT", "Value": self.step}
+        routing = {
+            "Type": self.traffic.upper().replace("-", "_"),
+            "WaitIntervalInSeconds": self.bake,
+        } | given(
+            CanarySize=size if self.traffic == CANARY else None,
+            LinearStepSize=size if self.traffic == LINEAR else None,
+        )
+        policy = {
+            "TrafficRoutingConfiguration": routing,
+            "TerminationWaitInSeconds": self.termination,
+            "MaximumExecutionTimeoutInSeconds": self.limit,
+        }
+        watched = [{"AlarmName": name} for name in alarm_names]
+        return {"BlueGreenUpdatePolicy": policy} | given(
+            AutoRollbackConfiguration={"Alarms": watched} if watched else None
+        )

@@ -1,0 +1,138 @@
+"""The model.tar.gz that a SageMaker endpoint unpacks to /opt/ml/model: the same bytes each time."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import tarfile
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from marquee import model_folder, rooms
+from marquee.archive import build
+from marquee.errors import MarqueeError
+from marquee.normalise import epoch
+from marquee.project import Project
+from marquee.store import file_digest
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A model.tar.gz.
+
+    Attributes:
+        path: the file.
+        sha256: of its bytes, in hex.
+        members: the names inside, sorted.
+    """
+
+    path: Path
+    sha256: str
+    members: tuple[str, ...]
+
+
+def pack(
+    project: Project, model: str, versions: Iterable[str] = (), output: Path = Path("model.tar.gz")
+) -> Packed:
+    """Pack a model's archives, built first where they are out of date.
+
+    Args:
+        versions: which; ``all``, or by default the one that answers when none is named: a
+            container has no project to tell it which of several that is.
+
+    Raises:
+        MarqueeError: there is no such model or version, or its archive cannot be built.
+    """
+    chosen = _chosen(project, model, tuple(versions))
+    archives = [build(project, version).path for version in chosen]
+    return write({path.name: path for path in archives}, output)
+
+
+def _chosen(project: Project, model: str, asked: tuple[str, ...]) -> list[rooms.ModelVersion]:
+    known = {version.version: version for version in rooms.versions(project, model)}
+    default = rooms.default_version(project, model)
+    wanted = asked or (ALL if default is None else default,)
+    if ALL in wanted:
+        return [*known.values()]
+    for version in wanted:
+        if version not in known:
+            raise MarqueeError(
+                f"{model} has no version {version!r}; it has {', '.join(known)} (or say {ALL})"
+            )
+    return [known[version] for version in dict.fromkeys(wanted)]
+
+
+def pack_script(source: Path, output: Path, program: str | None = None) -> Packed:
+    """Pack a SageMaker model folder, or the model.tar.gz of one, once it is checked.
+
+    Raises:
+        MarqueeError: it has neither a script nor a TorchScript file, or is unsafe.
+    """
+    if not source.exists():
+        raise MarqueeError(f"{source} is neither a folder nor a model.tar.gz")
+    with tempfile.TemporaryDirectory(prefix="marquee-") as scratch:
+        is_folder = source.is_dir()
+        folder = source if is_folder else model_folder.unpack(source, Path(scratch))
+        model_folder.check(folder, program)
+        return write(model_folder.files(folder), output)
+
+
+def write(files: Mapping[str, Path], output: Path) -> Packed:
+    """Write the files, by their names inside; the output appears whole or not at all.
+
+    Raises:
+        MarqueeError: the folder for the output is missing, or a file changed meanwhile.
+    """
+    if not output.parent.is_dir():
+        raise MarqueeError(f"there is no folder {output.parent} to write {output.name} to")
+    part = output.with_name(f".{output.name}.part")
+    try:
+        with part.open("wb") as raw:
+            written = _write(files, raw)
+        _verify(part, written)
+        part.replace(output)
+    finally:
+        part.unlink(missing_ok=True)
+    return Packed(output, file_digest(output), tuple(written))
+
+
+def _write(files: Mapping[str, Path], raw: IO[bytes]) -> dict[str, str]:
+    """Write a tar in a gzip, and return each member's digest."""
+    digests = {}
+    # Stored, not deflated: weights hardly shrink, and the bytes depend on no version of zlib.
+    with (
+        gzip.GzipFile("", "wb", compresslevel=0, fileobj=raw, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as archive,
+    ):
+        for name in sorted(files):
+            digests[name] = file_digest(files[name])
+            with files[name].open("rb") as content:
+                archive.addfile(_entry(name, files[name]), content)
+    return digests
+
+
+def _entry(name: str, path: Path) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode, entry.mtime = path.stat().st_size, 0o644, epoch()
+    return entry
+
+
+def _verify(path: Path, digests: Mapping[str, str]) -> None:
+    """Read everything back: what is uploaded is paid for by the hour."""
+    with tarfile.open(path) as archive:
+        found = {member.name: _digest(archive.extractfile(member)) for member in archive}
+    changed = sorted(name for name in digests if found.get(name) != digests[name])
+    if changed:
+        raise MarqueeError(f"{changed[0]} changed while it was packed; try again")
+
+
+def _digest(content: IO[bytes] | None) -> str:
+    total = hashlib.sha256()
+    while content is not None and (block := content.read(1 << 20)):
+        total.update(block)
+    return total.hexdigest()

@@ -1,0 +1,106 @@
+"""What AWS says when something is wrong, in a sentence with what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from marquee.errors import MarqueeError
+
+# By AWS's error codes.
+ADVICE = {
+    "AccessDenied": "allow the action it names in your IAM policy (docs/sagemaker.md lists all)",
+    "ExpiredToken": "log in again: your temporary credentials are over",
+    "InvalidClientTokenId": "AWS does not know the credentials: check the profile and the account",
+    "UnrecognizedClient": "AWS does not know the credentials: check the profile and the account",
+    "SignatureDoesNotMatch": "the secret key does not fit the key id: log in again",
+    "ResourceLimitExceeded": (
+        "ask for a higher limit under Service Quotas (it names the quota), or take another "
+        "--instance-type or a smaller --count"
+    ),
+    "ResourceInUse": "something else is working on it: wait until that has ended, and try again",
+    "NoSuchBucket": "create the bucket in the endpoint's region, or name another",
+    "Throttling": "AWS asks for fewer calls: try again in a minute",
+    "ServiceUnavailable": "try again in a minute",
+    "InternalFailure": "the fault is AWS's: try again in a minute",
+    "InternalDependencyException": "the fault is AWS's: try again in a minute",
+    "ModelNotReadyException": "the model is still loading: try again in a minute",
+}
+VALIDATION = (
+    "check the value it names: --role must be a role that SageMaker may assume and that may read "
+    "the image and the model data, both in the endpoint's region"
+)
+
+
+@contextmanager
+def told(doing: str) -> Iterator[None]:
+    """Turn what botocore raises inside into a MarqueeError that names ``doing``."""
+    from boto3.exceptions import Boto3Error  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    try:
+        yield
+    except ClientError as error:
+        raise _refused(doing, error.response) from error
+    except (BotoCoreError, Boto3Error) as error:
+        raise MarqueeError(f"{doing} failed: {_said(error)}; {_local_advice(error)}") from error
+
+
+def _refused(doing: str, response: dict[str, Any]) -> MarqueeError:
+    error = response.get("Error", {})
+    code, message = str(error.get("Code", "unknown")), " ".join(str(error.get("Message")).split())
+    if code == "ModelError":
+        return _model_error(response)
+    return MarqueeError(f"{doing} was refused ({code}): {message.rstrip('.')}; {_advice(code)}")
+
+
+def _advice(code: str) -> str:
+    for known, advice in ADVICE.items():
+        # AWS has both AccessDenied and AccessDeniedException.
+        if code.removesuffix("Exception") == known.removesuffix("Exception"):
+            return advice
+    if code.startswith("Validation"):
+        return VALIDATION
+    return "see the service's API reference for this code"
+
+
+def _model_error(response: dict[str, Any]) -> MarqueeError:
+    """The container answered, and not with a 200: what it said is what counts."""
+    status = response.get("OriginalStatusCode", "an error")
+    said = " ".join(str(response.get("OriginalMessage", "no message")).split())
+    group = _log_group(str(response.get("LogStreamArn", "")))
+    more = f" (its log: {group})" if group else ""
+    return MarqueeError(f"the model answered {status}: {said[:2000]}{more}")
+
+
+def _log_group(arn: str) -> str:
+    found = re.search(r"log-group:(.+)$", arn)
+    return found[1] if found else ""
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")
+
+
+def _local_advice(error: Exception) -> str:
+    from botocore import exceptions  # noqa: PLC0415
+
+    kinds = (
+        (
+            (exceptions.NoCredentialsError, exceptions.PartialCredentialsError),
+            "configure credentials first (aws configure, aws sso login, or AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY), or look without any: --dry-run",
+        ),
+        (exceptions.NoRegionError, "say --region, or set AWS_REGION"),
+        (exceptions.ProfileNotFound, "name one of ~/.aws/config with --profile"),
+        (exceptions.ParamValidationError, "mend that option"),
+        (
+            (exceptions.HTTPClientError, exceptions.ConnectionError),
+            "check the network, --region and any AWS_ENDPOINT_URL; what took longer than a "
+            "minute is for an asynchronous endpoint",
+        ),
+    )
+    found = (advice for classes, advice in kinds if isinstance(error, classes))
+    return next(found, "see the message above; nothing more is known")

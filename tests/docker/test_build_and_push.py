@@ -1,0 +1,136 @@
+"""docker/build_and_push.sh with commands that only write down how they were called."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support import BIN, ROOT, clean_environment
+
+SCRIPT = ROOT / "docker" / "build_and_push.sh"
+REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+AWS = """#!/bin/bash
+echo "aws $*" >> "$CALLS"
+case "$*" in
+    "configure get region") [[ -n $FAKE_REGION ]] && echo "$FAKE_REGION" ;;
+    "sts get-caller-identity"*) [[ -z $NO_ACCOUNT ]] && echo 123456789012 ;;
+    "ecr describe-repositories"*)
+        [[ -z $REPOSITORY_ERROR ]] || { echo "An error ($REPOSITORY_ERROR)" >&2; exit 254; } ;;
+    "ecr get-login-password"*) echo secret ;;
+esac
+"""
+BUILDER = """#!/bin/bash
+echo "$(basename "$0") $*" >> "$CALLS"
+[[ $1 == login ]] && cat > "$CALLS.password"
+exit 0
+"""
+
+
+class Machine:
+    """A folder of commands before all others, and what was called."""
+
+    def __init__(self, folder: Path, builder: str = "docker") -> None:
+        self.commands, self.log = folder / "bin", folder / "calls"
+        self.commands.mkdir()
+        for name, text in (("aws", AWS), (builder, BUILDER)):
+            (self.commands / name).write_text(text)
+            (self.commands / name).chmod(0o755)
+        self.builder = builder
+
+    def run(self, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        variables = {"BUILDER": self.builder, "CALLS": str(self.log), "FAKE_REGION": "eu-west-1"}
+        path = f"{self.commands}:/usr/local/bin:/usr/bin:/bin"
+        environment = clean_environment(**{"PATH": path} | variables | extra)
+        for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+            environment.pop(name, None)
+        return subprocess.run(
+            [SCRIPT, *words], env=environment, capture_output=True, text=True, check=False
+        )
+
+    def calls(self) -> list[str]:
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+
+def revision() -> str:
+    done = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def test_shellcheck_finds_nothing() -> None:
+    done = subprocess.run([BIN / "shellcheck", SCRIPT], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("builder", ["docker", "podman", "buildah"])
+def test_it_builds_and_pushes_version_and_revision(tmp_path: Path, builder: str) -> None:
+    machine = Machine(tmp_path, builder)
+    done = machine.run("models/marquee", REPOSITORY_ERROR="RepositoryNotFoundException")
+    assert done.returncode == 0, done.stderr
+    image = f"{REGISTRY}/models/marquee"
+    tagged = rf"{re.escape(image)}:{revision()}(-dirty)?"
+    calls = machine.calls()
+    (create,) = [call for call in calls if "create-repository" in call]
+    assert "--repository-name models/marquee" in create
+    (build,) = [call for call in calls if " --file docker/Dockerfile " in call]
+    assert build.startswith(f"{builder} {'bud' if builder == 'buildah' else 'build'} ")
+    assert re.search(rf"--tag {re.escape(image)}:0\.1\.0 --tag {tagged} \.$", build)
+    assert ("--format docker" in build) == (builder != "docker")
+    pushes = [call for call in calls if call.startswith(f"{builder} push ")]
+    assert pushes[0] == f"{builder} push {image}:0.1.0"
+    assert re.fullmatch(f"{builder} push {tagged}", pushes[1])
+    assert re.fullmatch(f"image: {tagged}", done.stdout.splitlines()[-1])
+
+
+def test_the_password_goes_by_a_pipe_and_is_nowhere_shown(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    done = machine.run()
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "calls.password").read_text() == "secret\n"
+    assert "secret" not in "\n".join([*machine.calls(), done.stdout, done.stderr])
+    assert not [call for call in machine.calls() if "create-repository" in call]
+
+
+def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    done = machine.run("--dry-run", REPOSITORY_ERROR="RepositoryNotFoundException")
+    assert done.returncode == 0, done.stderr
+    assert [call.split()[:3] for call in machine.calls()] == [
+        ["aws", "configure", "get"],
+        ["aws", "sts", "get-caller-identity"],
+        ["aws", "ecr", "describe-repositories"],
+    ]
+    for words in ("aws ecr create-repository", "docker login", "docker build", "docker push"):
+        assert words in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "extra", "told"),
+    [
+        (["--oops"], {}, "unknown option --oops"),
+        (["Marquee"], {}, "the repository is 'Marquee'; ECR takes lower-case"),
+        ([], {"FAKE_REGION": ""}, "no region is configured"),
+        ([], {"NO_ACCOUNT": "1"}, "AWS does not say whose account"),
+        (
+            [],
+            {"REPOSITORY_ERROR": "AccessDenied"},
+            "ECR does not tell whether there is a repository",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told(
+    tmp_path: Path, words: list[str], extra: dict[str, str], told: str
+) -> None:
+    machine = Machine(tmp_path)
+    done = machine.run(*words, **extra)
+    assert done.returncode == 1
+    assert f"Error: {told}" in done.stderr
+    assert not [call for call in machine.calls() if call.startswith("docker")]

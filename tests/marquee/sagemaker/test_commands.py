@@ -1,0 +1,191 @@
+"""The commands as they are typed: rehearsals without an account, answers, bad options."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from marquee.cli import main
+from marquee.project import Project
+from marquee.sagemaker import cloud
+from marquee.sagemaker.cloud import Account
+from tests.marquee.sagemaker.support import BUCKET, IMAGE, REGION, ROLE, TOPIC
+
+BASE = ["--role", ROLE, "--image", IMAGE]
+DATA = ["--model-data", f"s3://{BUCKET}/model.tar.gz"]
+QUEUE = ["--async", "--output", f"s3://{BUCKET}/out"]
+
+
+def run(*words: str, typed: str = "") -> Result:
+    return CliRunner().invoke(main, ["sagemaker", *words], input=typed)
+
+
+def rehearsed(*words: str) -> list[dict[str, Any]]:
+    done = run(*words, "--dry-run")
+    assert done.exit_code == 0, done.output
+    calls: list[dict[str, Any]] = json.loads(done.stdout)
+    return calls
+
+
+def operations(calls: list[dict[str, Any]]) -> list[str]:
+    return [call["operation"] for call in calls]
+
+
+def parameters(calls: list[dict[str, Any]], operation: str) -> dict[str, Any]:
+    (found,) = [call["parameters"] for call in calls if call["operation"] == operation]
+    return dict(found)
+
+
+def test_a_rehearsed_deployment_packs_and_makes_no_call(
+    small_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(small_project.root)
+    words = ["deploy", "cifar", *BASE, "--bucket", BUCKET, "--env", "A=b=c", "--scaling"]
+    calls = rehearsed(*words, "1", "4", "70")
+    assert operations(calls) == [
+        "ListEndpoints",
+        "ListObjectsV2",
+        "PutObject",
+        "ListModels",
+        "CreateModel",
+        "ListEndpointConfigs",
+        "CreateEndpointConfig",
+        "CreateEndpoint",
+        "DescribeEndpoint",
+        "RegisterScalableTarget",
+        "PutScalingPolicy",
+    ]
+    stored = parameters(calls, "PutObject")
+    container = parameters(calls, "CreateModel")["PrimaryContainer"]
+    assert container["ModelDataUrl"] == f"s3://{BUCKET}/{stored['Key']}"
+    assert container["Environment"] == {"A": "b=c"}
+    again = rehearsed(*words, "1", "4", "70")
+    assert parameters(again, "CreateEndpoint") == parameters(calls, "CreateEndpoint")
+
+
+def test_a_rehearsed_update_shows_the_whole_way() -> None:
+    calls = rehearsed(
+        *["update", "tt", *BASE, *DATA, *QUEUE, "--failure", f"s3://{BUCKET}/failed"],
+        *["--success-topic", TOPIC, "--error-topic", TOPIC, "--max-concurrent", "2"],
+        *["--count", "2", "--traffic", "linear", "--step", "50", "--alarm", "theirs"],
+        *["--alarm-errors", "3", "--alarm-latency", "300", "--scaling", "0", "4", "2"],
+    )
+    updated = parameters(calls, "UpdateEndpoint")["DeploymentConfig"]
+    routing = updated["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]
+    assert (routing["Type"], routing["LinearStepSize"]["Value"]) == ("LINEAR", 50)
+    alarms = [alarm["AlarmName"] for alarm in updated["AutoRollbackConfiguration"]["Alarms"]]
+    assert alarms == ["theirs", "tt-marquee-errors", "tt-marquee-latency"]
+    queue = parameters(calls, "CreateEndpointConfig")["AsyncInferenceConfig"]
+    assert queue["ClientConfig"] == {"MaxConcurrentInvocationsPerInstance": 2}
+    assert operations(calls)[-2:] == ["DeleteEndpointConfig", "DeleteModel"]
+
+
+def test_rehearsed_requests(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(b"a photo")
+    asked = [str(photo), "--param", "top_k=3", "--accept", "npy"]
+    (call,) = rehearsed("invoke", "tt", *asked)
+    assert call["parameters"] == {
+        "EndpointName": "tt",
+        "ContentType": "image/png",
+        "Accept": "application/x-npy",
+        "CustomAttributes": "X-Marquee-Top-K=3",
+        "Body": str(photo),
+    }
+    calls = rehearsed("invoke", "tt", *asked, "--async", "--inference-id", "one")
+    assert operations(calls) == [
+        "DescribeEndpoint",
+        "DescribeEndpointConfig",
+        "PutObject",
+        "InvokeEndpointAsync",
+        "ListObjectsV2",
+        "GetObject",
+    ]
+
+
+def test_a_rehearsed_deletion_does_not_ask() -> None:
+    done = operations(rehearsed("delete", "tt"))
+    for operation in ("DeregisterScalableTarget", "DeleteAlarms", "DeleteEndpoint"):
+        assert operation in done
+    assert done[-1] == "DeleteModel"
+
+
+def test_deletion_asks(account: Account) -> None:
+    refused = run("delete", "tt", "--region", REGION, typed="n\n")
+    assert refused.exit_code == 1
+    assert "Delete the endpoint tt" in refused.stderr
+    done = run("delete", "tt", "--region", REGION, "--yes")
+    assert (done.exit_code, done.stdout) == (0, "deleted nothing, for nothing was there\n")
+
+
+def test_an_endpoint_from_the_command_line(account: Account) -> None:
+    words = ["deploy", "tt", *BASE, *DATA, "--region", REGION]
+    done = run(*words)
+    assert (done.exit_code, done.stdout) == (0, "the endpoint tt is in service\n")
+    assert "Creating Endpoint tt" in done.stderr
+    changed = run(*words, "--count", "2")
+    assert changed.exit_code == 1
+    assert "exists with another configuration" in changed.stderr
+
+
+class Answering(Account):
+    """An account whose endpoints answer ``reply``."""
+
+    reply = (b"", "")
+
+    def call(
+        self,
+        service: str,
+        operation: str,
+        _assumed: cloud.Answer | None = None,
+        /,
+        **parameters: Any,
+    ) -> cloud.Answer:
+        import io  # noqa: PLC0415
+
+        body, kind = self.reply
+        return {"Body": io.BytesIO(body), "ContentType": kind}
+
+
+def test_answers_are_printed_or_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloud, "Account", Answering)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photo.png").write_bytes(b"a photo")
+    words = ["invoke", "tt", "photo.png", "--region", REGION]
+    monkeypatch.setattr(Answering, "reply", (b'{"a":1}', "application/json"))
+    assert run(*words).stdout == '{"a":1}\n'
+    assert run(*words, "-o", "a.json").stdout == "a.json  application/json, 7 bytes\n"
+    assert (tmp_path / "a.json").read_bytes() == b'{"a":1}'
+    monkeypatch.setattr(Answering, "reply", (b"\x89PNG", "image/png"))
+    assert "photo-answer.png  image/png, 4 bytes" in run(*words).stdout
+    assert (tmp_path / "photo-answer.png").read_bytes() == b"\x89PNG"
+    assert run(*words, "-o", "-").stdout_bytes == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["deploy", "tt", *BASE], "either --bucket (to pack and upload) or --model-data"),
+        (["deploy", "tt", *BASE, *DATA, "--bucket", BUCKET], "either --bucket"),
+        (["deploy", "tt", *BASE, *DATA, "--version", "1.0"], "packed already"),
+        (["deploy", "tt", *DATA, "--image", IMAGE], "Missing option '--role'"),
+        (["deploy", "tt", *BASE, *DATA, "--async"], "--async needs --output"),
+        (["deploy", "tt", *BASE, *DATA, "--error-topic", TOPIC], "--error-topic is for --async"),
+        (["deploy", "tt", *BASE, *DATA, "--env", "A"], "--env is 'A'; expected NAME=VALUE"),
+        (["invoke", "tt", "x.png", "--input", "s3://b/c"], "are for --async"),
+        (["pack"], "name a MODEL, or a folder with --script"),
+        (["pack", "--script", ".", "--version", "1"], "has no --version"),
+    ],
+)
+def test_options_that_do_not_fit(words: list[str], told: str) -> None:
+    done = run(*words)
+    assert done.exit_code == 2
+    assert told in done.stderr
+
+
+def test_a_wrong_value_is_one_sentence() -> None:
+    done = run("deploy", "tt", *BASE, *DATA, "--scaling", "0", "1", "1", "--dry-run")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: --scaling is 0 1 1; expected MIN (at least 1")

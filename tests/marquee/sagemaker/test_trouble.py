@@ -1,0 +1,88 @@
+"""What is told when AWS says no."""
+
+from pathlib import Path
+
+import pytest
+from botocore import exceptions
+from botocore.exceptions import ClientError
+
+from marquee.errors import MarqueeError
+from marquee.sagemaker import cloud, trouble
+from marquee.sagemaker.cloud import Account, Rehearsal
+from tests.marquee.sagemaker.support import REGION
+
+
+def refusal(code: str, message: str = "It said no.") -> str:
+    with pytest.raises(MarqueeError) as told, trouble.told("CreateEndpoint"):
+        raise ClientError({"Error": {"Code": code, "Message": message}}, "CreateEndpoint")
+    return str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("AccessDeniedException", "allow the action it names"),
+        ("AccessDenied", "allow the action it names"),
+        ("ResourceLimitExceeded", "Service Quotas"),
+        ("ExpiredTokenException", "log in again"),
+        ("UnrecognizedClientException", "AWS does not know the credentials"),
+        ("ThrottlingException", "try again in a minute"),
+        ("ValidationException", "--role must be a role that SageMaker may assume"),
+        ("NoSuchBucket", "create the bucket"),
+        ("Odd", "API reference"),
+    ],
+)
+def test_a_refusal_says_what_to_do(code: str, words: str) -> None:
+    told = refusal(code)
+    assert told.startswith(f"CreateEndpoint was refused ({code}): It said no; ")
+    assert words in told
+
+
+def test_no_credentials_and_no_region() -> None:
+    with pytest.raises(MarqueeError, match="Unable to locate credentials; configure .*--dry-run"):
+        Account(REGION).call("sagemaker", "ListModels")
+    with pytest.raises(MarqueeError, match="say --region, or set AWS_REGION"):
+        Account().call("sagemaker", "ListModels")
+    with pytest.raises(MarqueeError, match="name one of ~/.aws/config with --profile"):
+        Account(REGION, "absent")
+
+
+def test_no_network() -> None:
+    error = exceptions.EndpointConnectionError(endpoint_url="https://runtime.example")
+    with pytest.raises(MarqueeError, match="check the network, --region"), trouble.told("X"):
+        raise error
+
+
+def test_an_upload_to_no_bucket(account: Account, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"x")
+    with pytest.raises(MarqueeError, match=r"uploading x to s3://absent/k failed: .*NoSuchBucket"):
+        account.upload(tmp_path / "x", "absent", "k", "text/plain")
+
+
+def test_without_boto3_the_install_command_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "boto3", None)
+    with pytest.raises(MarqueeError, match=r"need boto3, .*pip install -e '\.\[aws\]'"):
+        Account(REGION)
+
+
+def test_a_rehearsal_knows_what_aws_takes() -> None:
+    rehearsal = Rehearsal()
+    with pytest.raises(MarqueeError, match='CreateEndpoint cannot be called so: .*"Endpoint"'):
+        rehearsal.call("sagemaker", "CreateEndpoint", Endpoint="x")
+    assert rehearsal.calls == []
+
+
+def test_lists_are_read_to_the_end() -> None:
+    class Paged(Rehearsal):
+        def call(
+            self,
+            service: str,
+            operation: str,
+            assumed: cloud.Answer | None = None,
+            /,
+            **parameters: object,
+        ) -> cloud.Answer:
+            second = parameters.get("NextToken") == "2"
+            return {"Models": ["b"]} if second else {"Models": ["a"], "NextToken": "2"}
+
+    assert [*cloud.every(Paged(), "sagemaker", "ListModels", "Models", [])] == ["a", "b"]
