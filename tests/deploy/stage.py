@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import threading
 import time
 import uuid
@@ -19,16 +20,14 @@ from urllib.parse import quote_plus
 
 import shared
 from deploy.aws import validate
+from tests.deploy.resolve import BUCKET, REGION, allowed, reference, resolved
 from timetravel import table
 
-REGION = "eu-west-1"
-PSEUDO = {
-    "AWS::StackName": "stage",
-    "AWS::AccountId": "123456789012",
-    "AWS::Region": REGION,
-    "AWS::Partition": "aws",
+ALL_VARIABLES = {
+    name
+    for _, properties in validate.of_kind(validate.load(), validate.SAM_FUNCTION)
+    for name in properties["Environment"]["Variables"]
 }
-BUCKET_KIND = "AWS::S3::Bucket"
 
 
 @dataclass(frozen=True)
@@ -146,32 +145,6 @@ def served(endpoints: Endpoints) -> Iterator[str]:
         server.server_close()
 
 
-def resolved(template: validate.Template, value: Any) -> str:
-    """Return what CloudFormation would make of a value, at the parameters' defaults."""
-    if not isinstance(value, dict):
-        return str(value)
-    ((function, argument),) = value.items()
-    if function == "Ref":
-        return _ref(template, argument)
-    assert function == "Fn::Sub", value
-    for name in (*PSEUDO, *template["Parameters"]):
-        if f"${{{name}}}" in argument:
-            argument = argument.replace(f"${{{name}}}", _ref(template, name))
-    assert "${" not in argument, argument
-    return str(argument)
-
-
-def _ref(template: validate.Template, name: str) -> str:
-    if name in PSEUDO:
-        return PSEUDO[name]
-    if name in template["Parameters"]:
-        return str(template["Parameters"][name].get("Default", "models"))
-    resource = template["Resources"][name]
-    if resource["Type"] == BUCKET_KIND:
-        return resolved(template, resource["Properties"]["BucketName"])
-    return f"stage-{name.lower()}"
-
-
 @dataclass(frozen=True)
 class Context:
     """What Lambda tells a function of its run; a retry has the same id."""
@@ -185,47 +158,73 @@ class Stage:
 
     template: validate.Template
     endpoints: Endpoints
+    # Variables that a test sets otherwise than the template.
+    variables: dict[str, str] = field(default_factory=dict)
+    # The function that runs, whose rights hold.
+    acting: str = ""
 
     @property
     def s3(self) -> Any:
         return shared.client("s3")
 
     def bucket(self, name: str) -> str:
-        return _ref(self.template, name)
+        return reference(self.template, name)
 
-    def environment(self, *functions: str) -> dict[str, str]:
-        """Return the variables that the template gives to functions of one pipeline."""
-        known: dict[str, str] = {}
-        for name in functions:
-            properties = self.template["Resources"][name]["Properties"]
-            for key, value in properties["Environment"]["Variables"].items():
-                known[key] = resolved(self.template, value)
-        return known
+    def environment(self, name: str) -> dict[str, str]:
+        """Return the variables that the template, or the test, gives to a function."""
+        properties = self.template["Resources"][name]["Properties"]
+        variables = properties["Environment"]["Variables"]
+        own = {key: resolved(self.template, value) for key, value in variables.items()}
+        return own | {key: value for key, value in self.variables.items() if key in own}
 
     def run(self, name: str, event: Mapping[str, Any], run: str | None = None) -> Any:
-        """Run a function once on an event, as Lambda would."""
+        """Run a function once on an event, as Lambda would: with its variables and rights."""
         handler = self.template["Resources"][name]["Properties"]["Handler"]
         module, _, function = handler.rpartition(".")
         code = getattr(importlib.import_module(module), function)
-        return code(event, Context(run or uuid.uuid4().hex))
+        own = self.environment(name)
+        for key in ALL_VARIABLES - own.keys():
+            os.environ.pop(key, None)
+        os.environ.update(own)
+        self.acting = name
+        try:
+            return code(event, Context(run or uuid.uuid4().hex))
+        finally:
+            self.acting = ""
+
+    def watch(self, client: Any) -> None:
+        """Refuse calls of the functions that the template gives them no right to."""
+        client.meta.events.register("provide-client-params.*", self._check, unique_id="rights")
+
+    def _check(self, params: Mapping[str, Any], model: Any, **others: Any) -> None:
+        if self.acting and not allowed(self.template, self.acting, model, params):
+            raise AssertionError(f"{self.acting} has no right to {model.name} {dict(params)}")
 
     def ask(self, name: str, body: Any = None, **more: Any) -> tuple[int, Any]:
         """Send a JSON request through the gateway; returns the status and the answer's JSON."""
         text = body if isinstance(body, str) else json.dumps(body)
-        event = {"httpMethod": "POST", "headers": {}, "pathParameters": None, "body": text}
+        event: dict[str, Any] = {
+            "httpMethod": "POST",
+            "headers": {},
+            "pathParameters": None,
+            "body": text,
+        }
         answer = self.run(name, event | more)
         return answer["statusCode"], json.loads(answer["body"])
 
     def make(self) -> None:
         """Make the template's buckets and table."""
-        for name, _ in validate.of_kind(self.template, BUCKET_KIND):
+        os.environ["ENDPOINT_SECONDS"] = "5"
+        for client in (self.s3, table.dynamo(), shared.client("sagemaker-runtime")):
+            self.watch(client)
+        for name, _ in validate.of_kind(self.template, BUCKET):
             self.s3.create_bucket(
                 Bucket=self.bucket(name),
                 CreateBucketConfiguration={"LocationConstraint": REGION},
             )
         for name, properties in validate.of_kind(self.template, "AWS::DynamoDB::Table"):
             table.dynamo().create_table(
-                TableName=_ref(self.template, name),
+                TableName=reference(self.template, name),
                 AttributeDefinitions=properties["AttributeDefinitions"],
                 KeySchema=properties["KeySchema"],
                 BillingMode=properties["BillingMode"],

@@ -66,7 +66,7 @@ def test_another_version_answers_by_a_setting(
     answering: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answering.endpoints.containers["stage-cifar-lenet"] = lambda asked: Said(b'"plane"')
-    monkeypatch.setenv("ENDPOINT_NAME", "stage-cifar-lenet")
+    answering.variables["ENDPOINT_NAME"] = "stage-cifar-lenet"
     assert answering.ask("Cifar", {"image": EVENT["data"]}) == (200, "plane")
 
 
@@ -79,6 +79,7 @@ def test_an_endpoint_that_is_not_there(stage: Stage) -> None:
 @pytest.mark.usefixtures("fresh_clients")
 def test_an_endpoint_that_cannot_be_reached(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", "http://127.0.0.1:9")
+    shared.client.cache_clear()
     status, told = stage.ask("Cifar", EVENT)
     assert status == 503
     assert "cannot be reached" in told["message"]
@@ -90,7 +91,8 @@ def test_an_endpoint_that_takes_too_long(stage: Stage, monkeypatch: pytest.Monke
         time.sleep(1.3)
         return Said(b"{}")
 
-    monkeypatch.setenv("ENDPOINT_SECONDS", "1")
+    stage.variables["ENDPOINT_SECONDS"] = "1"
+    shared.client.cache_clear()
     stage.endpoints.containers[NAME] = slow
     status, told = stage.ask("Cifar", EVENT)
     assert status == 504

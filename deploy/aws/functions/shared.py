@@ -31,8 +31,7 @@ ANSWER_BYTES = 6_000_000
 JSON = "application/json"
 
 # Worth another try though their status is 400.
-_PASSING = {"ProvisionedThroughputExceededException", "RequestTimeout"}
-_PASSING |= {"Throttling", "ThrottlingException"}
+_PASSING = {"ProvisionedThroughputExceededException", "Throttling", "ThrottlingException"}
 # Without the right to list a bucket, S3 says of a missing object that access is denied.
 _MISSING = {"NoSuchKey", "NoSuchBucket", "404", "AccessDenied", "403"}
 
@@ -218,10 +217,8 @@ def header(event: Event, name: str) -> str:
 
 def body(event: Event) -> bytes:
     """Return a request's body as it was sent."""
-    text = event.get("body") or ""
-    if not event.get("isBase64Encoded"):
-        return str(text).encode()
-    return unbase64(text, "the body")
+    text = str(event.get("body") or "")
+    return unbase64(text, "the body") if event.get("isBase64Encoded") else text.encode()
 
 
 def fields(event: Event) -> dict[str, Any]:
