@@ -132,3 +132,8 @@ def test_pages_of_other_origins_may_read_answers_and_errors(answering: Stage) ->
     for body in (json.dumps(EVENT), "{"):
         answer = answering.run("Cifar", {"body": body})
         assert answer["headers"]["Access-Control-Allow-Origin"] == "*"
+
+
+def test_a_request_without_a_body_in_the_gateways_other_format(answering: Stage) -> None:
+    answer = answering.run("Cifar", {"version": "2.0", "requestContext": {}, "headers": {}})
+    assert answer["statusCode"] == 400

@@ -124,3 +124,8 @@ def test_a_job_expires(answering: Stage, monkeypatch: pytest.MonkeyPatch) -> Non
     submit(answering, upload(answering))
     monkeypatch.setattr(table, "now", after(1))
     assert get(answering, id="me")[0] == 404
+
+
+def test_a_job_is_opened_without_a_body_in_the_gateways_other_format(answering: Stage) -> None:
+    answer = answering.run("TimetravelJobs", {"version": "2.0", "requestContext": {}})
+    assert answer["statusCode"] == 201
