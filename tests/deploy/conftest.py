@@ -9,9 +9,10 @@ from moto import mock_aws
 
 import shared
 from deploy.aws import validate
+from tests.deploy.endpoints import Endpoints, Said, served
 from tests.deploy.jobs import ANSWER, NAME
 from tests.deploy.resolve import REGION
-from tests.deploy.stage import ALL_VARIABLES, Endpoints, Said, Stage, served
+from tests.deploy.stage import ALL_VARIABLES, Stage
 from timetravel import table
 
 

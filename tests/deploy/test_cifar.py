@@ -7,7 +7,8 @@ import time
 import pytest
 
 import shared
-from tests.deploy.stage import Asked, Said, Stage
+from tests.deploy.endpoints import Asked, Said
+from tests.deploy.stage import Stage
 from tests.support import GOLDEN
 
 SHIP = {"label": "ship", "probabilities": {"ship": 0.9, "truck": 0.1}}

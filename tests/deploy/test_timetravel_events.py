@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from tests.deploy.endpoints import Said
 from tests.deploy.jobs import ANSWER, FACE, NAME, after, failed, job, settle_all, submit, upload
-from tests.deploy.stage import Said, Stage, sns
+from tests.deploy.stage import Stage, sns
 from timetravel import app, table
 
 

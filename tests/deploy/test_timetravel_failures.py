@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import shared
+from tests.deploy.endpoints import Said
 from tests.deploy.jobs import (
     ANSWER,
     NAME,
@@ -18,7 +19,7 @@ from tests.deploy.jobs import (
     submit,
     upload,
 )
-from tests.deploy.stage import Said, Stage, sns
+from tests.deploy.stage import Stage, sns
 from timetravel import table
 
 
