@@ -81,9 +81,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def invoke(self, name: str, body: bytes) -> None:
         kinds = self.headers["Content-Type"], self.headers["Accept"]
-        said = self.server.endpoints.ask(
-            Asked(name, body, headers["Content-Type"], headers["Accept"])
-        )
+        said = self.server.endpoints.ask(Asked(name, body, *kinds))
         if said.status == 200:
             self.send(200, said.body, {"Content-Type": said.content_type})
             return
