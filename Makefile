@@ -28,11 +28,20 @@ serve: archive  ## start TorchServe with all models and print a curl line for ea
 test: $(INSTALLED)  ## run all tests, against the real server
 	@$(BIN)/pytest
 
+.PHONY: image
+image:  ## build the container image marquee:latest
+	@docker/build marquee:latest
+
+.PHONY: image-test
+image-test: $(INSTALLED)  ## build the image and run it through SageMaker's contract
+	@docker/image-test
+
 .PHONY: check
 check: $(INSTALLED)  ## lint, check formats and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/hadolint docker/Dockerfile
 
 .PHONY: fix
 fix: $(INSTALLED)  ## mend what lint and format can mend by themselves

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,8 +81,8 @@ def add_archive(
     manifest = read_manifest(source)
     model = manifest["model"]
     name, version = name or model["modelName"], model["modelVersion"]
-    stored = Stored(name, version, store / f"{file_name(name)}-{version}.mar")
-    if stored.path.exists() or stored.path.is_symlink():
+    stored = Stored(name, version, place(store, name, version))
+    if _taken(stored.path):
         raise MarqueeError(
             f"{source} is {name} {version}, and so is another archive of the model folder; "
             "remove one, or archive it with another version"
@@ -89,20 +90,35 @@ def add_archive(
     if not wanted and name == model["modelName"]:
         stored.path.symlink_to(source.resolve())
         return stored
-    _unpack(source, stored.path)
-    model["modelName"] = name
-    _configure(stored.path, manifest, wanted)
+    with _whole(stored.path):
+        _unpack(source, stored.path)
+        model["modelName"] = name
+        _configure(stored.path, manifest, wanted)
     return stored
 
 
-def file_name(name: str) -> str:
-    """Return a model's name as part of a file's: any text can be one in multi-model mode."""
-    return "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in name).lstrip(".")
+def _taken(path: Path) -> bool:
+    return path.exists() or path.is_symlink()
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[None]:
+    """Make a folder that is removed again if the ``with`` block fails."""
+    folder.mkdir()
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def place(store: Path, name: str, version: str = SCRIPT_VERSION) -> Path:
+    """Return where a model lies in the store."""
+    return store / f"{name}-{version}.mar"
 
 
 def _unpack(source: Path, target: Path) -> None:
     """Unpack an archive; of an unpacked one, link to all entries."""
-    target.mkdir()
     if source.is_dir():
         for path in source.iterdir():
             if path.name not in (CONFIG_NAME, Path(MANIFEST).parts[0]):
@@ -134,32 +150,31 @@ def add_script(
     Raises:
         MarqueeError: the folder is no model, or hides our modules.
     """
-    stored = Stored(name, SCRIPT_VERSION, project.model_store / f"{file_name(name)}-1.0.mar")
-    if stored.path.exists() or stored.path.is_symlink():
+    stored = Stored(name, SCRIPT_VERSION, place(project.model_store, name))
+    if _taken(stored.path):
         raise MarqueeError(f"there is a model '{name}' already; rename the archive of that name")
-    stored.path.mkdir()
-    folder = _model_folder(source, settings, stored.path / script_archive.FOLDER)
-    script = model_folder.check(folder, settings.program)
-    # The adapter and all it imports, with nothing of other rooms.
-    for part in ("__init__.py", "runtime", "script"):
-        link = stored.path / "handlers" / part
-        link.parent.mkdir(exist_ok=True)
-        link.symlink_to((project.handlers / part).resolve())
-    handler = project.handlers / "script" / "handler.py"
-    (stored.path / "handler.py").symlink_to(handler.resolve())
-    source_of = script_archive.ScriptSource(
-        folder, name, SCRIPT_VERSION, settings.program, batch_size=settings.batch_size
-    )
-    config = script_archive.config(source_of, script)
-    manifest = {
-        "createdOn": "01/01/1980 00:00:00",
-        "runtime": "python",
-        "archiverVersion": "0.12.0",
-        "model": {"modelName": name, "modelVersion": SCRIPT_VERSION, "handler": "handler.py"},
-    }
-    (stored.path / CONFIG_NAME).write_text(yaml.safe_dump(config))
-    _configure(stored.path, manifest, overrides(settings))
+    with _whole(stored.path):
+        folder = _model_folder(source, settings, stored.path / script_archive.FOLDER)
+        script = model_folder.check(folder, settings.program)
+        _add_adapter(project, stored.path)
+        asked = script_archive.ScriptSource(
+            folder, name, SCRIPT_VERSION, settings.program, batch_size=settings.batch_size
+        )
+        config = script_archive.config(asked, script)
+        (stored.path / CONFIG_NAME).write_text(yaml.safe_dump(config))
+        model = {"modelName": name, "modelVersion": SCRIPT_VERSION, "handler": "handler.py"}
+        manifest = {"runtime": "python", "archiverVersion": "0.12.0", "model": model}
+        _configure(stored.path, manifest, overrides(settings))
     return stored
+
+
+def _add_adapter(project: Project, archive: Path) -> None:
+    """Link to the adapter and to what it imports, and to nothing of other rooms."""
+    (archive / "handlers").mkdir()
+    for part in ("__init__.py", "runtime", "script"):
+        (archive / "handlers" / part).symlink_to((project.handlers / part).resolve())
+    handler = project.handlers / "script" / "handler.py"
+    (archive / "handler.py").symlink_to(handler.resolve())
 
 
 def _model_folder(source: Path, settings: Settings, target: Path) -> Path:

@@ -1,0 +1,200 @@
+"""SageMaker's multi-model contract: models are loaded and unloaded while the container runs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+
+from marquee.container import contents, memory, packages, unpacked
+from marquee.container.unpacked import Stored
+from marquee.container.variables import Settings
+from marquee.errors import MarqueeError
+from marquee.management import Management
+from marquee.project import Project
+from marquee.server import FAILED_LOADS, first_cause, worker_failures
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,255}")
+POLL_SECONDS = 0.2
+LOAD_SECONDS = 600
+# What a worker takes beside its weights: Python, PyTorch, its buffers.
+WORKER_BYTES = 400 << 20
+# The weights, as they lie in the file and as the network holds them.
+COPIES = 2
+MEMORY_WORDS = ("MemoryError", "out of memory", "OutOfMemory", "can't allocate memory")
+DRAIN_SECONDS = 60
+
+
+class Refused(Exception):
+    """A request to ``/models`` that is not carried out, with the status SageMaker expects."""
+
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that was asked for, and where from."""
+
+    stored: Stored
+    url: str
+
+
+class MultiModel:
+    """Loads and unloads models; any number of threads may ask at once."""
+
+    def __init__(self, project: Project, settings: Settings, api: Management) -> None:
+        self._project, self._settings, self._api = project, settings, api
+        self._models: dict[str, Loaded] = {}
+        self._busy: set[str] = set()
+        self._lock = threading.Lock()
+
+    def models(self) -> list[tuple[str, str]]:
+        """Return name and folder of each loaded model."""
+        with self._lock:
+            return sorted((name, model.url) for name, model in self._models.items())
+
+    def url(self, name: str) -> str:
+        """Return the folder of a loaded model.
+
+        Raises:
+            Refused: 404.
+        """
+        with self._lock:
+            if name not in self._models:
+                raise _absent(name)
+            return self._models[name].url
+
+    def load(self, name: str, url: str) -> None:
+        """Load the model folder ``url`` under ``name``, and return when it can answer.
+
+        Raises:
+            Refused: 400 for a name or folder that cannot be, 409 if it is loaded, 507 if there is
+                no memory for it, 500 if it does not load.
+        """
+        if not NAME.fullmatch(name):
+            raise Refused(
+                HTTPStatus.BAD_REQUEST,
+                f"the model_name is {name[:300]!r}; expected letters, digits, '-', '_' and '.', "
+                "256 at the most, a letter or a digit first",
+            )
+        with self._reserved(name):
+            folder = Path(url)
+            if not folder.is_dir():
+                raise Refused(HTTPStatus.BAD_REQUEST, f"there is no folder {url} (the url)")
+            _check_memory(name, folder)
+            stored = self._store(name, folder)
+            try:
+                self._api.register(stored.path.name)
+                self._wait_ready(stored)
+            except MarqueeError as error:
+                self._remove(stored)
+                raise Refused(_status(str(error)), f"{name} does not load: {error}") from error
+            with self._lock:
+                self._models[name] = Loaded(stored, url)
+
+    def unload(self, name: str) -> None:
+        """Let a model's waiting requests be answered, then remove it and free its memory.
+
+        Raises:
+            Refused: 404 if it is not loaded.
+        """
+        with self._lock:
+            model = self._models.pop(name, None)
+        if model is None:
+            raise _absent(name)
+        self._drain(model.stored)
+        self._remove(model.stored)
+
+    @contextmanager
+    def _reserved(self, name: str) -> Iterator[None]:
+        """Keep two loads of one name apart."""
+        with self._lock:
+            if name in self._models or name in self._busy:
+                raise Refused(HTTPStatus.CONFLICT, f"the model {name} is already loaded")
+            self._busy.add(name)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy.discard(name)
+
+    def _store(self, name: str, folder: Path) -> Stored:
+        try:
+            return self._put(name, folder)
+        except (MarqueeError, OSError) as error:
+            raise Refused(HTTPStatus.BAD_REQUEST, f"{name} cannot be loaded: {error}") from error
+
+    def _put(self, name: str, folder: Path) -> Stored:
+        """Put what a folder holds into the store under the name it was given."""
+        found = contents.find(folder, self._settings.program, None)
+        if found.script:
+            packages.check(folder, self._settings)
+            return unpacked.add_script(self._project, folder, self._settings, name)
+        if len(found.archives) > 1:
+            raise MarqueeError(f"{folder} holds {len(found.archives)} archives, expected one")
+        wanted = unpacked.overrides(self._settings)
+        return unpacked.add_archive(found.archives[0], self._project.model_store, wanted, name)
+
+    def _wait_ready(self, stored: Stored) -> None:
+        deadline = time.monotonic() + (self._settings.startup_timeout or LOAD_SECONDS)
+        failures = worker_failures(self._project, stored.name, stored.version)
+        while True:
+            found = self._api.describe(stored.name, stored.version)
+            if found is not None and found.ready:
+                return
+            failed = worker_failures(self._project, stored.name, stored.version) - failures
+            if found is None or failed >= FAILED_LOADS:
+                raise MarqueeError(first_cause(self._project, stored.name, stored.version))
+            if time.monotonic() > deadline:
+                raise MarqueeError(
+                    "its workers have not started in time; SAGEMAKER_STARTUP_TIMEOUT is how long "
+                    "they may take"
+                )
+            time.sleep(POLL_SECONDS)
+
+    def _drain(self, stored: Stored) -> None:
+        """Wait until nothing waits; what a worker holds then is given a moment more."""
+        deadline = time.monotonic() + DRAIN_SECONDS
+        idle = 0
+        while idle < 3 and time.monotonic() < deadline:
+            found = self._api.describe(stored.name, stored.version)
+            idle = 0 if found is not None and found.pending else idle + 1
+            time.sleep(POLL_SECONDS)
+
+    def _remove(self, stored: Stored) -> None:
+        try:
+            self._api.unregister(stored.name, stored.version)
+        finally:
+            if stored.path.is_symlink():
+                stored.path.unlink()
+            else:
+                shutil.rmtree(stored.path, ignore_errors=True)
+
+
+def _absent(name: str) -> Refused:
+    return Refused(HTTPStatus.NOT_FOUND, f"the model {name[:300]} is not loaded")
+
+
+def _check_memory(name: str, folder: Path) -> None:
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    needed, left = COPIES * size + WORKER_BYTES, memory.available()
+    if needed > left:
+        raise Refused(
+            HTTPStatus.INSUFFICIENT_STORAGE,
+            f"loading {name} takes about {needed >> 20} MB of memory and {left >> 20} MB are "
+            "left; unload another model first",
+        )
+
+
+def _status(reason: str) -> HTTPStatus:
+    if any(word in reason for word in MEMORY_WORDS):
+        return HTTPStatus.INSUFFICIENT_STORAGE
+    return HTTPStatus.INTERNAL_SERVER_ERROR
