@@ -14,17 +14,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from marquee import dryrun, packing, sources
+from marquee.content import MANIFEST, content_digest, stream_digest
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.rooms import ModelVersion
 from marquee.store import StoreRecord, file_digest
 
-MANIFEST = "MAR-INF/MANIFEST.json"
 # 1980-01-01, the first moment a zip entry can hold.
 EPOCH = 315532800
+# Of what is made from the same inputs; another number builds all archives again.
+FORMAT = "format 2: golden requests, content digest"
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ def build(project: Project, model: ModelVersion, *, force: bool = False) -> Buil
         serialized = packing.pack(project, model, packed)
         contents |= {file.name: file for file in packed.iterdir() if file != serialized}
         plain = _run_archiver(model, contents, serialized, Path(folder))
-        _check_loads(model, serialized.name, plain, Path(folder) / "unpacked")
-        sha256 = normalise(plain, path, _manifest_additions(model, digest, record))
+        golden = _try_out(model, serialized.name, plain, Path(folder))
+        sha256 = normalise(plain, golden, path, _about(model, digest, record))
     record.add(path, digest, sha256)
     record.save()
     return Built(path, sha256, digest, fresh=True)
@@ -101,7 +103,7 @@ def digest_of(head: list[str], contents: Mapping[str, Path], record: StoreRecord
     """Return a digest, in hex, of ``head``, of all ``contents`` and of the time entries get."""
     total = hashlib.sha256()
     lines = [f"{name} {record.digest_of(path)}" for name, path in sorted(contents.items())]
-    for line in [*head, str(_epoch()), *lines]:
+    for line in [FORMAT, *head, str(_epoch()), *lines]:
         total.update(line.encode() + b"\0")
     return total.hexdigest()
 
@@ -150,28 +152,29 @@ def run_archiver(
     return folder / f"{arguments['--model-name']}.mar"
 
 
-def _check_loads(model: ModelVersion, serialized: str, archive: Path, folder: Path) -> None:
-    problem = load_problem(archive, folder)
+def _try_out(model: ModelVersion, serialized: str, archive: Path, folder: Path) -> Path:
+    problem, golden = try_out(archive, folder)
     if problem is not None:
-        told = problem.replace(str(folder / serialized), str(model.weights))
+        told = problem.replace(str(folder / "unpacked" / serialized), str(model.weights))
         raise MarqueeError(f"{model.name} {model.version} does not load: {told}")
+    return golden
 
 
-def load_problem(archive: Path, folder: Path) -> str | None:
-    """Load the archive as a worker would, in a process of its own; return what went wrong."""
-    with zipfile.ZipFile(archive) as unpacked:
-        unpacked.extractall(folder)
-    return dryrun.run(folder)
+def try_out(archive: Path, folder: Path) -> tuple[str | None, Path]:
+    """Load the archive as a worker would, in a process of its own, and ask it its example.
+
+    Returns:
+        What went wrong, or None; and the folder of files that came of it: golden requests.
+    """
+    unpacked, made = folder / "unpacked", folder / "made"
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(unpacked)
+    made.mkdir()
+    return dryrun.run(unpacked, made), made
 
 
-def _manifest_additions(model: ModelVersion, digest: str, record: StoreRecord) -> dict[str, Any]:
-    return manifest_additions({"digest": digest, "weights": record.digest_of(model.weights)})
-
-
-def manifest_additions(about: Mapping[str, str]) -> dict[str, Any]:
-    """Return what our manifests say beyond the archiver's: a fixed time, and ``about``."""
-    created = datetime.fromtimestamp(_epoch(), timezone.utc)
-    return {"createdOn": created.strftime("%d/%m/%Y %H:%M:%S"), "marquee": dict(about)}
+def _about(model: ModelVersion, digest: str, record: StoreRecord) -> dict[str, str]:
+    return {"digest": digest, "weights": record.digest_of(model.weights)}
 
 
 def _epoch() -> int:
@@ -182,17 +185,25 @@ def _epoch() -> int:
     return max(int(value), EPOCH)
 
 
-def normalise(source: Path, target: Path, additions: dict[str, Any]) -> str:
+def normalise(source: Path, made: Path, target: Path, about: Mapping[str, str]) -> str:
     """Rewrite an archive with sorted entries, one time and one mode; return its sha256.
 
     Entries are stored, not deflated: weights hardly shrink, TorchServe unpacks faster, and the
     bytes do not depend on the version of zlib. The target appears whole or not at all.
+
+    Args:
+        source: what the archiver wrote.
+        made: a folder of files that are added.
+        target: the archive.
+        about: for the manifest's ``marquee`` section, which gets the content's digest as well.
     """
     part = target.with_name(f".{target.name}.part")
     try:
         with zipfile.ZipFile(source) as old, zipfile.ZipFile(part, "w") as new:
-            for name in sorted(n for n in old.namelist() if not n.endswith("/")):
-                _copy_entry(old, new, name, additions)
+            entries = _Entries(old, made)
+            extra = {"marquee": {**about, "content": entries.digest()}}
+            for name in entries.names:
+                _write_entry(entries, new, name, extra)
         sha256 = file_digest(part)
         part.replace(target)
     finally:
@@ -200,19 +211,48 @@ def normalise(source: Path, target: Path, additions: dict[str, Any]) -> str:
     return sha256
 
 
-def _copy_entry(
-    old: zipfile.ZipFile, new: zipfile.ZipFile, name: str, additions: dict[str, Any]
+class _Entries:
+    """The files of an archive to be: the archiver's, and a folder's."""
+
+    def __init__(self, archive: zipfile.ZipFile, folder: Path) -> None:
+        self._archive = archive
+        made = (path for path in folder.rglob("*") if path.is_file())
+        self._made = {path.relative_to(folder).as_posix(): path for path in made}
+        packed = {name for name in archive.namelist() if not name.endswith("/")}
+        self.names = sorted(packed | self._made.keys())
+
+    def open(self, name: str) -> IO[bytes]:
+        made = self._made.get(name)
+        return self._archive.open(name) if made is None else made.open("rb")
+
+    def size(self, name: str) -> int:
+        made = self._made.get(name)
+        return self._archive.getinfo(name).file_size if made is None else made.stat().st_size
+
+    def digest(self) -> str:
+        digests = {}
+        for name in self.names:
+            with self.open(name) as stream:
+                digests[name] = stream_digest(stream)
+        return content_digest(digests)
+
+
+def _write_entry(
+    entries: _Entries, archive: zipfile.ZipFile, name: str, extra: Mapping[str, Any]
 ) -> None:
-    entry = zipfile.ZipInfo(name, datetime.fromtimestamp(_epoch(), timezone.utc).timetuple()[:6])
+    moment = datetime.fromtimestamp(_epoch(), timezone.utc)
+    entry = zipfile.ZipInfo(name, moment.timetuple()[:6])
     entry.external_attr = 0o100644 << 16
     entry.create_system = 3  # Unix, on every system
-    if name == MANIFEST:
-        manifest = json.loads(old.read(name)) | additions
-        new.writestr(entry, json.dumps(manifest, indent=2, sort_keys=True) + "\n")
-        return
-    entry.file_size = old.getinfo(name).file_size
-    with old.open(name) as reader, new.open(entry, "w") as writer:
-        shutil.copyfileobj(reader, writer, 1 << 20)
+    with entries.open(name) as reader:
+        if name == MANIFEST:
+            created = {"createdOn": moment.strftime("%d/%m/%Y %H:%M:%S")}
+            manifest = json.load(reader) | created | extra
+            archive.writestr(entry, json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+            return
+        entry.file_size = entries.size(name)
+        with archive.open(entry, "w") as writer:
+            shutil.copyfileobj(reader, writer, 1 << 20)
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

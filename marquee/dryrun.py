@@ -1,29 +1,39 @@
-"""Load an unpacked archive as a TorchServe worker would, and answer its example.
+"""Load an unpacked archive as a TorchServe worker would, and make its golden requests.
 
-Runs as a process of its own (``python -m marquee.dryrun FOLDER``), so that the archive's
+Runs as a process of its own (``python -m marquee.dryrun FOLDER OUT``), so that the archive's
 modules are imported from the archive and nothing of them stays behind here.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+from marquee import golden_making
+from marquee.worker import Worker
+
 FAILED = 3
 
 
-def run(folder: Path) -> str | None:
-    """Load the archive unpacked in ``folder``; return what went wrong, or None."""
+def environment(folder: Path) -> dict[str, str]:
+    """Return the environment of a process that imports the archive unpacked in ``folder``."""
     # TorchServe, too, puts the archive before what PYTHONPATH names already.
     path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
-    environment = os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    return os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def run(folder: Path, out: Path) -> str | None:
+    """Load the archive unpacked in ``folder``, and write its golden requests into ``out``.
+
+    Returns:
+        What went wrong, or None.
+    """
     done = subprocess.run(
-        [sys.executable, "-m", "marquee.dryrun", str(folder)],
-        env=environment,
+        [sys.executable, "-m", "marquee.dryrun", str(folder), str(out)],
+        env=environment(folder),
         cwd=folder,
         capture_output=True,
         text=True,
@@ -35,23 +45,13 @@ def run(folder: Path) -> str | None:
     return lines[-1]
 
 
-def load(folder: Path) -> None:
-    """Load the model in this process, by TorchServe's own loader."""
-    from ts.model_loader import ModelLoaderFactory  # noqa: PLC0415 - torch takes seconds
-
-    model = json.loads((folder / "MAR-INF" / "MANIFEST.json").read_text())["model"]
-    ModelLoaderFactory.get_model_loader().load(
-        model["modelName"], str(folder), model["handler"], gpu_id=None, batch_size=1
-    )
-
-
 def main() -> int:
-    """Load the archive named on the command line; the last line on stderr says what failed."""
+    """Try the archive named on the command line; the last line on stderr says what failed."""
     logging.basicConfig(stream=sys.stderr)
-    folder = Path(sys.argv[1])
+    folder, out = Path(sys.argv[1]), Path(sys.argv[2])
     sys.path.insert(0, str(folder))
     try:
-        load(folder)
+        golden_making.make(Worker(folder), folder, out)
     except Exception as error:
         logging.exception("the model does not load")
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -85,10 +86,14 @@ class Management:
     when no server answers.
     """
 
-    def __init__(self, address: str, keys: Keys | None) -> None:
+    def __init__(self, address: str, keys: Keys | None, socket: Path | None = None) -> None:
+        """Connect to ``address``, or to the Unix socket behind a front door."""
         self._address = address
         self._keys = keys
-        self._client = httpx.Client(base_url=address, timeout=30, trust_env=False)
+        transport = None if socket is None else httpx.HTTPTransport(uds=str(socket))
+        self._client = httpx.Client(
+            base_url=address, timeout=30, trust_env=False, transport=transport
+        )
 
     @classmethod
     def of(cls, project: Project) -> Management:

@@ -15,10 +15,9 @@ from marquee import model_folder, requirements, rooms, sources
 from marquee.archive import (
     Built,
     digest_of,
-    load_problem,
-    manifest_additions,
     normalise,
     run_archiver,
+    try_out,
 )
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -120,11 +119,11 @@ def _build(
     if asked.is_file():
         arguments["--requirements-file"] = asked
     plain = run_archiver(arguments, contents, work)
-    problem = load_problem(plain, work / "unpacked")
+    problem, golden = try_out(plain, work)
     if problem is not None:
         told = problem.replace(str(work / "unpacked" / FOLDER), str(source.path))
         raise MarqueeError(f"{source.name} {source.version} does not load: {told}")
-    sha256 = normalise(plain, path, manifest_additions({"digest": digest}))
+    sha256 = normalise(plain, golden, path, {"digest": digest})
     record.add(path, digest, sha256)
     record.save()
     return Built(path, sha256, digest, fresh=True)

@@ -7,13 +7,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from marquee import environment, preflight
+from marquee import environment, preflight, state
 from marquee.archive import in_store
 from marquee.errors import MarqueeError
 from marquee.management import Management
@@ -149,31 +149,43 @@ def models(project: Project) -> list[ModelId]:
 def defaults(project: Project) -> dict[str, str]:
     """Return the version of each model that should answer when none is named.
 
-    The project's choice; for an archive without a room here, the highest version.
-    TorchServe itself would take the one the folder happens to list first.
+    The operator's last choice (a swap or rollback); else the project's; for an archive without
+    a room here, the highest version. TorchServe itself would take the one the folder happens to
+    list first.
     """
     present: dict[str, list[str]] = {}
     for name, version in models(project):
         present.setdefault(name, []).append(version)
-    chosen = {name: default_version(project, name) for name in present}
+    kept = state.chosen_defaults(project)
     return {
-        name: wanted if (wanted := chosen[name]) in found else max(found, key=_numbers)
+        name: _chosen(found, [kept.get(name), default_version(project, name)])
         for name, found in present.items()
     }
 
 
-def _numbers(version: str) -> list[tuple[int, str]]:
+def _chosen(present: list[str], wishes: list[str | None]) -> str:
+    """Return the first wish that is present, else the highest version."""
+    fitting = (wish for wish in wishes if wish in present)
+    return next(fitting, None) or max(present, key=version_key)
+
+
+def version_key(version: str) -> list[tuple[int, str]]:
     """Sort 10.0 after 9.0."""
     return [(int(p), "") if p.isdecimal() else (-1, p) for p in version.split(".")]
 
 
-def _model_log(project: Project, name: str, version: str) -> Iterator[str]:
-    path = project.logs / "model_log.log"
-    if path.is_file():
-        marker = f"{name}_{version}-"
-        yield from (
-            line for line in path.read_text(errors="replace").splitlines() if marker in line
-        )
+def _model_log(project: Project, name: str, version: str, since: int = 0) -> Iterator[str]:
+    marker = f"{name}_{version}-"
+    yield from (line for line in _lines(project.logs / "model_log.log", since) if marker in line)
+
+
+def _lines(path: Path, since: int) -> list[str]:
+    """Return a log's lines from a byte on; from its start if it was cut since."""
+    if not path.is_file():
+        return []
+    with path.open(errors="replace") as log:
+        log.seek(since if since <= path.stat().st_size else 0)
+        return log.read().splitlines()
 
 
 def worker_failures(project: Project, name: str, version: str) -> int:
@@ -183,16 +195,53 @@ def worker_failures(project: Project, name: str, version: str) -> int:
     )
 
 
+@dataclass(frozen=True)
+class LogMarks:
+    """How long the logs were at some moment, in bytes: what came before is of earlier loads."""
+
+    model: int
+    server: int
+
+    @classmethod
+    def now(cls, project: Project) -> LogMarks:
+        """Return the lengths as they are."""
+        sizes = (
+            path.stat().st_size if (path := project.logs / name).is_file() else 0
+            for name in ("model_log.log", "ts_log.log")
+        )
+        return cls(*sizes)
+
+
+def load_failure(project: Project, name: str, version: str, since: LogMarks) -> str | None:
+    """Return why a worker of a version failed to load since then; None if none has failed.
+
+    Told by the server, which notices also a worker that was killed and left no traceback.
+    """
+    words = "Load model failed: "
+    for line in _lines(project.logs / "ts_log.log", since.server):
+        if words in line and f"-{name}_{version} " in line:
+            said = _first_traceback(_model_log(project, name, version, since.model))
+            error = line.partition(words)[2].partition("error: ")[2].strip()
+            return said or f"{error} It left no traceback: killed, perhaps for lack of memory"
+    return None
+
+
 def first_cause(project: Project, name: str, version: str) -> str:
     """Return the last line of the first traceback in the version's log."""
+    said = _first_traceback(_model_log(project, name, version))
+    return said or "its archive could not be registered; " + last_words(project)
+
+
+def _first_traceback(lines: Iterable[str]) -> str | None:
+    """Return the last line of the first traceback among a worker's lines."""
     inside = False
-    for line in _model_log(project, name, version):
+    for line in lines:
         text = line.partition("MODEL_LOG - ")[2] or line
         inside = inside or "Traceback (most recent call last)" in text
         words = text.split(" ", 4)[-1]
         if inside and words and not words.startswith((" ", "Traceback")):
             return words.strip()
-    return "its archive could not be registered; " + last_words(project)
+    return None
 
 
 def last_words(project: Project) -> str:

@@ -61,7 +61,9 @@ class StoreRecord:
         }
 
     def save(self) -> None:
-        """Write the record, whole or not at all."""
+        """Write the record, whole or not at all; not where there is nothing new in it."""
+        if self._entries == self._read():
+            return
         part = self._path.with_suffix(".part")
         part.write_text(json.dumps(self._entries, indent=1, sort_keys=True))
         part.replace(self._path)

@@ -56,11 +56,14 @@ class Keys:
         return entry
 
     def _expires_soon(self, entry: dict[str, Any]) -> bool:
+        left = self.left(entry)
+        return left is not None and left < min(MARGIN, self.lifetime / 2)
+
+    @staticmethod
+    def left(entry: dict[str, Any]) -> timedelta | None:
+        """Return how long a key of the file is still valid; None for one that does not expire."""
         text = entry.get("expiration time")
-        if text is None:
-            return False
-        left = _moment(text) - datetime.now(timezone.utc)
-        return left < min(MARGIN, self.lifetime / 2)
+        return None if text is None else moment(text) - datetime.now(timezone.utc)
 
     def _renew(self, kind: str) -> None:
         api_key = self._entry("API")["key"]
@@ -81,7 +84,7 @@ class Keys:
             raise MarqueeError(f"{url} did not renew the {kind} token: {answer.text.strip()}")
 
 
-def _moment(text: str) -> datetime:
-    """Parse what Java's Instant prints: nanoseconds, and Z for UTC."""
+def moment(text: str) -> datetime:
+    """Parse what Java's Instant prints: up to nanoseconds, which are dropped, and Z for UTC."""
     whole, _, _fraction = text.rstrip("Z").partition(".")
     return datetime.fromisoformat(whole).replace(tzinfo=timezone.utc)

@@ -40,7 +40,7 @@ class Settings:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     # Written by `marquee archive` for people and tools; nothing here reads them.
-    DESCRIPTIVE = ("version", "weights", "versions", "default")
+    DESCRIPTIVE = ("version", "weights", "versions", "default", "golden")
 
     @classmethod
     def from_yaml(cls, config: Mapping[str, Any] | None) -> Settings:

@@ -1,0 +1,64 @@
+"""The front door: HAProxy before TorchServe. marquee writes its configuration, and talks to it.
+
+In reading order: ``settings`` (what it is told), ``haproxy.cfg`` and ``config`` (what is written
+from it), ``process`` and ``runtime`` (start, reload, drain, talk), ``door`` (``marquee serve
+--front``), ``keeper`` (what it is told every second), ``canary`` and ``traffic``.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from marquee.errors import MarqueeError
+from marquee.front import config
+from marquee.front.process import Haproxy
+from marquee.front.settings import folder_of
+from marquee.project import Project
+
+
+@dataclass(frozen=True)
+class Front:
+    """The running front door of a project.
+
+    Attributes:
+        haproxy: its process.
+    """
+
+    haproxy: Haproxy
+
+    def ping(self) -> dict[str, Any]:
+        """Return what ``/ping`` says of the models now.
+
+        Raises:
+            MarqueeError: nobody has asked the models for a while.
+        """
+        state = self.haproxy.map(config.STATE_MAP).read()
+        if float(state.get("until", 0)) < time.time():
+            raise MarqueeError(
+                "the process that asks the models does not do so any more; restart the server"
+            )
+        try:
+            found: dict[str, Any] = json.loads(base64.b64decode(state["body"]))
+        except (KeyError, ValueError, binascii.Error) as error:
+            raise MarqueeError(f"the front's state is damaged ({error}); restart it") from error
+        return found
+
+    def split(self, model: str, version: str, share: float) -> None:
+        """Send this share (0 to 1) of the model's requests to ``version`` from now on."""
+        value = f"{round(share * 10000)}/{version}"
+        self.haproxy.map(config.CANARY_MAP).set({model: value})
+
+    def unsplit(self, model: str) -> None:
+        """Send all of the model's requests to its default version from now on."""
+        self.haproxy.map(config.CANARY_MAP).remove(model)
+
+
+def running(project: Project) -> Front | None:
+    """Return the project's front door, or None if none runs."""
+    haproxy = Haproxy(folder_of(project))
+    return None if haproxy.process() is None else Front(haproxy)

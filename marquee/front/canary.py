@@ -1,0 +1,338 @@
+"""A share of a model's requests for another version: begun, watched, promoted or withdrawn."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+
+import httpx
+
+from marquee import history, state
+from marquee.errors import MarqueeError
+from marquee.front import Front, program, running
+from marquee.front.traffic import Summary, Traffic, from_json
+from marquee.management import Management, Version, keys_of
+from marquee.project import Project
+from marquee.readiness import Prober, asker
+from marquee.server import FAILED_LOADS, LOAD_SECONDS, first_cause, worker_failures
+from marquee.watch import example_of
+
+STATE, TRAFFIC = "canary.json", "traffic.json"
+POLL_SECONDS = 0.2
+# A p95 wants more requests than an error rate, and differences this small are noise.
+LATENCY_REQUESTS = 5
+NOISE_MS = 20.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What makes a canary be withdrawn by itself.
+
+    Attributes:
+        max_errors: how much higher its error rate may be than the default's, 0 to 1.
+        max_slower: how much longer its p95 may be than the default's, as a share of that.
+        min_requests: how many requests it must have had for its error rate to count; for its
+            p95, five times as many (and as many of the default's).
+    """
+
+    max_errors: float = 0.05
+    max_slower: float = 0.5
+    min_requests: int = 20
+
+
+@dataclass(frozen=True)
+class Canary:
+    """A canary that gets requests.
+
+    Attributes:
+        model, version: who.
+        share: of the requests that name no version, 0 to 1.
+        since: when it began, in seconds since 1970.
+        limits: what makes it be withdrawn.
+    """
+
+    model: str
+    version: str
+    share: float
+    since: float
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A canary with what it and the default version have answered since it began."""
+
+    canary: Canary
+    default_version: str
+    default: Summary
+    of_canary: Summary
+
+
+def begin(
+    project: Project, model: str, version: str, share: float, limits: Limits | None = None
+) -> Canary:
+    """Give ``version`` a share of the model's requests: register it if need be, then try it.
+
+    A canary of the same version gets the new share and keeps its counts.
+
+    Args:
+        project: whose server.
+        model, version: an archive of the model store.
+        share: above 0, at most 1.
+        limits: when it is withdrawn by itself.
+
+    Raises:
+        MarqueeError: there is no front door, no such archive, or it does not load or answer.
+    """
+    front = _front(project)
+    if not 0 < share <= 1:
+        raise MarqueeError(f"a share of {share:.2%} cannot be, expected above 0 % and up to 100 %")
+    with Management.of(project) as api:
+        default = _default(api, model)
+        if version == default:
+            raise MarqueeError(f"{version} is the default version of {model} already")
+        found = _loaded(project, api, model, version)
+    _try(project, found)
+    with locked(project) as canaries:
+        before = canaries.get(model)
+        fresh = before is None or before.version != version
+        since = time.time() if before is None or fresh else before.since
+        made = canaries[model] = Canary(model, version, share, since, limits or Limits())
+        front.split(model, version, share)
+    _record(project, made, "begun" if fresh else "share changed")
+    return made
+
+
+def promote(project: Project, model: str) -> Canary:
+    """Make the canary the default version, then end the split; nothing is unregistered.
+
+    Raises:
+        MarqueeError: there is no canary, or it is not ready; the split then goes on.
+    """
+    front = _front(project)
+    with locked(project) as canaries, Management.of(project) as api:
+        found = _canary(canaries, model)
+        described = api.describe(model, found.version)
+        if described is None or not described.ready:
+            raise MarqueeError(f"{model} {found.version} is not ready; the canary stays as it is")
+        _try(project, described)
+        api.set_default(model, found.version)
+        state.choose_default(project, model, found.version)
+        del canaries[model]
+        front.unsplit(model)
+    _record(project, found, "promoted")
+    return found
+
+
+def withdraw(project: Project, model: str, why: str = "by hand") -> Canary:
+    """End the split: the default version answers everything. The canary stays registered.
+
+    Raises:
+        MarqueeError: there is no canary.
+    """
+    front = _front(project)
+    with locked(project) as canaries:
+        found = _canary(canaries, model)
+        front.unsplit(model)
+        del canaries[model]
+    _record(project, found, "withdrawn", why)
+    return found
+
+
+def report(project: Project, model: str) -> Report:
+    """Return the model's canary and both sides' figures, a second old at most.
+
+    Raises:
+        MarqueeError: there is no canary, or no front door.
+    """
+    front = _front(project)
+    found = _canary(load(project), model)
+    path = front.haproxy.folder / TRAFFIC
+    sides = json.loads(path.read_text()) if path.is_file() else {}
+    default, own = from_json(sides[model]) if model in sides else (Summary(), Summary())
+    with Management.of(project) as api:
+        return Report(found, _default(api, model), default, own)
+
+
+def verdict(default: Summary, canary: Summary, limits: Limits) -> str | None:
+    """Return why a canary is worse than it may be, or None."""
+    if canary.recent < limits.min_requests:
+        return None
+    if canary.error_rate > default.error_rate + limits.max_errors:
+        return (
+            f"its error rate is {canary.error_rate:.1%} of {canary.recent} requests, the default "
+            f"version's {default.error_rate:.1%}"
+        )
+    enough = LATENCY_REQUESTS * limits.min_requests
+    if canary.p95 is None or default.p95 is None or min(canary.recent, default.recent) < enough:
+        return None
+    if canary.p95 > max(default.p95 * (1 + limits.max_slower), default.p95 + NOISE_MS):
+        return f"its p95 is {canary.p95:.0f} ms, the default version's {default.p95:.0f} ms"
+    return None
+
+
+class Watcher:
+    """Watches the canaries of a project, and withdraws one that is worse than it may be."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._known: dict[str, Canary] = {}
+        self._proven: set[tuple[str, str]] = set()
+
+    def look(self, prober: Prober, traffic: Traffic) -> Mapping[str, tuple[Summary, Summary]]:
+        """Look at all canaries once; return both sides' figures by model."""
+        canaries = load(self._project)
+        self._forget_others(canaries, traffic)
+        sides = {}
+        for model, found in canaries.items():
+            default, own = traffic.summary(model), traffic.summary(model, found.version)
+            sides[model] = default, own
+            why = self._unready(prober, found) or verdict(default, own, found.limits)
+            if why is not None:
+                self._withdraw(found, why)
+        return sides
+
+    def _forget_others(self, canaries: Mapping[str, Canary], traffic: Traffic) -> None:
+        for model, found in canaries.items():
+            before = self._known.get(model)
+            if before is None or before.since != found.since:
+                traffic.reset(model)
+                self._proven.discard((model, found.version))
+        self._known = dict(canaries)
+
+    def _unready(self, prober: Prober, found: Canary) -> str | None:
+        """Return why a canary that was ready is not; gives one that is its share.
+
+        Again and again: after a restart of the door, or of everything, it has none.
+        """
+        why = prober.look(found.model, found.version)
+        if why is None:
+            self._proven.add((found.model, found.version))
+            self._assert_share(found)
+            return None
+        known = (found.model, found.version) in self._proven
+        return why if known or why == "is not registered" else None
+
+    def _assert_share(self, found: Canary) -> None:
+        front = running(self._project)
+        with locked(self._project) as canaries:
+            now = canaries.get(found.model)
+            if front is not None and now is not None and now.version == found.version:
+                front.split(now.model, now.version, now.share)
+
+    def _withdraw(self, found: Canary, why: str) -> None:
+        now = load(self._project).get(found.model)
+        if now is not None and now.since == found.since:
+            withdraw(self._project, found.model, why)
+
+
+def load(project: Project) -> dict[str, Canary]:
+    """Return the project's canaries by model; they outlive a restart."""
+    path = project.state / STATE
+    try:
+        return {
+            model: Canary(**{**one, "limits": Limits(**one["limits"])})
+            for model, one in state.read(path).items()
+        }
+    except (KeyError, TypeError) as error:
+        raise MarqueeError(f"{path} is damaged ({error}); delete it") from error
+
+
+@contextmanager
+def locked(project: Project) -> Iterator[dict[str, Canary]]:
+    """Lend the canaries to change: one process at a time, written at the end if all went well."""
+    with (state.folder(project) / "canary.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        canaries = load(project)
+        yield canaries
+        state.write(project.state / STATE, {name: asdict(one) for name, one in canaries.items()})
+
+
+def _front(project: Project) -> Front:
+    front = running(project)
+    if front is None:
+        program.find()  # says how to get HAProxy, where that is what is missing
+        raise MarqueeError(
+            "a canary needs the front door, and none runs: TorchServe cannot split a model's "
+            "requests; stop the server and start it with: marquee serve --front"
+        )
+    return front
+
+
+def _canary(canaries: Mapping[str, Canary], model: str) -> Canary:
+    found = canaries.get(model)
+    if found is None:
+        raise MarqueeError(f"{model} has no canary; begin one: marquee canary {model} VERSION")
+    return found
+
+
+def _default(api: Management, model: str) -> str:
+    default = api.default(model)
+    if default is None:
+        known = ", ".join(api.models()) or "none"
+        raise MarqueeError(f"the server has no model '{model}'; it has: {known}")
+    return default
+
+
+def _loaded(project: Project, api: Management, model: str, version: str) -> Version:
+    """Register the version if need be, and wait for its workers."""
+    fresh = api.describe(model, version) is None
+    if fresh:
+        archive = f"{model}-{version}.mar"
+        if not (project.model_store / archive).is_file():
+            raise MarqueeError(
+                f"{model} {version} is not registered, and {project.model_store} has no {archive}; "
+                f"build it: marquee archive {model}"
+            )
+        api.register(archive)
+    try:
+        return _wait_ready(project, api, model, version)
+    except BaseException:
+        if fresh:
+            api.unregister(model, version)
+        raise
+
+
+def _wait_ready(project: Project, api: Management, model: str, version: str) -> Version:
+    deadline = time.monotonic() + LOAD_SECONDS
+    while time.monotonic() < deadline:
+        found = api.describe(model, version)
+        if found is not None and found.ready:
+            return found
+        if found is None or worker_failures(project, model, version) >= FAILED_LOADS:
+            raise MarqueeError(
+                f"{model} {version} does not load: {first_cause(project, model, version)}; the "
+                f"whole story is in {project.logs / 'model_log.log'}"
+            )
+        time.sleep(POLL_SECONDS)
+    raise MarqueeError(f"{model} {version} has not loaded after {LOAD_SECONDS} s")
+
+
+def _try(project: Project, version: Version) -> None:
+    """Ask the version its own example before anybody else does."""
+    example = example_of(project.model_store / version.archive)
+    if example is None:
+        return
+    keys = keys_of(project)
+    address = project.properties["inference_address"]
+    with httpx.Client(base_url=address, trust_env=False) as client:
+        ask = asker(client, lambda: None if keys is None else keys.get("inference"))
+        problem = ask(version, example)
+    if problem is not None:
+        raise MarqueeError(f"{version.name} {version.version} {problem}; it gets no requests")
+
+
+def _record(project: Project, found: Canary, outcome: str, why: str = "") -> None:
+    record = {
+        "action": "canary",
+        "model": found.model,
+        "version": found.version,
+        "share": found.share,
+        "outcome": history.DONE,
+        "said": f"{outcome}: {why}" if why else outcome,
+    }
+    history.append(project, record)

@@ -1,0 +1,91 @@
+"""Talk to a running HAProxy over its Unix sockets."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from marquee.errors import MarqueeError
+from marquee.front.config import read_map, write_map
+
+SECONDS = 5
+
+
+def command(address: Path, text: str) -> str:
+    """Send commands (separated by ``;``) to a runtime socket, and return the answer.
+
+    Raises:
+        MarqueeError: nobody answers there.
+    """
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(SECONDS)
+        try:
+            connection.connect(str(address))
+            connection.sendall(text.encode() + b"\n")
+            connection.shutdown(socket.SHUT_WR)
+            parts = [*iter(lambda: connection.recv(1 << 16), b"")]
+        except OSError as error:
+            raise MarqueeError(
+                f"the front door does not answer at {address} ({error}); start it: "
+                "marquee serve --front"
+            ) from error
+    return b"".join(parts).decode(errors="replace").strip()
+
+
+class RuntimeMap:
+    """A map of the running HAProxy, and the file from which its next process reads it.
+
+    Args:
+        admin: HAProxy's runtime socket.
+        path: the map's file, which is its name too.
+    """
+
+    def __init__(self, admin: Path, path: Path) -> None:
+        self._admin = admin
+        self._path = path
+
+    def set(self, entries: dict[str, str]) -> None:
+        """Add or change entries, at once and for later; values without spaces and ``;``."""
+        present = read_map(self._path)
+        write_map(self._path, present | entries)
+        lines = [
+            f"{'set' if key in present else 'add'} map {self._path} {key} {value}"
+            for key, value in entries.items()
+        ]
+        self._run("; ".join(lines))
+
+    def remove(self, key: str) -> None:
+        """Remove an entry; one that is not there is fine."""
+        present = read_map(self._path)
+        if present.pop(key, None) is not None:
+            write_map(self._path, present)
+            self._run(f"del map {self._path} {key}")
+
+    def read(self) -> dict[str, str]:
+        """Return the entries."""
+        return read_map(self._path)
+
+    def _run(self, text: str) -> None:
+        said = command(self._admin, text)
+        if said:
+            raise MarqueeError(f"the front door did not take '{text[:200]}': {said}")
+
+
+def in_flight(master: Path) -> int:
+    """Return how many inference requests the processes of a door have in their hands.
+
+    Processes from before a reload count as well, until they have answered what they took.
+    """
+    total = 0
+    for pid in worker_pids(master):
+        for row in command(master, f"@!{pid} show stat inference 2 -1").splitlines():
+            fields = row.split(",")
+            if fields[0] == "inference" and fields[1] == "BACKEND":
+                total += int(fields[4])
+    return total
+
+
+def worker_pids(master: Path) -> list[int]:
+    """Return the process ids of the working processes, the current one first."""
+    rows = (line.split() for line in command(master, "show proc").splitlines())
+    return [int(row[0]) for row in rows if len(row) > 1 and row[1] == "worker"]

@@ -1,0 +1,133 @@
+"""What the front's log lines say of each model: how many, how many failed, how fast."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+# So many requests back an error rate and a percentile look.
+WINDOW = 500
+DEFAULT, CANARY, PINNED = "default", "canary", "pinned"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The requests of one side of a canary.
+
+    Attributes:
+        requests, errors: since it began; an error is a 5xx, or no answer at all.
+        recent: how many requests the following are of, the last 500 at most.
+        error_rate: share of errors, 0 to 1.
+        p50, p95: milliseconds to the first byte of an answer; None before there is one.
+    """
+
+    requests: int = 0
+    errors: int = 0
+    recent: int = 0
+    error_rate: float = 0.0
+    p50: float | None = None
+    p95: float | None = None
+
+
+@dataclass
+class _Arm:
+    requests: int = 0
+    errors: int = 0
+    last_success: float | None = None
+    failures: deque[bool] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    milliseconds: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
+
+    def add(self, status: int, milliseconds: float) -> None:
+        failed = status < 200 or status >= 500  # -1: the client gave up waiting
+        self.requests += 1
+        self.errors += failed
+        self.failures.append(failed)
+        if not failed:
+            self.milliseconds.append(milliseconds)
+        if status == 200:
+            self.last_success = time.monotonic()
+
+    def summary(self) -> Summary:
+        recent = len(self.failures)
+        ordered = sorted(self.milliseconds)
+        return Summary(
+            requests=self.requests,
+            errors=self.errors,
+            recent=recent,
+            error_rate=sum(self.failures) / recent if recent else 0.0,
+            p50=percentile(ordered, 0.50),
+            p95=percentile(ordered, 0.95),
+        )
+
+
+class Traffic:
+    """Counts requests as HAProxy logs them; written by one thread, read by others."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._arms: dict[tuple[str, str], _Arm] = {}
+
+    def add(self, line: str) -> None:
+        """Count a log line, if it is one of a request to a model."""
+        entry = read_line(line)
+        if entry is None or not entry.get("model"):
+            return
+        # Requests that name no version are answered by whatever is the default.
+        version = "" if entry["arm"] == DEFAULT else str(entry["version"])
+        with self._lock:
+            arm = self._arms.setdefault(_key(str(entry["model"]), version, entry["arm"]), _Arm())
+            arm.add(int(entry["status"]), float(entry["server_ms"]))
+
+    def reset(self, model: str) -> None:
+        """Count a model's requests from zero."""
+        with self._lock:
+            for key in [key for key in self._arms if key[0] == model]:
+                del self._arms[key]
+
+    def summary(self, model: str, version: str = "") -> Summary:
+        """Return what the default answered, or the canary ``version``."""
+        with self._lock:
+            arm = self._arms.get(_key(model, version, CANARY if version else DEFAULT))
+            return Summary() if arm is None else arm.summary()
+
+    def last_success(self, model: str, version: str = "") -> float | None:
+        """Return when the default (or ``version``) last answered 200, by ``time.monotonic``."""
+        with self._lock:
+            keys = [_key(model, version, arm) for arm in (DEFAULT, CANARY, PINNED)]
+            found = [arm.last_success for key in keys if (arm := self._arms.get(key)) is not None]
+        return max((moment for moment in found if moment is not None), default=None)
+
+
+def _key(model: str, version: str, arm: str) -> tuple[str, str]:
+    return model, f"{arm}/{version}"
+
+
+def read_line(line: str) -> Mapping[str, Any] | None:
+    """Return the request that a line tells of, or None for HAProxy's own messages."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and "status" in entry else None
+
+
+def percentile(ordered: list[float], share: float) -> float | None:
+    """Return the value below which ``share`` of the sorted values lie (nearest rank)."""
+    if not ordered:
+        return None
+    return ordered[min(len(ordered) - 1, max(0, -int(-share * len(ordered) // 1) - 1))]
+
+
+def as_json(default: Summary, canary: Summary) -> dict[str, Any]:
+    """Return both sides, to be read by :func:`from_json`."""
+    return {DEFAULT: asdict(default), CANARY: asdict(canary)}
+
+
+def from_json(found: Mapping[str, Any]) -> tuple[Summary, Summary]:
+    """Return the default's side and the canary's."""
+    return Summary(**found[DEFAULT]), Summary(**found[CANARY])

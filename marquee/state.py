@@ -1,0 +1,58 @@
+"""Small JSON files in ``.marquee/``: whole or not at all, readable by their owner alone."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from marquee.errors import MarqueeError
+from marquee.project import Project
+
+DEFAULTS = "defaults.json"
+
+
+def folder(project: Project) -> Path:
+    """Return the project's state folder; creates it."""
+    project.state.mkdir(mode=0o700, exist_ok=True)
+    return project.state
+
+
+def write(path: Path, value: Mapping[str, Any]) -> None:
+    """Replace a file; after a crash it holds the old or the new value."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(value, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return what a file holds, ``{}`` if there is none.
+
+    Raises:
+        MarqueeError: it is damaged.
+    """
+    try:
+        value = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise MarqueeError(f"{path} is damaged ({error}); mend or delete it") from error
+    if not isinstance(value, dict):
+        raise MarqueeError(f"{path} is damaged (no object); mend or delete it")
+    return value
+
+
+def chosen_defaults(project: Project) -> dict[str, str]:
+    """Return model -> version that the operator made the default last."""
+    return {name: str(version) for name, version in read(project.state / DEFAULTS).items()}
+
+
+def choose_default(project: Project, name: str, version: str) -> None:
+    """Remember a default version, so that it is the default after a restart as well."""
+    write(folder(project) / DEFAULTS, chosen_defaults(project) | {name: version})
