@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from marquee import model_folder
-from marquee.archive import MANIFEST
+from marquee.content import MANIFEST
 from marquee.errors import MarqueeError
 
 TORCHSCRIPT = (".pt", ".pth")

@@ -16,9 +16,10 @@ from marquee.container import contents, memory, packages, unpacked
 from marquee.container.unpacked import Stored
 from marquee.container.variables import Settings
 from marquee.errors import MarqueeError
+from marquee.loading import wait_loaded
 from marquee.management import Management
 from marquee.project import Project
-from marquee.server import FAILED_LOADS, first_cause, worker_failures
+from marquee.server import LogMarks
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,255}")
 POLL_SECONDS = 0.2
@@ -27,7 +28,7 @@ LOAD_SECONDS = 600
 WORKER_BYTES = 400 << 20
 # The weights, as they lie in the file and as the network holds them.
 COPIES = 2
-MEMORY_WORDS = ("MemoryError", "out of memory", "OutOfMemory", "can't allocate memory")
+MEMORY_WORDS = ("MemoryError", "out of memory", "OutOfMemory", "allocate memory", "lack of memory")
 DRAIN_SECONDS = 60
 
 
@@ -55,6 +56,10 @@ class MultiModel:
         self._models: dict[str, Loaded] = {}
         self._busy: set[str] = set()
         self._lock = threading.Lock()
+
+    @property
+    def _patience(self) -> float:
+        return self._settings.startup_timeout or LOAD_SECONDS
 
     def models(self) -> list[tuple[str, str]]:
         """Return name and folder of each loaded model."""
@@ -92,11 +97,13 @@ class MultiModel:
             _check_memory(name, folder)
             stored = self._store(name, folder)
             try:
+                since = LogMarks.now(self._project)
                 self._api.register(stored.path.name)
-                self._wait_ready(stored)
+                name, version = stored.name, stored.version
+                wait_loaded(self._project, self._api, name, version, since, self._patience)
             except MarqueeError as error:
                 self._remove(stored)
-                raise Refused(_status(str(error)), f"{name} does not load: {error}") from error
+                raise Refused(_status(str(error)), str(error)) from error
             with self._lock:
                 self._models[name] = Loaded(stored, url)
 
@@ -142,23 +149,6 @@ class MultiModel:
             raise MarqueeError(f"{folder} holds {len(found.archives)} archives, expected one")
         wanted = unpacked.overrides(self._settings)
         return unpacked.add_archive(found.archives[0], self._project.model_store, wanted, name)
-
-    def _wait_ready(self, stored: Stored) -> None:
-        deadline = time.monotonic() + (self._settings.startup_timeout or LOAD_SECONDS)
-        failures = worker_failures(self._project, stored.name, stored.version)
-        while True:
-            found = self._api.describe(stored.name, stored.version)
-            if found is not None and found.ready:
-                return
-            failed = worker_failures(self._project, stored.name, stored.version) - failures
-            if found is None or failed >= FAILED_LOADS:
-                raise MarqueeError(first_cause(self._project, stored.name, stored.version))
-            if time.monotonic() > deadline:
-                raise MarqueeError(
-                    "its workers have not started in time; SAGEMAKER_STARTUP_TIMEOUT is how long "
-                    "they may take"
-                )
-            time.sleep(POLL_SECONDS)
 
     def _drain(self, stored: Stored) -> None:
         """Wait until nothing waits; what a worker holds then is given a moment more."""

@@ -18,8 +18,9 @@ from typing import Any
 import yaml
 
 from marquee import model_folder, script_archive
-from marquee.archive import MANIFEST, read_manifest
+from marquee.archive import read_manifest
 from marquee.container.variables import Settings
+from marquee.content import MANIFEST
 from marquee.errors import MarqueeError
 from marquee.project import Project
 

@@ -83,6 +83,8 @@ def _properties(settings: Settings) -> dict[str, str]:
     sizes = {} if payload is None else {"max_request_size": payload, "max_response_size": payload}
     options = f" {settings.java_options}" if settings.java_options else ""
     values = {
+        "inference_address": f"http://0.0.0.0:{settings.port}",
+        "management_address": "unix:behind-the-front-door",
         "metrics_address": f"http://127.0.0.1:{inner.metrics}",
         "grpc_inference_port": inner.grpc_inference,
         "grpc_management_port": inner.grpc_management,

@@ -85,9 +85,9 @@ def test_torchserve_gets_its_own_variables_and_no_blanks() -> None:
         "TS_MAX_REQUEST_SIZE": "1000",
         "TS_JOB_QUEUE_SIZE": "",
         "TS_MODEL_STORE": "/evil",
-        "HOME": "/tmp",
+        "HOME": "/root",
     }
-    kept = {"TS_MAX_REQUEST_SIZE": "1000", "HOME": "/tmp"}
+    kept = {"TS_MAX_REQUEST_SIZE": "1000", "HOME": "/root"}
     assert without_ours(environment) == kept
 
 
