@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from marquee.commands import archives, operating, requests, servers
+from marquee.commands import archives, front, operating, requests, servers
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -13,7 +13,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Build": (archives.archive,),
     "Serve": (servers.serve, servers.stop, servers.token, servers.env),
     "Ask": (requests.predict, requests.explain),
-    "Operate": (operating.models, operating.status, operating.logs),
+    "Operate": (operating.models, operating.status, operating.logs, front.canary, front.front),
 }
 
 

@@ -11,8 +11,9 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from marquee import preflight, server
+from marquee import exposure, preflight, server
 from marquee.examples import curl_lines
+from marquee.front.door import Door
 from marquee.project import Project
 from marquee.server import ModelId, Server
 
@@ -23,24 +24,61 @@ class _Stop(Exception):
     """SIGINT or SIGTERM arrived."""
 
 
-def run(project: Project) -> int:
-    """Serve until told to stop; return the exit code: 0 after a stop, 1 if the server died."""
+def run(project: Project, *, front: bool = False) -> int:
+    """Serve until told to stop; return the exit code: 0 after a stop, 1 if the server died.
+
+    Args:
+        project: what to serve.
+        front: whether HAProxy takes the requests, with TorchServe behind it.
+
+    Raises:
+        MarqueeError: why it does not start, or what ended it.
+    """
     console = Console(highlight=False, soft_wrap=True)
     preflight.check(project)  # outside of the try: what runs already is not ours to stop
+    door = Door(project) if front else None
+    _warn(project)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _raise_stop)
     try:
-        running = server.start(project)
+        running = server.start(project, door.prepare() if door else {})
+        if door:
+            door.open(lambda: running.alive)
         _wait_with_progress(project, running, console)
+        if door:
+            door.wait_ready()
         _announce(project, console)
-        return _watch(running)
+        return _watch(running, door)
     except _Stop:
         return 0
     finally:
+        if door:
+            _close(door, console)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not cut the stop short
         if server.stop(project):
             console.print("Stopped.")
+
+
+def _close(door: Door, console: Console) -> None:
+    """Drain the front door; Ctrl-C again does not wait for the requests in flight."""
+
+    def told(count: int) -> None:
+        seconds = door.settings.drain_timeout
+        console.print(f"Answering {count} requests in flight, for up to {seconds} s.")
+
+    try:
+        cut_off = door.close(told)
+    except _Stop:
+        console.print("Not waiting for the requests in flight.")
+        return
+    if cut_off:
+        console.print(f"{cut_off} requests were cut off: they took too long.")
+
+
+def _warn(project: Project) -> None:
+    for warning in exposure.warnings(project.properties):
+        Console(stderr=True, soft_wrap=True).print(f"Warning: {warning}", markup=False)
 
 
 def _raise_stop(_number: int, _frame: FrameType | None) -> None:
@@ -73,14 +111,18 @@ def _announce(project: Project, console: Console) -> None:
     sys.stdout.flush()
 
 
-def _watch(running: Server) -> int:
+def _watch(running: Server, door: Door | None) -> int:
     """Show what the server prints from now on, until it ends."""
     with server.console_log(running.project).open(errors="replace") as printed:
         printed.seek(0, os.SEEK_END)
         while running.alive:
             sys.stdout.write(printed.read())
             sys.stdout.flush()
+            if door and not door.check():
+                return 0  # stopped from elsewhere
             time.sleep(WATCH_SECONDS)
+    if door and door.haproxy.closing:
+        return 0
     words = server.last_words(running.project)
     Console(stderr=True).print(f"Error: TorchServe ended by itself: {words}", markup=False)
     return 1

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,12 +85,16 @@ class Server:
         stop(self.project)
 
 
-def start(project: Project) -> Server:
+def start(project: Project, extra: Mapping[str, str] | None = None) -> Server:
     """Start TorchServe by its own launcher, in a session of its own.
 
     Call :func:`marquee.preflight.check` first; it says in words what would go wrong here.
+
+    Args:
+        project: whose.
+        extra: variables for this start alone.
     """
-    variables = os.environ | environment.variables(project)
+    variables = os.environ | environment.variables(project) | dict(extra or {})
     clean_temp(project)
     project.logs.mkdir(parents=True, exist_ok=True)
     (project.logs / "model_log.log").unlink(missing_ok=True)  # what is read below is of this start
@@ -120,16 +124,26 @@ def stop(project: Project) -> bool:
     """
     pid = preflight.running_pid(project)
     if pid is not None:
-        server = psutil.Process(pid)
-        family = [server, *server.children(recursive=True)]
-        server.terminate()
+        family = _terminate(pid)
         _, left = psutil.wait_procs(family, timeout=STOP_SECONDS)
         for process in left:
             process.kill()
         psutil.wait_procs(left, timeout=STOP_SECONDS)
         project.key_file.unlink(missing_ok=True)
     clean_temp(project)
+    shutil.rmtree(project.temp / "front", ignore_errors=True)
     return pid is not None
+
+
+def _terminate(pid: int) -> list[psutil.Process]:
+    """Ask a server to end; return it and its workers, none if it is gone by now."""
+    try:
+        server = psutil.Process(pid)
+        family = [server, *server.children(recursive=True)]
+        server.terminate()
+    except psutil.NoSuchProcess:
+        return []
+    return family
 
 
 def clean_temp(project: Project) -> None:

@@ -14,21 +14,27 @@ from marquee.project import Project
 
 
 @click.command()
+@click.option("--front", is_flag=True, help="Put HAProxy before it: see docs/operations.md.")
 @told
-def serve() -> None:
+def serve(front: bool) -> None:
     """Start TorchServe, wait until every model answers, and stop it with Ctrl-C."""
     from marquee.serve import run
 
-    sys.exit(run(Project.find()))
+    sys.exit(run(Project.find(), front=front))
 
 
 @click.command()
 @told
 def stop() -> None:
     """Stop the project's server, wherever it was started."""
+    from marquee.front import running as front_of
     from marquee.server import stop as stop_server
 
-    was_running = stop_server(Project.find())
+    project = Project.find()
+    front = front_of(project)
+    if front is not None:
+        front.haproxy.close(lambda count: click.echo(f"answering {count} requests in flight"))
+    was_running = stop_server(project)
     click.echo("stopped" if was_running else "no server of this project is running")
 
 

@@ -103,7 +103,8 @@ def begin(
         since = time.time() if before is None or fresh else before.since
         made = canaries[model] = Canary(model, version, share, since, limits or Limits())
         front.split(model, version, share)
-    _record(project, made, "begun" if fresh else "share changed")
+    reason = f"{share:.2%} of the requests" if fresh else f"now {share:.2%} of the requests"
+    _record(project, made, "canary", reason, history.DONE)
     return made
 
 
@@ -124,7 +125,7 @@ def promote(project: Project, model: str) -> Canary:
         state.choose_default(project, model, found.version)
         del canaries[model]
         front.unsplit(model)
-    _record(project, found, "promoted")
+    _record(project, found, "canary promote", "it is the default version now", history.DONE)
     return found
 
 
@@ -139,7 +140,7 @@ def withdraw(project: Project, model: str, why: str = "by hand") -> Canary:
         found = _canary(canaries, model)
         front.unsplit(model)
         del canaries[model]
-    _record(project, found, "withdrawn", why)
+    _record(project, found, "canary", why, "withdrawn")
     return found
 
 
@@ -326,13 +327,6 @@ def _try(project: Project, version: Version) -> None:
         raise MarqueeError(f"{version.name} {version.version} {problem}; it gets no requests")
 
 
-def _record(project: Project, found: Canary, outcome: str, why: str = "") -> None:
-    record = {
-        "action": "canary",
-        "model": found.model,
-        "version": found.version,
-        "share": found.share,
-        "outcome": history.DONE,
-        "said": f"{outcome}: {why}" if why else outcome,
-    }
-    history.append(project, record)
+def _record(project: Project, found: Canary, action: str, reason: str, outcome: str) -> None:
+    record = {"action": action, "model": found.model, "to": found.version, "share": found.share}
+    history.append(project, record | {"outcome": outcome, "reason": reason})

@@ -7,7 +7,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import psutil
@@ -21,6 +20,8 @@ STOP_SECONDS = 5
 POLL_SECONDS = 0.05
 # A request that passed the gate just before it was closed shows up a moment later.
 QUIET_POLLS = 4
+PLACE_FILE = "place.json"
+PLACE = ("inference", "management")
 
 
 class Haproxy:
@@ -116,6 +117,23 @@ class Haproxy:
             last = count
             time.sleep(POLL_SECONDS)
         return last
+
+    @property
+    def closing(self) -> bool:
+        """Whether somebody has told it to drain, and not to be started again."""
+        return config.read_map(self.folder / config.STATE_MAP).get("draining") == "1"
+
+    def close(self, told: Callable[[int], None] = lambda _: None) -> int:
+        """Drain it for as long as its settings say, and stop it; return how many were cut off."""
+        if self.process() is None:
+            return 0
+        seconds = json.loads((self.folder / PLACE_FILE).read_text())["drain_timeout"]
+        try:
+            return self.drain(seconds, told)
+        except MarqueeError:
+            return 0  # it died meanwhile, and with it whatever it had in its hands
+        finally:
+            self.stop()
 
     def stop(self) -> bool:
         """End it at once: drain first. Returns whether it was running."""
@@ -213,11 +231,8 @@ def _wait(condition: Callable[[], bool], what: str) -> None:
 
 def remember_place(settings: FrontSettings) -> None:
     """Write down where the door listens, for those that meet it running."""
-    place = {name: value for name, value in asdict(settings).items() if name in PLACE}
-    (settings.folder / "place.json").write_text(json.dumps(place))
-
-
-PLACE = ("inference", "management")
+    place = {name: getattr(settings, name) for name in (*PLACE, "drain_timeout")}
+    (settings.folder / PLACE_FILE).write_text(json.dumps(place))
 
 
 def check_same_place(folder: Path, settings: FrontSettings) -> None:
@@ -226,7 +241,7 @@ def check_same_place(folder: Path, settings: FrontSettings) -> None:
     Raises:
         MarqueeError: an address has changed.
     """
-    path = folder / "place.json"
+    path = folder / PLACE_FILE
     place = json.loads(path.read_text()) if path.is_file() else {}
     for name in PLACE:
         if place.get(name) != getattr(settings, name):

@@ -15,8 +15,8 @@ end
 local function problem(name, value)
   if name == nil or not name:match("^[%w_-]+$") then
     return "a query parameter's name must be letters, digits, - and _"
-  elseif value == nil or #value > LONGEST or value:find("%c") then
-    return "query parameter '" .. name .. "' is no plain text of at most " .. LONGEST
+  elseif value == nil or #value > LONGEST or value:find("[^\32-\126]") then
+    return "query parameter '" .. name .. "' is no plain ASCII text of at most " .. LONGEST
       .. " bytes; send it in the body"
   end
 end

@@ -75,7 +75,7 @@ class Traffic:
     def add(self, line: str) -> None:
         """Count a log line, if it is one of a request to a model."""
         entry = read_line(line)
-        if entry is None or not entry.get("model"):
+        if entry is None or entry.get("arm") not in (DEFAULT, CANARY, PINNED):
             return
         # Requests that name no version are answered by whatever is the default.
         version = "" if entry["arm"] == DEFAULT else str(entry["version"])
