@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from marquee.container import variables
 from marquee.errors import MarqueeError
@@ -23,7 +24,7 @@ def main(words: Sequence[str]) -> int:
     try:
         if word in ("serve", "train", "health"):
             return _own(word)
-        return _execute(words)
+        _execute(words)
     except MarqueeError as error:
         sys.stderr.write(f"Error: {error}\n")
         return 1
@@ -49,11 +50,10 @@ def _own(word: str) -> int:
     return serve.run(found)
 
 
-def _execute(words: Sequence[str]) -> int:
+def _execute(words: Sequence[str]) -> NoReturn:
     if shutil.which(words[0]) is None:
         raise MarqueeError(f"there is no command {words[0]!r} in this container; {USAGE}")
     os.execvp(words[0], [*words])  # noqa: S606 - the caller's own command, as Docker runs it
-    return 0
 
 
 if __name__ == "__main__":

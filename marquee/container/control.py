@@ -10,8 +10,6 @@ import json
 import logging
 import socketserver
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -33,18 +31,11 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     request_queue_size = 128
 
 
-@contextmanager
-def serving(models: MultiModel, socket: Path) -> Iterator[None]:
-    """Answer at ``socket`` while the ``with`` block runs."""
+def start(models: MultiModel, socket: Path) -> None:
+    """Answer at ``socket`` from now on, for as long as the process lives."""
     handler = type("_Handler", (_Handler,), {"models": models})
-    with _Server(str(socket), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, name="control", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            server.shutdown()
-            thread.join()
+    server = _Server(str(socket), handler)
+    threading.Thread(target=server.serve_forever, name="control", daemon=True).start()
 
 
 class _Handler(BaseHTTPRequestHandler):

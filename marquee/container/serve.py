@@ -7,8 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import nullcontext
 from types import FrameType
 
 from marquee import preflight, server
@@ -57,19 +56,47 @@ def run(found: Variables) -> int:
     stored = [] if settings.multi_model else fill(project, settings)
     preflight.check_ports(project.properties)
     preflight.check_disk(project)
-    door = Door(project, front_settings(project, settings, stored), log=logging.getLogger("front"))
-    with _stoppable(project, door):
-        running = server.start(project, door.prepare(), console=sys.stdout)
-        door.open(lambda: running.alive)
-        with ExitStack() as stack:
-            if settings.multi_model:
-                stack.enter_context(_multi_model(project, settings, door))
-            running.wait_ready(_loaded, door.management())
-            door.wait_ready()
-            seconds = time.monotonic() - started
-            log.info("Ready on port %d after %.1f s", settings.port, seconds)
-            return _watch(running, door)
-    return 0
+    door = Door(
+        project,
+        front_settings(project, settings, stored),
+        log=logging.getLogger("front"),
+        prober=_Alive if settings.multi_model else Prober,
+        canaries=False,
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _raise_stop)
+    try:
+        running = _start(project, settings, door)
+        log.info("Ready on port %d after %.1f s", settings.port, time.monotonic() - started)
+        return _watch(running, door)
+    except _Stop:
+        return 0
+    finally:
+        _stop(project, door)
+
+
+def _start(project: Project, settings: Settings, door: Door) -> Server:
+    """Start everything; return when every model has answered."""
+    running = server.start(project, door.prepare(), nullcontext(sys.stdout))
+    door.open(lambda: running.alive)
+    if settings.multi_model and door.settings.models_socket is not None:
+        models = MultiModel(project, settings, door.management())
+        control.start(models, door.settings.models_socket)
+    running.wait_ready(_loaded, door.management())
+    door.wait_ready()
+    return running
+
+
+def _stop(project: Project, door: Door) -> None:
+    """Answer what is in flight, then end everything."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # another one must not cut the stop short
+    log.info("Stopping")
+    cut_off = door.close(lambda count: log.info("%d requests in flight are answered", count))
+    if cut_off:
+        log.warning("%d requests were cut off: they took too long", cut_off)
+    server.stop(project)
+    log.info("Stopped")
 
 
 def prepare(found: Variables) -> Project:
@@ -125,34 +152,6 @@ def front_settings(project: Project, settings: Settings, stored: list[Stored]) -
     )
 
 
-@contextmanager
-def _multi_model(project: Project, settings: Settings, door: Door) -> Iterator[None]:
-    """Answer requests to load and unload models."""
-    with door.management() as api:
-        models = MultiModel(project, settings, api)
-        with control.serving(models, door.settings.folder / "models.sock"):
-            yield
-
-
-@contextmanager
-def _stoppable(project: Project, door: Door) -> Iterator[None]:
-    """Stop everything in order when the block ends, or when SIGTERM ends it."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _raise_stop)
-    try:
-        yield
-    except _Stop:
-        log.info("Stopping: answering what is in flight")
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # another one must not cut the stop short
-        cut_off = door.close(lambda count: log.info("%d requests in flight", count))
-        if cut_off:
-            log.warning("%d requests were cut off: they took too long", cut_off)
-        server.stop(project)
-        log.info("Stopped")
-
-
 def _raise_stop(_number: int, _frame: FrameType | None) -> None:
     raise _Stop
 
@@ -167,4 +166,3 @@ def _watch(running: Server, door: Door) -> int:
         door.check()
         time.sleep(WATCH_SECONDS)
     raise MarqueeError(f"TorchServe ended by itself: {server.last_words(running.project)}")
-

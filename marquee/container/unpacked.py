@@ -164,7 +164,7 @@ def add_script(
         config = script_archive.config(asked, script)
         (stored.path / CONFIG_NAME).write_text(yaml.safe_dump(config))
         model = {"modelName": name, "modelVersion": SCRIPT_VERSION, "handler": "handler.py"}
-        manifest = {"runtime": "python", "archiverVersion": "0.12.0", "model": model}
+        manifest = {"createdOn": "-", "archiverVersion": "0.12.0", "model": model}
         _configure(stored.path, manifest, overrides(settings))
     return stored
 

@@ -91,6 +91,7 @@ def _values(settings: FrontSettings) -> dict[str, str]:
         "management_bind": _bind(settings.management, settings) if settings.management else "",
         "request_id": REQUEST_ID,
         "sticky": _sticky(settings),
+        "models": _models(settings),
         "errors": _errors(),
     }
     numbers = ("connections", "max_request_size", "request_timeout", "client_timeout")
@@ -128,6 +129,9 @@ def _key_check(settings: FrontSettings, kind: str) -> str:
     """Return the lines that let only requests with a key in: its digest is in a list."""
     if settings.key_file is None:
         return ""
+    shown = f"%[str(inference),map({settings.folder}/{KEYS_MAP})]"
+    if settings.open_to_all:
+        return f"  http-request set-header Authorization {shown}"
     message = error(
         400,
         "InvalidKeyException",
@@ -139,8 +143,7 @@ def _key_check(settings: FrontSettings, kind: str) -> str:
     if kind == "inference" and settings.api_key_file is not None:
         lines += [
             f"  acl api_key {digest} -m str -f {settings.folder}/api.keys",
-            "  http-request set-header Authorization "
-            f"%[str(inference),map({settings.folder}/{KEYS_MAP})] if api_key",
+            f"  http-request set-header Authorization {shown} if api_key",
         ]
     refuse = f"  http-request return status 400 content-type application/json string '{message}'"
     return "\n".join([*lines, f"{refuse} unless key"])
@@ -162,11 +165,22 @@ def _write_keys(settings: FrontSettings) -> None:
     api_key = settings.api_key()
     if api_key is not None:
         _write_private(settings.folder / "api.keys", _digest(f"Bearer {api_key}") + "\n")
+    if api_key is not None or settings.open_to_all:
         write_map(settings.folder / KEYS_MAP, {"inference": keys["inference"]})
 
 
 def _digest(header: str) -> str:
     return hashlib.sha256(header.encode()).hexdigest().upper()  # as HAProxy prints it
+
+
+def _models(settings: FrontSettings) -> str:
+    """Return the lines that hand requests to load and unload models to who answers them."""
+    if settings.models_socket is None:
+        return ""
+    return f"""  use_backend models if {{ path_reg ^/models(/[^/]+)?/?$ }}
+
+backend models
+  server control unix@{settings.models_socket}"""
 
 
 def _sticky(settings: FrontSettings) -> str:
@@ -209,7 +223,7 @@ def _messages(settings: FrontSettings) -> dict[str, str]:
             "BadRequestException",
             "/invocations does not say which model, and there is no default: add "
             "?model=NAME, or the header X-Amzn-SageMaker-Custom-Attributes: model=NAME, or set "
-            "default_model; the models are: "
+            "default_model (SAGEMAKER_DEFAULT_MODEL in the container); the models are: "
             f"%[str(listed),map({settings.folder}/{NAMES_MAP},none)]",
         ),
     }

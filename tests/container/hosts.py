@@ -28,8 +28,10 @@ IMAGE = os.environ.get("MARQUEE_IMAGE")
 ENGINE = os.environ.get("MARQUEE_ENGINE", "docker")
 READY_SECONDS = 120
 STOP_SECONDS = 60
-HARDENED = ("--read-only", "--tmpfs", "/tmp:exec", "--cap-drop", "all")
-HARDENED += ("--security-opt", "no-new-privileges")
+HARDENED = (
+    *("--read-only", "--tmpfs", "/tmp:exec", "--cap-drop", "all"),  # noqa: S108
+    *("--security-opt", "no-new-privileges"),
+)
 
 
 def clean() -> dict[str, str]:
