@@ -91,7 +91,7 @@ def _values(settings: FrontSettings) -> dict[str, str]:
         "management_bind": _bind(settings.management, settings) if settings.management else "",
         "request_id": REQUEST_ID,
         "sticky": _sticky(settings),
-        "models": _models(settings),
+        "control": _control(settings),
         "errors": _errors(),
     }
     numbers = ("connections", "max_request_size", "request_timeout", "client_timeout")
@@ -173,13 +173,13 @@ def _digest(header: str) -> str:
     return hashlib.sha256(header.encode()).hexdigest().upper()  # as HAProxy prints it
 
 
-def _models(settings: FrontSettings) -> str:
+def _control(settings: FrontSettings) -> str:
     """Return the lines that hand requests to load and unload models to who answers them."""
     if settings.models_socket is None:
         return ""
-    return f"""  use_backend models if {{ path_reg ^/models(/[^/]+)?/?$ }}
+    return f"""  use_backend control if {{ path_reg ^/models(/[^/]+)?/?$ }}
 
-backend models
+backend control
   server control unix@{settings.models_socket}"""
 
 

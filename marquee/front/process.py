@@ -176,7 +176,11 @@ def start(settings: FrontSettings, log: Callable[[str], None]) -> subprocess.Pop
     )
     lines: list[str] = []
     threading.Thread(target=_read, args=(process, log, lines), name="front", daemon=True).start()
-    _wait(lambda: process.poll() is not None or _listens(door), "does not start")
+    try:
+        _wait(lambda: process.poll() is not None or _listens(door), "does not start")
+    except MarqueeError:
+        process.kill()
+        raise
     if process.poll() is not None:
         raise MarqueeError(f"the front door did not start: {_complaint(lines)}")
     return process
@@ -185,10 +189,11 @@ def start(settings: FrontSettings, log: Callable[[str], None]) -> subprocess.Pop
 def _read(process: subprocess.Popen[str], log: Callable[[str], None], lines: list[str]) -> None:
     if process.stdout is None:
         raise AssertionError("started with a pipe")
-    for line in process.stdout:
-        if len(lines) < 100:
-            lines.append(line.rstrip())
-        log(line.rstrip())
+    with process.stdout as printed:
+        for line in printed:
+            if len(lines) < 100:
+                lines.append(line.rstrip())
+            log(line.rstrip())
 
 
 def _listens(door: Haproxy) -> bool:

@@ -9,6 +9,7 @@ from marquee.errors import MarqueeError
 from marquee.front.config import read_map, write_map
 
 SECONDS = 5
+BACKEND = "models"
 
 
 def command(address: Path, text: str) -> str:
@@ -78,9 +79,9 @@ def in_flight(master: Path) -> int:
     """
     total = 0
     for pid in worker_pids(master):
-        for row in command(master, f"@!{pid} show stat inference 2 -1").splitlines():
+        for row in command(master, f"@!{pid} show stat {BACKEND} 2 -1").splitlines():
             fields = row.split(",")
-            if fields[0] == "inference" and fields[1] == "BACKEND":
+            if fields[0] == BACKEND:
                 total += int(fields[4])
     return total
 
