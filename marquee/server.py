@@ -252,7 +252,9 @@ def load_failure(project: Project, name: str, version: str, since: LogMarks) -> 
             said = _first_traceback(_model_log(project, name, version, since.model))
             error = line.partition(words)[2].partition("error: ")[2].strip()
             return said or f"{error} It left no traceback: killed, perhaps for lack of memory"
-    return None
+    # A worker that raised MemoryError is started again and again without a word of the server.
+    lines = [*_model_log(project, name, version, since.model)]
+    return _first_traceback(lines) if any(" cpu OOM, exc" in line for line in lines) else None
 
 
 def first_cause(project: Project, name: str, version: str) -> str:

@@ -16,20 +16,25 @@ from marquee.container import contents, memory, packages, unpacked
 from marquee.container.unpacked import Stored
 from marquee.container.variables import Settings
 from marquee.errors import MarqueeError
+from marquee.front import config, runtime
+from marquee.front.process import Haproxy
 from marquee.loading import wait_loaded
 from marquee.management import Management
 from marquee.project import Project
 from marquee.server import LogMarks
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,255}")
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.05
+# A request that passed just before the door was told shows up a moment later.
+QUIET_POLLS = 3
 LOAD_SECONDS = 600
 # What a worker takes beside its weights: Python, PyTorch, its buffers.
 WORKER_BYTES = 400 << 20
 # The weights, as they lie in the file and as the network holds them.
 COPIES = 2
 MEMORY_WORDS = ("MemoryError", "out of memory", "OutOfMemory", "allocate memory", "lack of memory")
-DRAIN_SECONDS = 60
+# As long as the longest request.
+DRAIN_SECONDS = 3600
 
 
 class Refused(Exception):
@@ -51,8 +56,10 @@ class Loaded:
 class MultiModel:
     """Loads and unloads models; any number of threads may ask at once."""
 
-    def __init__(self, project: Project, settings: Settings, api: Management) -> None:
-        self._project, self._settings, self._api = project, settings, api
+    def __init__(
+        self, project: Project, settings: Settings, api: Management, door: Haproxy
+    ) -> None:
+        self._project, self._settings, self._api, self._door = project, settings, api, door
         self._models: dict[str, Loaded] = {}
         self._busy: set[str] = set()
         self._lock = threading.Lock()
@@ -106,6 +113,7 @@ class MultiModel:
                 raise Refused(_status(str(error)), str(error)) from error
             with self._lock:
                 self._models[name] = Loaded(stored, url)
+                self._door.map(config.LOADED_MAP).set({name: "1"})
 
     def unload(self, name: str) -> None:
         """Let a model's waiting requests be answered, then remove it and free its memory.
@@ -114,11 +122,17 @@ class MultiModel:
             Refused: 404 if it is not loaded.
         """
         with self._lock:
-            model = self._models.pop(name, None)
-        if model is None:
-            raise _absent(name)
-        self._drain(model.stored)
-        self._remove(model.stored)
+            if name not in self._models:
+                raise _absent(name)
+            model = self._models.pop(name)
+            self._busy.add(name)
+            self._door.map(config.LOADED_MAP).remove(name)  # nothing new from here on
+        try:
+            self._drain(name)
+            self._remove(model.stored)
+        finally:
+            with self._lock:
+                self._busy.discard(name)
 
     @contextmanager
     def _reserved(self, name: str) -> Iterator[None]:
@@ -150,14 +164,14 @@ class MultiModel:
         wanted = unpacked.overrides(self._settings)
         return unpacked.add_archive(found.archives[0], self._project.model_store, wanted, name)
 
-    def _drain(self, stored: Stored) -> None:
-        """Wait until nothing waits; what a worker holds then is given a moment more."""
+    def _drain(self, name: str) -> None:
+        """Wait for the answers to the requests that the door has let in."""
         deadline = time.monotonic() + DRAIN_SECONDS
-        idle = 0
-        while idle < 3 and time.monotonic() < deadline:
-            found = self._api.describe(stored.name, stored.version)
-            idle = 0 if found is not None and found.pending else idle + 1
+        quiet = 0
+        while quiet < QUIET_POLLS and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
+            count = runtime.in_flight_of(self._door.admin, config.IN_FLIGHT, name)
+            quiet = 0 if count else quiet + 1
 
     def _remove(self, stored: Stored) -> None:
         try:

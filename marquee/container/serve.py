@@ -75,12 +75,18 @@ def run(found: Variables) -> int:
         _stop(project, door)
 
 
+def longest(stored: list[Stored], settings: Settings) -> int:
+    """Return the seconds after which TorchServe ends a request of the slowest model."""
+    own = [unpacked.response_timeout(model.path) for model in stored]
+    return settings.response_timeout or max(own, default=unpacked.RESPONSE_TIMEOUT)
+
+
 def _start(project: Project, settings: Settings, door: Door) -> Server:
     """Start everything; return when every model has answered."""
     running = server.start(project, door.prepare(), nullcontext(sys.stdout))
     door.open(lambda: running.alive)
     if settings.multi_model and door.settings.models_socket is not None:
-        models = MultiModel(project, settings, door.management())
+        models = MultiModel(project, settings, door.management(), door.haproxy)
         control.start(models, door.settings.models_socket)
     running.wait_ready(_loaded, door.management())
     door.wait_ready()
@@ -145,7 +151,7 @@ def front_settings(project: Project, settings: Settings, stored: list[Stored]) -
         default_model=default,
         max_request_size=int(project.properties["max_request_size"]),
         request_timeout=LONGEST_SECONDS,
-        drain_timeout=LONGEST_SECONDS,
+        drain_timeout=2 * longest(stored, settings),
         ready_when_empty=settings.multi_model,
         models_socket=folder / "models.sock" if settings.multi_model else None,
         ping_fields=PONG.get(default or "", {}),

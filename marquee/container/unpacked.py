@@ -28,6 +28,8 @@ CONFIG_NAME = "model-config.yaml"
 # What AWS's containers call a script's model.
 SCRIPT_MODEL = "model"
 SCRIPT_VERSION = "1.0"
+# TorchServe's own, in seconds.
+RESPONSE_TIMEOUT = 120
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,14 @@ def overrides(settings: Settings) -> dict[str, int]:
         "startupTimeout": settings.startup_timeout,
     }
     return {key: value for key, value in wanted.items() if value is not None}
+
+
+def response_timeout(path: Path) -> int:
+    """Return the seconds after which TorchServe ends a request to a stored archive's model."""
+    root = path if path.is_dir() else zipfile.Path(path)
+    file = root / read_manifest(path)["model"].get("configFile", CONFIG_NAME)
+    config = yaml.safe_load(file.read_text()) if file.is_file() else None
+    return int((config or {}).get("responseTimeout", RESPONSE_TIMEOUT))
 
 
 def merged(config: Mapping[str, Any], wanted: Mapping[str, int]) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from marquee.front.settings import FrontSettings
 SOURCES = Path(__file__).parent
 CONFIG = "haproxy.cfg"
 STATE_MAP, CANARY_MAP, NAMES_MAP, KEYS_MAP = "state.map", "canary.map", "names.map", "keys.map"
+# In multi-model mode: the models that are loaded, and a table of their requests in flight.
+LOADED_MAP, IN_FLIGHT = "loaded.map", "in_flight"
 STARTING = {"status": "Unhealthy", "message": "the models have not been asked yet"}
 # What the door answers by itself: TorchServe's shape, and its names where it has one.
 ERRORS = {
@@ -47,7 +49,7 @@ def write(settings: FrontSettings, state: Mapping[str, str] | None = None) -> Pa
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / "query.lua").write_text((SOURCES / "query.lua").read_text())
     write_map(folder / STATE_MAP, state or first_state())
-    for name in (CANARY_MAP, NAMES_MAP):
+    for name in (CANARY_MAP, NAMES_MAP, LOADED_MAP):
         (folder / name).touch(mode=0o600)
     _write_keys(settings)
     path = folder / CONFIG
@@ -174,10 +176,20 @@ def _digest(header: str) -> str:
 
 
 def _control(settings: FrontSettings) -> str:
-    """Return the lines that hand requests to load and unload models to who answers them."""
+    """Return the lines for models that come and go: who answers for them, and who is in flight.
+
+    A model that is not in the map of loaded ones is not asked any more.
+    """
     if settings.models_socket is None:
         return ""
-    return f"""  use_backend control if {{ path_reg ^/models(/[^/]+)?/?$ }}
+    absent = error(404, "ModelNotFoundException", "the model of this path is not loaded")
+    return f"""  acl loaded var(txn.model),map_str({settings.folder}/{LOADED_MAP}) -m found
+  http-request return status 404 content-type application/json string '{absent}' if invoke !loaded
+  http-request track-sc1 var(txn.model) table {IN_FLIGHT} if invoke
+  use_backend control if {{ path_reg ^/models(/[^/]+)?/?$ }}
+
+backend {IN_FLIGHT}
+  stick-table type string len 257 size 10k expire 1d store conn_cur
 
 backend control
   server control unix@{settings.models_socket}"""
