@@ -48,6 +48,10 @@ fix: $(INSTALLED)  ## mend what lint and format can mend by themselves
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+.PHONY: docs
+docs: $(INSTALLED)  ## write docs/commands.md again, from the commands' own help
+	@$(BIN)/python -m marquee.commands.reference > docs/commands.md.part && mv docs/commands.md.part docs/commands.md
+
 .PHONY: demo
 demo: $(INSTALLED)  ## train the demo weights again (hours on two cores)
 	@for model in cifar inkwash rotifer smoke timetravel; do $(BIN)/python -m handlers.$$model.demo.make || exit 1; done

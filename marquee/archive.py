@@ -46,13 +46,21 @@ class Built:
     fresh: bool
 
 
-def build(project: Project, model: ModelVersion, *, force: bool = False) -> Built:
+def build(
+    project: Project, model: ModelVersion, *, force: bool = False, store: Path | None = None
+) -> Built:
     """Bring one archive up to date: build it, load it once, and put it into the store.
+
+    Args:
+        project: whose model it is.
+        model: what to build.
+        force: build it also when it is up to date.
+        store: a folder to build into, in place of the project's model store.
 
     Raises:
         MarqueeError: something is missing, or the model does not load or fails on its example.
     """
-    store = project.model_store
+    store = project.model_store if store is None else store
     store.mkdir(parents=True, exist_ok=True)
     record = StoreRecord(store)
     contents = _contents(project, model)
@@ -73,6 +81,15 @@ def build(project: Project, model: ModelVersion, *, force: bool = False) -> Buil
     record.add(path, digest, sha256)
     record.save()
     return Built(path, sha256, digest, fresh=True)
+
+
+def up_to_date(project: Project, model: ModelVersion) -> Path | None:
+    """Return the model's archive in the store, unless it is not there or would be built again."""
+    record = StoreRecord(project.model_store)
+    contents = _contents(project, model)
+    digest = _digest(model, contents, packing.inputs(project, model), record)
+    path = project.model_store / model.archive_name
+    return None if record.sha256(path, digest) is None else path
 
 
 def _contents(project: Project, model: ModelVersion) -> dict[str, Path]:

@@ -98,6 +98,10 @@ class _Busy(_Failed):
         self.after = after
 
 
+class _Void(_Failed):
+    """The key was refused."""
+
+
 class Asker:
     """A connection to a project's server for one question; used by several threads at once.
 
@@ -145,10 +149,17 @@ class Asker:
     def _patiently(self, file: Path) -> Answer:
         for pause in _pauses(self._retries):
             try:
-                return self._once(file)
+                return self._with_a_valid_key(file)
             except _Busy as busy:
                 time.sleep(max(pause, busy.after))
-        return self._once(file)
+        return self._with_a_valid_key(file)
+
+    def _with_a_valid_key(self, file: Path) -> Answer:
+        """A key is void as soon as another process has renewed it: the file has the new one."""
+        try:
+            return self._once(file)
+        except _Void:
+            return self._once(file)
 
     def _once(self, file: Path) -> Answer:
         headers = self._question.headers(file) | self._authorization()
@@ -189,8 +200,9 @@ class Asker:
         told = f"{status} {words or 'without a word'}"
         if status == 413 and not words:
             told = f"413 the request is too large{self._size_hint(file)}"
-        if status == 503 or kind == "InvalidKeyException":
-            # A key dies at once when another process renews it: the next try reads the new one.
+        if kind == "InvalidKeyException":
+            return _Void(told, status)
+        if status == 503:
             return _Busy(told, status, _seconds(answer.headers.get("retry-after", "")))
         asked = answer.headers.get("x-request-id", "")
         return _Failed(f"{told} (request {asked})" if status >= 500 and asked else told, status)

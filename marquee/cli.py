@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import click
 
-from marquee.commands import archives, front, operating, requests, servers
+from marquee.commands import archives, checks, front, operating, requests, servers, versions
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 # In the order in which a person needs them.
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "Build": (archives.archive,),
+    "Build": (archives.archive, checks.check),
     "Serve": (servers.serve, servers.stop, servers.token, servers.env),
     "Ask": (requests.predict, requests.explain),
-    "Operate": (operating.models, operating.status, operating.logs, front.canary, front.front),
+    "Operate": (operating.models, operating.status, operating.logs),
+    "Change": (
+        versions.swap,
+        versions.rollback,
+        front.canary,
+        versions.register,
+        versions.retire,
+        versions.scale,
+        versions.history,
+        front.front,
+    ),
 }
 
 

@@ -81,7 +81,7 @@ def _difference(media: str, expected: bytes, found: bytes, tolerance: float) -> 
 
 
 def _npy(body: bytes) -> Array:
-    array: Array = np.load(io.BytesIO(body), allow_pickle=False)
+    array: Array = np.lib.format.read_array(io.BytesIO(body), allow_pickle=False)
     return array
 
 

@@ -20,13 +20,15 @@ from marquee.server import LogMarks, load_failure
 POLL_SECONDS = 0.2
 # The traceback reaches its log a moment after the server has noticed the worker's end.
 LOG_SECONDS = 0.3
-LOW_PRIORITY = 19
+LOW_PRIORITY = int(os.environ.get("TRY_NICE", "19"))
 NORMAL_PRIORITY = 0
+# On a machine with no idle time at all, low priority would mean never.
+GENTLE_SECONDS = 20.0
 CAP_SYS_NICE = 1 << 23
 
 
 def wait_loaded(
-    project: Project, api: Management, name: str, version: str, since: LogMarks, seconds: float
+    project: Project, api: Management, name: str, version: str, *, since: LogMarks, seconds: float
 ) -> Version:
     """Return when all wanted workers of a version have loaded, at low priority where possible.
 
@@ -66,25 +68,33 @@ class _Gently:
     """Lowers the priority of loading workers, and gives it back at the end.
 
     Importing torch and warming up takes a core for seconds; at low priority the workers that
-    serve come first. Only where the priority can be given back: as root, with CAP_SYS_NICE, or
-    with a limit (``ulimit -e``) that allows it.
+    serve come first, for a while at least. Only where the priority can be given back: as root,
+    with CAP_SYS_NICE, or with a limit (``ulimit -e``) that allows it.
     """
 
     def __init__(self, project: Project) -> None:
         self._server = preflight.running_pid(project)
         self._allowed = _may_raise_priority()
         self._lowered: list[psutil.Process] = []
+        self._until = time.monotonic() + GENTLE_SECONDS
 
     def __enter__(self) -> _Gently:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._give_back()
+
+    def _give_back(self) -> None:
         for process in self._lowered:
             _set_priority(process.pid, NORMAL_PRIORITY)
+        self._lowered.clear()
 
     def lower(self, workers: set[str]) -> None:
         """Lower the priority of those workers' processes that have not been seen yet."""
         if not (workers and self._allowed and self._server):
+            return
+        if time.monotonic() > self._until:
+            self._give_back()
             return
         for process in _loading(self._server, workers):
             if process not in self._lowered:

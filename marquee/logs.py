@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -69,7 +69,9 @@ class Wanted:
         )
 
 
-def logs(project: Project, wanted: Wanted, *, last: int, follow: bool = False) -> Iterator[Line]:
+def logs(
+    project: Project, wanted: Wanted, *, last: int, follow: bool = False
+) -> Generator[Line, None, None]:
     """Yield the last lines that are wanted, oldest first; with ``follow``, new ones for ever.
 
     Successful look-ups of the management address are left out. Rotated files (``*.gz``) are
@@ -81,10 +83,14 @@ def logs(project: Project, wanted: Wanted, *, last: int, follow: bool = False) -
     tails = [Tail(project.logs / name, source) for source, name in FILES.items()]
     if not follow and not any(tail.path.is_file() for tail in tails):
         raise MarqueeError(f"there are no logs in {project.logs} yet; start a server: make serve")
-    yield from deque((line for line in _merged(tails) if wanted.fits(line)), maxlen=last)
-    while follow:
-        time.sleep(FOLLOW_SECONDS)
-        yield from (line for line in _merged(tails) if wanted.fits(line))
+    try:
+        yield from deque((line for line in _merged(tails) if wanted.fits(line)), maxlen=last)
+        while follow:
+            time.sleep(FOLLOW_SECONDS)
+            yield from (line for line in _merged(tails) if wanted.fits(line))
+    finally:
+        for tail in tails:
+            tail.close()
 
 
 def _merged(tails: list[Tail]) -> Iterator[Line]:
@@ -105,10 +111,14 @@ class Tail:
         if self._file is not None:
             yield from self._rest(self._file)
         if self._replaced():
-            if self._file is not None:
-                self._file.close()
+            self.close()
             self._file = self.path.open("rb")
             yield from self._rest(self._file)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
 
     def _replaced(self) -> bool:
         """Whether there is another file than the one that is open: rotated, or a new start."""

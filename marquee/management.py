@@ -189,7 +189,13 @@ class Management:
         if self._keys is not None:
             headers["Authorization"] = f"Bearer {self._keys.get('management')}"
         try:
-            return self._client.request(method, path, headers=headers)
+            try:
+                return self._client.request(method, path, headers=headers)
+            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+                # TorchServe closes connections after errors, at times under the next request.
+                if method == "POST":
+                    raise
+                return self._client.request(method, path, headers=headers)
         except httpx.TransportError as error:
             raise MarqueeError(
                 f"no server answers at {self._address} ({error}); start it: make serve"

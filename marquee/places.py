@@ -40,7 +40,7 @@ class Places:
         if STEM in output:
             self._template = Path(output)
         elif output.endswith("/") or Path(output).is_dir():
-            Path(output).mkdir(parents=True, exist_ok=True)
+            _make(Path(output))
             self._template = Path(output) / DEFAULT_NAME
         elif count > 1:
             raise MarqueeError(
@@ -88,3 +88,10 @@ class Places:
         yield self._template.with_name(f"{base}{suffix}")
         for number in itertools.count(2):
             yield self._template.with_name(f"{base}-{number}{suffix}")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MarqueeError(f"-o {folder}: cannot create the folder: {error.strerror}") from error

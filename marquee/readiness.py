@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from marquee.errors import MarqueeError
+from marquee.front import running
 from marquee.management import Management, Version, keys_of
 from marquee.project import Project
 from marquee.server import defaults
@@ -133,16 +135,25 @@ def ready(project: Project) -> Readiness:
     """Ask the running server: the front door for what it knows, or else every model now.
 
     Returns:
-        For each model with an archive in the model store, its default version's readiness.
+        For each model with an archive in the model store (behind a front door: for each
+        registered one), its default version's readiness.
 
     Raises:
         MarqueeError: no server answers.
     """
+    front = running(project)
+    if front is not None:
+        return _told(front.ping()["models"])
     keys = keys_of(project)
     address = project.properties["inference_address"]
     with Management.of(project) as api, httpx.Client(base_url=address, trust_env=False) as client:
         ask = asker(client, lambda: None if keys is None else keys.get("inference"))
         return _settled(Prober(api, ask, project.model_store, Timing()), defaults(project), api)
+
+
+def _told(models: Mapping[str, Mapping[str, Any]]) -> Readiness:
+    """Read what ``/ping`` says; see :class:`marquee.front.keeper.Keeper`."""
+    return Readiness({(n, str(one["version"])): one.get("why") for n, one in models.items()})
 
 
 def _settled(prober: Prober, wanted: Mapping[str, str], api: Management) -> Readiness:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from types import FrameType
 
@@ -52,28 +53,28 @@ def run(project: Project, *, front: bool = False) -> int:
     except _Stop:
         return 0
     finally:
-        if door:
-            _close(door, console)
+        hurry = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not cut the stop short
+            # A second Ctrl-C must not cut the stop short; it only ends the wait for requests.
+            signal.signal(number, lambda *_: hurry.set())
+        if door:
+            _close(door, console, hurry)
         if server.stop(project):
             console.print("Stopped.")
 
 
-def _close(door: Door, console: Console) -> None:
-    """Drain the front door; Ctrl-C again does not wait for the requests in flight."""
+def _close(door: Door, console: Console, hurry: threading.Event) -> None:
+    """Drain the front door and end it."""
 
     def told(count: int) -> None:
-        seconds = door.settings.drain_timeout
-        console.print(f"Answering {count} requests in flight, for up to {seconds} s.")
+        console.print(
+            f"Answering {count} requests in flight, for up to {door.settings.drain_timeout} s; "
+            "Ctrl-C does not wait for them."
+        )
 
-    try:
-        cut_off = door.close(told)
-    except _Stop:
-        console.print("Not waiting for the requests in flight.")
-        return
+    cut_off = door.close(told, hurry.is_set)
     if cut_off:
-        console.print(f"{cut_off} requests were cut off: they took too long.")
+        console.print(f"{cut_off} requests were cut off.")
 
 
 def _warn(project: Project) -> None:

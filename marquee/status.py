@@ -54,12 +54,20 @@ class Token:
 
 
 @dataclass(frozen=True)
+class Address:
+    """Where the server listens as configured, and whether something takes connections there."""
+
+    url: str
+    answers: bool
+
+
+@dataclass(frozen=True)
 class Status:
     """What ``marquee status`` shows.
 
     Attributes:
         process: None where no server of the project runs.
-        addresses: by name, such as ``inference``: the address, and whether something answers.
+        addresses: by name, such as ``inference``.
         tokens: by kind; None where they are turned off.
         readiness: None where there is nobody to ask; ``problem`` then says why.
         problem: why the server does not tell its readiness.
@@ -67,7 +75,7 @@ class Status:
     """
 
     process: Process | None
-    addresses: Mapping[str, tuple[str, bool]]
+    addresses: Mapping[str, Address]
     tokens: Mapping[str, Token] | None
     readiness: Readiness | None
     problem: str | None
@@ -82,7 +90,9 @@ def status(project: Project) -> Status:
     configured = project.properties if pid is None else _as_bound(project.properties, pid)
     return Status(
         process=process,
-        addresses={name: (url, _answers(url)) for name, url in _addresses(project.properties)},
+        addresses={
+            name: Address(url, _answers(url)) for name, url in _addresses(project.properties)
+        },
         tokens=_tokens(project),
         readiness=readiness,
         problem=problem,

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from marquee.errors import MarqueeError
+
 RECORD_NAME = ".marquee.json"
 # Below this a file is hashed faster than its record is looked up.
 SMALL_FILE = 1 << 20
@@ -19,6 +21,20 @@ def file_digest(path: Path) -> str:
         while block := file.read(1 << 20):
             total.update(block)
     return total.hexdigest()
+
+
+def find_archive(store: Path, named: str) -> Path:
+    """Return an archive by its path, or by its name in the model store, with or without .mar.
+
+    Raises:
+        MarqueeError: there is none.
+    """
+    candidates = (Path(named), store / named, store / f"{named}.mar")
+    found = next((path for path in candidates if path.exists()), None)
+    if found is None:
+        known = ", ".join(path.name for path in sorted(store.glob("[!.]*.mar"))) or "nothing"
+        raise MarqueeError(f"there is no archive {named}; the model store holds {known}")
+    return found
 
 
 class StoreRecord:

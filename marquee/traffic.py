@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,7 +14,7 @@ from urllib.parse import urlsplit
 
 from marquee.project import Project
 
-LINE = re.compile(r'^(\S+) \S+ "\S+ (\S+) HTTP/[\d.]+" (\d+) (\d+)$')
+LINE = re.compile(r'^\S+ \S+ "\S+ (\S+) HTTP/[\d.]+" (\d+) (\d+)$')
 # Of a log that is long already, no more than this is read back.
 TAIL_BYTES = 4 << 20
 
@@ -49,13 +48,18 @@ class Seen:
         """The median time, in milliseconds; 0 without any request."""
         return statistics.median(self.milliseconds) if self.milliseconds else 0.0
 
+    @property
+    def slowest_seconds(self) -> float:
+        """The longest time, in seconds; 0 without any request."""
+        return max(self.milliseconds, default=0) / 1000
+
     def summary(self) -> dict[str, float]:
         """Return what is worth keeping."""
         return {
             "requests": self.requests,
             "failed": self.failed,
             "median_ms": self.median_ms,
-            "max_ms": max(self.milliseconds, default=0),
+            "max_ms": 1000 * self.slowest_seconds,
         }
 
 
@@ -75,37 +79,55 @@ class AccessLog:
         """Return a place to read on from later: the log's length in bytes now."""
         return self.path.stat().st_size if self.path.is_file() else 0
 
-    def since(self, mark: int) -> Seen:
-        """Return what came after a mark; from the start of a log that was cut since."""
-        seen = Seen()
-        for _, path, status, milliseconds in self._lines(mark):
-            self._count(seen, path, int(status), int(milliseconds))
-        return seen
+    def follow(self, mark: int | None = None) -> Follower:
+        """Return what tells of all that comes after a mark, by default after now."""
+        return Follower(self, self.mark() if mark is None else mark)
 
     def last(self, seconds: float) -> Seen:
         """Return what came in the last seconds."""
         earliest = (datetime.now() - timedelta(seconds=seconds)).isoformat()
         seen = Seen()
-        for moment, path, status, milliseconds in self._lines(max(0, self.mark() - TAIL_BYTES)):
-            if moment.replace(",", ".") >= earliest:
-                self._count(seen, path, int(status), int(milliseconds))
+        for line in self.read(max(0, self.mark() - TAIL_BYTES))[0]:
+            if line[:23].replace(",", ".") >= earliest:
+                self.count(seen, line)
         return seen
 
-    def _lines(self, start: int) -> Iterator[tuple[str, ...]]:
+    def read(self, start: int) -> tuple[list[str], int]:
+        """Return the whole lines from a byte on, and where they end; from 0 of a log cut since."""
         if not self.path.is_file():
-            return
-        with self.path.open(errors="replace") as log:
-            log.seek(start if start <= self.mark() else 0)
-            for line in log:
-                if found := LINE.match(line):
-                    yield found.groups()
+            return [], 0
+        with self.path.open("rb") as log:
+            start = start if start <= self.mark() else 0
+            log.seek(start)
+            whole, newline, _ = log.read().rpartition(b"\n")
+        return whole.decode(errors="replace").splitlines(), start + len(whole) + len(newline)
 
-    def _count(self, seen: Seen, target: str, status: int, milliseconds: int) -> None:
-        parts = urlsplit(target).path.strip("/").split("/")
+    def count(self, seen: Seen, line: str) -> None:
+        """Add a line to what was seen, if it is of a prediction of this model."""
+        found = LINE.match(line) if f"/predictions/{self.model}" in line else None
+        if found is None:
+            return
+        parts = urlsplit(found[1]).path.strip("/").split("/")
         if parts[:2] != ["predictions", self.model]:
             return
         if len(parts) > 2:
             seen.pinned[parts[2]] = seen.pinned.get(parts[2], 0) + 1
             return
-        seen.milliseconds.append(milliseconds)
-        seen.failed += status >= 400
+        seen.milliseconds.append(int(found[3]))
+        seen.failed += int(found[2]) >= 400
+
+
+class Follower:
+    """Reads a log on and on, each line once."""
+
+    def __init__(self, log: AccessLog, mark: int) -> None:
+        self._log = log
+        self._place = mark
+        self._seen = Seen()
+
+    def seen(self) -> Seen:
+        """Return everything up to now."""
+        lines, self._place = self._log.read(self._place)
+        for line in lines:
+            self._log.count(self._seen, line)
+        return self._seen

@@ -61,3 +61,9 @@ class Exchange:
     def fail(self, error: RequestError) -> None:
         """Answer with ``error``."""
         self.answer = Answer(error.body(), JSON, error.status, error.phrase)
+
+
+def served_by(context: Context) -> str:
+    """Return the value of ``X-Marquee-Version``, such as ``cifar/2.0``: who answered."""
+    model = (context.manifest or {}).get("model") or {}
+    return f"{context.model_name}/{model.get('modelVersion') or 'unknown'}"

@@ -26,9 +26,9 @@ from handlers.runtime.errors import (
     TooLarge,
     Unprocessable,
 )
-from handlers.runtime.exchange import Answer, Context, Exchange
+from handlers.runtime.exchange import Answer, Context, Exchange, served_by
 from handlers.runtime.media import JPEG, JSON, NPY, PNG
-from handlers.runtime.metrics import StageMetrics
+from handlers.runtime.metrics import StageMetrics, WorkerMemory
 from handlers.runtime.parameters import Parameter
 from handlers.runtime.request import Interface, Request, Row, parse_request
 from handlers.runtime.result import Result
@@ -140,6 +140,7 @@ class VisionHandler(ABC):
         self._engine = Engine(self.forward, self.placement, self.settings.max_batch or batch_size)
         self._max_response = max_response_size()
         self._metrics = StageMetrics(context.metrics, context.model_name)
+        self._memory = WorkerMemory(context.metrics, context.model_name, context.manifest)
         self._warm_up(model_dir)
 
     def handle(self, rows: list[Row], context: Context) -> list[bytes]:
@@ -151,6 +152,7 @@ class VisionHandler(ABC):
         self.answer(exchanges)
         bodies = [self._reply(exchange, i, context) for i, exchange in enumerate(exchanges)]
         self._metrics.report([e.watch for e in exchanges], exchanges[0].request_id)
+        self._memory.report(exchanges[0].request_id)
         if self._engine.poisoned:
             exit_soon()
         return bodies
@@ -255,6 +257,7 @@ class VisionHandler(ABC):
         context.set_response_status(code=answer.status, phrase=answer.phrase, idx=index)
         context.set_response_header(index, "content-type", answer.content_type)
         context.set_response_header(index, "server-timing", exchange.watch.server_timing())
+        context.set_response_header(index, "x-marquee-version", served_by(context))
         if answer.status == 503:
             context.set_response_header(index, "retry-after", "3")
         return answer.body

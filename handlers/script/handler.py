@@ -27,7 +27,7 @@ from handlers.runtime.handler import (
     exit_soon,
 )
 from handlers.runtime.media import JSON
-from handlers.runtime.metrics import StageMetrics
+from handlers.runtime.metrics import StageMetrics, WorkerMemory
 from handlers.runtime.request import Row
 from handlers.runtime.settings import Settings, max_response_size, threads_per_worker
 from handlers.runtime.stopwatch import Stopwatch
@@ -91,6 +91,7 @@ class ScriptHandler:
         self._stacker = self._model.stacker(self.settings.max_batch or DEFAULT_MAX_ROWS)
         self._max_response = max_response_size()
         self._metrics = StageMetrics(context.metrics, context.model_name)
+        self._memory = WorkerMemory(context.metrics, context.model_name, context.manifest)
         self._lost = False
         if folder != archive:
             self._warm_up(archive)
@@ -104,6 +105,7 @@ class ScriptHandler:
         self.answer(turns)
         bodies = [turn.reply(i, context) for i, turn in enumerate(turns)]
         self._metrics.report([turn.exchange.watch for turn in turns], turns[0].exchange.request_id)
+        self._memory.report(turns[0].exchange.request_id)
         if self._lost:
             exit_soon()
         return bodies

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from marquee.commands.told import told
+from marquee.errors import MarqueeError
 from marquee.project import Project
 
 if TYPE_CHECKING:
@@ -47,11 +48,34 @@ if TYPE_CHECKING:
     is_flag=True,
     help="With --script: do not compare code/requirements.txt with this environment.",
 )
+@click.option(
+    "--inspect",
+    "looked_at",
+    metavar="ARCHIVE",
+    help="Show what is in an archive, and whether it is safe, instead of building any.",
+)
+@click.option(
+    "--diff", "compared", nargs=2, metavar="A B", help="Show what differs between two archives."
+)
+@click.option("--json", "as_json", is_flag=True, help="With --inspect and --diff: for machines.")
 @told
 def archive(
-    models: tuple[str, ...], force: bool, script: Path | None, name: str | None, **options: Any
+    models: tuple[str, ...],
+    *,
+    force: bool,
+    script: Path | None,
+    name: str | None,
+    looked_at: str | None,
+    compared: tuple[str, str] | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Build the archives that are out of date, of all models or those named."""
+    if looked_at is not None or compared is not None:
+        if models or script or (looked_at and compared):
+            raise click.UsageError("--inspect and --diff go alone")
+        _look_at(looked_at, compared, as_json)
+        return
     project = Project.find()
     if script is None:
         _archive_models(project, models, force)
@@ -76,3 +100,39 @@ def _archive_models(project: Project, models: tuple[str, ...], force: bool) -> N
 def _report(built: Built) -> None:
     state = "built     " if built.fresh else "up to date"
     click.echo(f"{state}  sha256:{built.sha256}  {built.path.name}")
+
+
+def _look_at(looked_at: str | None, compared: tuple[str, str] | None, as_json: bool) -> None:
+    from marquee.commands import archive_texts as texts
+
+    if compared is not None:
+        from marquee.archive_diff import diff
+        from marquee.inspection import inspect
+
+        before, after = (inspect(_find(named)) for named in compared)
+        found = diff(before, after)
+        click.echo(texts.difference_json(found) if as_json else texts.difference(found))
+    elif looked_at is not None:
+        click.echo(_inspected(_find(looked_at), as_json))
+
+
+def _inspected(path: Path, as_json: bool) -> str:
+    from marquee.commands import archive_texts as texts
+    from marquee.inspection import inspect
+
+    try:
+        found = inspect(path)
+    except MarqueeError as error:
+        if not as_json:
+            raise
+        click.echo(texts.unsafe_json(path, str(error)))
+        raise SystemExit(1) from error
+    return texts.inspection_json(found) if as_json else texts.inspection(found)
+
+
+def _find(named: str) -> Path:
+    """Return an archive by its path, which needs no project, or by its name in the store."""
+    from marquee.store import find_archive
+
+    path = Path(named)
+    return path if path.exists() else find_archive(Project.find().model_store, named)

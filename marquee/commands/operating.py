@@ -80,8 +80,9 @@ def _row(one: ModelState) -> tuple[str, ...]:
 def status(ready: bool, as_json: bool) -> None:
     """Show the server: process, Java, addresses, tokens, readiness, risks.
 
-    The exit code is 0 when a server of this project runs, with --ready only when every version
-    in the model store is ready, else 1. Keys themselves are never shown.
+    Each model is asked its own example, which takes as long as the slowest. The exit code is 0
+    when a server of this project runs, with --ready only when every model of the model store is
+    ready, else 1. Keys themselves are never shown.
     """
     from marquee.status import status as look
 
@@ -100,10 +101,10 @@ def status(ready: bool, as_json: bool) -> None:
 def _show_status(found: Status) -> None:
     rows = [*_process_rows(found), *_token_rows(found)]
     answering = {True: "answers", False: "does not answer"}
-    rows += [(name, f"{url}  {answering[up]}") for name, (url, up) in found.addresses.items()]
+    rows += [(name, f"{a.url}  {answering[a.answers]}") for name, a in found.addresses.items()]
     rows += [("models", line) for line in (_reasons(found) or {"": found.problem}).values() if line]
     if found.readiness is not None and found.readiness.ready:
-        rows.append(("models", f"all {len(found.readiness.models)} versions are ready"))
+        rows.append(("models", f"all {len(found.readiness.models)} answer their own examples"))
     _table((), rows)
     for warning in found.warnings:
         click.echo(f"Warning: {warning}", err=True)
@@ -145,7 +146,7 @@ def _reasons(found: Status) -> dict[str, str | None] | None:
     if found.readiness is None:
         return None
     return {
-        " ".join(model): reason and f"{' '.join(model)} is not ready: {reason}"
+        " ".join(model): reason and f"{' '.join(model)} {reason}"
         for model, reason in found.readiness.models.items()
     }
 

@@ -31,3 +31,8 @@ def told(command: Callable[..., Any]) -> Callable[..., Any]:
             ) from error
 
     return wrapper
+
+
+def printable(text: str) -> str:
+    """Return text without what a terminal obeys: an archive may come from anywhere."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)

@@ -2,7 +2,7 @@
 
 In reading order: ``settings`` (what it is told), ``haproxy.cfg`` and ``config`` (what is written
 from it), ``process`` and ``runtime`` (start, reload, drain, talk), ``door`` (``marquee serve
---front``), ``keeper`` (what it is told every second), ``canary`` and ``traffic``.
+--front``), ``keeper`` (what it is told every second), ``canary``, ``watcher`` and ``traffic``.
 """
 
 from __future__ import annotations

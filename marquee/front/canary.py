@@ -11,18 +11,17 @@ from dataclasses import asdict, dataclass, field
 
 import httpx
 
-from marquee import history, state
+from marquee import history, loading, state, versions
 from marquee.errors import MarqueeError
 from marquee.front import Front, program, running
-from marquee.front.traffic import Summary, Traffic, from_json
+from marquee.front.traffic import Summary, from_json
 from marquee.management import Management, Version, keys_of
 from marquee.project import Project
-from marquee.readiness import Prober, asker
-from marquee.server import FAILED_LOADS, LOAD_SECONDS, first_cause, worker_failures
+from marquee.readiness import asker
+from marquee.server import LOAD_SECONDS, LogMarks
 from marquee.watch import example_of
 
 STATE, TRAFFIC = "canary.json", "traffic.json"
-POLL_SECONDS = 0.2
 # A p95 wants more requests than an error rate, and differences this small are noise.
 LATENCY_REQUESTS = 5
 NOISE_MS = 20.0
@@ -176,61 +175,6 @@ def verdict(default: Summary, canary: Summary, limits: Limits) -> str | None:
     return None
 
 
-class Watcher:
-    """Watches the canaries of a project, and withdraws one that is worse than it may be."""
-
-    def __init__(self, project: Project) -> None:
-        self._project = project
-        self._known: dict[str, Canary] = {}
-        self._proven: set[tuple[str, str]] = set()
-
-    def look(self, prober: Prober, traffic: Traffic) -> Mapping[str, tuple[Summary, Summary]]:
-        """Look at all canaries once; return both sides' figures by model."""
-        canaries = load(self._project)
-        self._forget_others(canaries, traffic)
-        sides = {}
-        for model, found in canaries.items():
-            default, own = traffic.summary(model), traffic.summary(model, found.version)
-            sides[model] = default, own
-            why = self._unready(prober, found) or verdict(default, own, found.limits)
-            if why is not None:
-                self._withdraw(found, why)
-        return sides
-
-    def _forget_others(self, canaries: Mapping[str, Canary], traffic: Traffic) -> None:
-        for model, found in canaries.items():
-            before = self._known.get(model)
-            if before is None or before.since != found.since:
-                traffic.reset(model)
-                self._proven.discard((model, found.version))
-        self._known = dict(canaries)
-
-    def _unready(self, prober: Prober, found: Canary) -> str | None:
-        """Return why a canary that was ready is not; gives one that is its share.
-
-        Again and again: after a restart of the door, or of everything, it has none.
-        """
-        why = prober.look(found.model, found.version)
-        if why is None:
-            self._proven.add((found.model, found.version))
-            self._assert_share(found)
-            return None
-        known = (found.model, found.version) in self._proven
-        return why if known or why == "is not registered" else None
-
-    def _assert_share(self, found: Canary) -> None:
-        front = running(self._project)
-        with locked(self._project) as canaries:
-            now = canaries.get(found.model)
-            if front is not None and now is not None and now.version == found.version:
-                front.split(now.model, now.version, now.share)
-
-    def _withdraw(self, found: Canary, why: str) -> None:
-        now = load(self._project).get(found.model)
-        if now is not None and now.since == found.since:
-            withdraw(self._project, found.model, why)
-
-
 def load(project: Project) -> dict[str, Canary]:
     """Return the project's canaries by model; they outlive a restart."""
     path = project.state / STATE
@@ -280,37 +224,19 @@ def _default(api: Management, model: str) -> str:
 
 
 def _loaded(project: Project, api: Management, model: str, version: str) -> Version:
-    """Register the version if need be, and wait for its workers."""
-    fresh = api.describe(model, version) is None
-    if fresh:
+    """Register the version, or give a retired one its workers back; return when they are ready."""
+    found, since = api.describe(model, version), LogMarks.now(project)
+    if found is None:
         archive = f"{model}-{version}.mar"
         if not (project.model_store / archive).is_file():
             raise MarqueeError(
                 f"{model} {version} is not registered, and {project.model_store} has no {archive}; "
                 f"build it: marquee archive {model}"
             )
-        api.register(archive)
-    try:
-        return _wait_ready(project, api, model, version)
-    except BaseException:
-        if fresh:
-            api.unregister(model, version)
-        raise
-
-
-def _wait_ready(project: Project, api: Management, model: str, version: str) -> Version:
-    deadline = time.monotonic() + LOAD_SECONDS
-    while time.monotonic() < deadline:
-        found = api.describe(model, version)
-        if found is not None and found.ready:
-            return found
-        if found is None or worker_failures(project, model, version) >= FAILED_LOADS:
-            raise MarqueeError(
-                f"{model} {version} does not load: {first_cause(project, model, version)}; the "
-                f"whole story is in {project.logs / 'model_log.log'}"
-            )
-        time.sleep(POLL_SECONDS)
-    raise MarqueeError(f"{model} {version} has not loaded after {LOAD_SECONDS} s")
+        versions.register(project, archive)
+    elif not found.workers:
+        api.scale(model, version, history.workers_before(project, model, version) or 1)
+    return loading.wait_loaded(project, api, model, version, since=since, seconds=LOAD_SECONDS)
 
 
 def _try(project: Project, version: Version) -> None:

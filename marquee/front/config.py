@@ -19,7 +19,8 @@ STATE_MAP, CANARY_MAP, NAMES_MAP, KEYS_MAP = "state.map", "canary.map", "names.m
 # In multi-model mode: the models that are loaded, and a table of their requests in flight.
 LOADED_MAP, IN_FLIGHT = "loaded.map", "in_flight"
 STARTING = {"status": "Unhealthy", "message": "the models have not been asked yet"}
-# What the door answers by itself: TorchServe's shape, and its names where it has one.
+# What the door answers by itself: TorchServe's shape, and its names where it has one. What is
+# not even HTTP gets HAProxy's own 400 (or 408), which no setting changes.
 ERRORS = {
     400: ("BadRequestException", "this is no HTTP request that can be read"),
     408: ("RequestTimeoutException", "the request did not arrive in time; send it again, faster"),

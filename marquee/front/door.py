@@ -19,6 +19,7 @@ from marquee.front.keeper import Keeper
 from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings, read
 from marquee.front.traffic import Traffic
+from marquee.front.watcher import Watcher
 from marquee.management import Management
 from marquee.project import Project
 from marquee.readiness import Prober, asker
@@ -61,7 +62,7 @@ class Door:
         self._project = project
         self.settings = settings or read(project)
         self._prober = prober
-        self._canaries = canary.Watcher(project) if canaries else None
+        self._canaries = Watcher(project) if canaries else None
         program.find()
         self.settings.api_key()
         self.haproxy = Haproxy(self.settings.folder)
@@ -163,10 +164,10 @@ class Door:
         self._process = process.start(self.settings, self._line)
         return True
 
-    def close(self, told: Callable[[int], None]) -> int:
+    def close(self, told: Callable[[int], None], hurried: Callable[[], bool]) -> int:
         """Answer what is in flight, refuse what is new, end; return how many were cut off."""
         try:
-            return self.haproxy.close(told)
+            return self.haproxy.close(told, hurried)
         finally:
             if self._keeper is not None:
                 self._keeper.end()

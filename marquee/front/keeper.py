@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import threading
 import time
 from typing import Any
@@ -13,13 +12,12 @@ from marquee.front import canary, config
 from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings
 from marquee.front.traffic import Traffic, as_json
+from marquee.front.watcher import Watcher
 from marquee.readiness import Prober, Readiness
 
 BEAT_SECONDS = 1.0
 # What was told is believed for so long: a process that is stuck or dead makes /ping unready.
 BELIEVED_SECONDS = 15.0
-
-logger = logging.getLogger(__name__)
 
 
 class Keeper(threading.Thread):
@@ -37,7 +35,7 @@ class Keeper(threading.Thread):
         settings: FrontSettings,
         prober: Prober,
         traffic: Traffic,
-        canaries: canary.Watcher | None = None,
+        canaries: Watcher | None = None,
     ) -> None:
         super().__init__(name="keeper", daemon=True)
         self._settings = settings
@@ -55,7 +53,7 @@ class Keeper(threading.Thread):
         while not self._ended.wait(BEAT_SECONDS):
             try:
                 self.beat()
-            except MarqueeError as error:
+            except (MarqueeError, OSError) as error:  # OSError: the folder goes at a stop
                 self.ready, self.problem = False, str(error)
 
     def end(self) -> None:

@@ -96,12 +96,18 @@ class Haproxy:
         except MarqueeError:
             return False  # the master starts itself anew, too
 
-    def drain(self, seconds: float, told: Callable[[int], None] = lambda _: None) -> int:
+    def drain(
+        self,
+        seconds: float,
+        told: Callable[[int], None] = lambda _: None,
+        hurried: Callable[[], bool] = lambda: False,
+    ) -> int:
         """Answer 503 from now on, and wait for the requests in flight.
 
         Args:
             seconds: how long at most.
             told: called with their number whenever it changes.
+            hurried: whether to wait no longer.
 
         Returns:
             How many are left unanswered.
@@ -109,7 +115,7 @@ class Haproxy:
         self.map(config.STATE_MAP).set({"draining": "1"})
         deadline = time.monotonic() + seconds
         quiet, last = 0, 0
-        while quiet < QUIET_POLLS and time.monotonic() < deadline:
+        while quiet < QUIET_POLLS and time.monotonic() < deadline and not hurried():
             count = runtime.in_flight(self.master)
             quiet = 0 if count else quiet + 1
             if count and count != last:
@@ -123,13 +129,17 @@ class Haproxy:
         """Whether somebody has told it to drain, and not to be started again."""
         return config.read_map(self.folder / config.STATE_MAP).get("draining") == "1"
 
-    def close(self, told: Callable[[int], None] = lambda _: None) -> int:
+    def close(
+        self,
+        told: Callable[[int], None] = lambda _: None,
+        hurried: Callable[[], bool] = lambda: False,
+    ) -> int:
         """Drain it for as long as its settings say, and stop it; return how many were cut off."""
         if self.process() is None:
             return 0
         seconds = json.loads((self.folder / PLACE_FILE).read_text())["drain_timeout"]
         try:
-            return self.drain(seconds, told)
+            return self.drain(seconds, told, hurried)
         except MarqueeError:
             return 0  # it died meanwhile, and with it whatever it had in its hands
         finally:

@@ -1,5 +1,6 @@
 """The door is reloaded, dies and is started again; it drains when the server stops."""
 
+import shutil
 import signal
 import threading
 import time
@@ -87,10 +88,25 @@ def test_a_door_that_dies_is_started_again(door: Running, front: httpx.Client) -
     wait_for(lambda: front.get("/ping").status_code == 200, "readiness")
 
 
-def test_stop_answers_what_is_in_flight_and_leaves_nothing(front_project: Project) -> None:
+def family(running: Running) -> list[psutil.Process]:
+    """Return HAProxy, Java and the workers: all that a stop must end."""
+    java = psutil.Process(
+        int((Path(running.environment["TEMP"]) / ".model_server.pid").read_text())
+    )
+    found = [java, *psutil.Process(running.process.pid).children(recursive=True)]
+    return [*found, *java.children(recursive=True)]
+
+
+def test_stop_answers_what_is_in_flight_and_leaves_nothing(
+    front_project: Project, tmp_path: Path
+) -> None:
+    # Another server of the same project would take the keys of the one of the session.
+    ignored = shutil.ignore_patterns("logs", "key_file*")
+    project = Project(tmp_path / "copy")
+    shutil.copytree(front_project.root, project.root, ignore=ignored)
     answers: list[int] = []
-    with serving(front_project, *FRONT) as running:
-        family = psutil.Process(running.process.pid).children(recursive=True)
+    with serving(project, *FRONT) as running:
+        everything = family(running)
 
         def ask(red: int) -> None:
             with running.client() as client:
@@ -110,10 +126,10 @@ def test_stop_answers_what_is_in_flight_and_leaves_nothing(front_project: Projec
             thread.join()
         assert answers == [200] * 12
         assert running.process.wait(timeout=60) == 0
-        _, left = psutil.wait_procs(family, timeout=10)
+        _, left = psutil.wait_procs(everything, timeout=10)
         assert not left
         assert not (Path(running.environment["TEMP"]) / "front").exists()
-        assert not front_project.key_file.exists()
+        assert not project.key_file.exists()
         said = running.output.read_text()
         assert "requests in flight" in said
         assert "Stopped." in said

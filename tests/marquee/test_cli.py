@@ -1,20 +1,35 @@
 import errno
+import re
 import subprocess
 
 import pytest
 from click.testing import CliRunner
 
 from marquee import archive
-from marquee.cli import main
+from marquee.cli import SECTIONS, main
+from marquee.commands.reference import page
 from marquee.project import Project
 from tests.support import ROOT, make_project, marquee
 
 
-@pytest.mark.parametrize("command", ["archive", "serve", "stop", "token", "env"])
+@pytest.mark.parametrize("command", sorted(main.commands))
 def test_every_command_has_help(command: str) -> None:
     shown = marquee(Project(ROOT), command, "--help")
     assert shown.returncode == 0
     assert "Usage" in shown.stdout
+
+
+def test_help_lists_each_command_once_and_by_purpose() -> None:
+    shown = CliRunner().invoke(main, ["--help"]).output
+    listed = re.findall(r"^  ([a-z]+)  +[A-Z]", shown, re.MULTILINE)
+    assert sorted(listed) == sorted(main.commands)
+    assert [shown.index(f"\n{title}:\n") for title in SECTIONS] == sorted(
+        shown.index(f"\n{title}:\n") for title in SECTIONS
+    )
+
+
+def test_the_page_of_commands_is_what_they_print() -> None:
+    assert page() == (ROOT / "docs" / "commands.md").read_text(), "run: make docs"
 
 
 def test_a_token_without_a_server_says_how_to_start_one(

@@ -161,6 +161,14 @@ def test_every_answer_tells_its_stage_times(client: httpx.Client) -> None:
     assert float(stages["model"]) > 0
 
 
+def test_every_answer_names_the_version_that_gave_it(client: httpx.Client) -> None:
+    named = client.post("/predictions/cifar/1.0", content=SHIP)
+    unnamed = client.post(CIFAR, content=b"no picture")
+    assert named.headers["x-marquee-version"] == "cifar/1.0"
+    assert unnamed.status_code == 400
+    assert unnamed.headers["x-marquee-version"] == "cifar/2.0"
+
+
 def test_a_model_describes_itself(server: Running, client: httpx.Client) -> None:
     with server.management() as management:
         answer = management.get("/models/inkwash", params={"customized": "true"})

@@ -1,8 +1,9 @@
 from typing import Any
 
+import psutil
 from ts.metrics.metric_cache_yaml_impl import MetricsCacheYamlImpl
 
-from handlers.runtime.metrics import STAGE_SECONDS, StageMetrics
+from handlers.runtime.metrics import STAGE_SECONDS, WORKER_MEMORY, StageMetrics, WorkerMemory
 from handlers.runtime.stopwatch import STAGES, Stopwatch
 from tests.support import ROOT
 
@@ -14,8 +15,8 @@ def cache(path: str) -> Any:
     return made
 
 
-def observed(caplog: Any) -> list[str]:
-    return [m for m in caplog.messages if m.startswith(f"[METRICS]{STAGE_SECONDS}")]
+def observed(caplog: Any, name: str = STAGE_SECONDS) -> list[str]:
+    return [m for m in caplog.messages if m.startswith(f"[METRICS]{name}")]
 
 
 def test_each_stage_is_reported_as_our_configuration_declares(caplog: Any) -> None:
@@ -31,3 +32,16 @@ def test_a_server_that_does_not_declare_them_gets_none(tmp_path: Any, caplog: An
     StageMetrics(cache(str(path)), "cifar").report([Stopwatch()], "id")
     StageMetrics(None, "cifar").report([Stopwatch()], "id")
     assert observed(caplog) == []
+
+
+def test_memory_is_reported_once_in_a_while(caplog: Any) -> None:
+    caplog.set_level("INFO")
+    manifest = {"model": {"modelVersion": "2.0"}}
+    memory = WorkerMemory(cache(str(ROOT / "config" / "metrics.yaml")), "cifar", manifest)
+    memory.report("id")
+    memory.report("id")
+    (line,) = observed(caplog, WORKER_MEMORY)
+    assert "ModelName:cifar,ModelVersion:2.0" in line
+    reported = float(line.partition(".bytes:")[2].partition("|")[0])
+    held = psutil.Process().memory_info().rss
+    assert abs(reported - held) < 0.2 * held

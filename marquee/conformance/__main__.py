@@ -1,0 +1,83 @@
+"""Run the checks on an unpacked archive: ``python -m marquee.conformance FOLDER ARCHIVE OUT``.
+
+Each result is a line of JSON in the file OUT as soon as it is known, so that a crash or a hang
+takes none of those before it along.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from marquee.conformance.result import FAILED, OK, SKIPPED, Failed, Result, Skipped
+from marquee.conformance.subject import Subject
+from marquee.conformance.suite import CHECKS, LOAD, SILENCE
+from marquee.worker import Worker
+
+BATCH = 4
+
+
+def main() -> int:
+    """Run all checks; the exit code is 0 when they ran, whatever came of them."""
+    folder, archive, out = (Path(word) for word in sys.argv[1:4])
+    logging.basicConfig(stream=sys.stderr)
+    sys.path.insert(0, str(folder))
+    stdout = out.with_suffix(".stdout")
+    os.dup2(os.open(stdout, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600), 1)
+    loaded: list[Worker] = []
+    with out.open("w") as sink:
+        result = _run(LOAD, lambda: _load(folder, loaded))
+        _write(sink.fileno(), result)
+        if not loaded:
+            return 0
+        subject = Subject(loaded[0], folder, archive)
+        for name, check in CHECKS.items():
+            _write(sink.fileno(), _run(name, lambda check=check: check(subject)))  # type: ignore[misc]
+        _write(sink.fileno(), _run(SILENCE, lambda: _silent(stdout)))
+    return 0
+
+
+def _load(folder: Path, loaded: list[Worker]) -> str:
+    try:
+        loaded.append(Worker(folder, BATCH))
+    except Exception as error:
+        logging.exception("the model does not load")
+        raise Failed(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+    return ""
+
+
+def _silent(stdout: Path) -> str:
+    """Check that nothing was printed: TorchServe takes lines on stdout for commands."""
+    sys.stdout.flush()
+    printed = stdout.read_text(errors="replace")
+    if printed:
+        raise Failed(f"it printed {printed[:100]!r}; use logging instead of print")
+    return ""
+
+
+def _run(name: str, check: Callable[[], str]) -> Result:
+    start = time.monotonic()
+    try:
+        outcome, why = OK, check()
+    except Failed as error:
+        outcome, why = FAILED, str(error)
+    except Skipped as error:
+        outcome, why = SKIPPED, str(error)
+    except Exception as error:  # such as an answer that nothing here can read
+        logging.exception("%s", name)
+        outcome, why = FAILED, f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return Result(name, outcome, why, round(time.monotonic() - start, 3))
+
+
+def _write(sink: int, result: Result) -> None:
+    os.write(sink, (json.dumps(asdict(result)) + "\n").encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

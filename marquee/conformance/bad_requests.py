@@ -1,0 +1,185 @@
+"""Bad requests: each gets a status of its own, in one JSON shape, and hurts nobody."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from marquee.conformance.result import Skipped
+from marquee.conformance.subject import Subject, error_problem, fail_if, trace_in, unlike
+from marquee.conformance.subject import with_headers as headed
+from marquee.likeness import JSON, NPY, media_type
+from marquee.worker import Asked
+
+# Well-formed, but perhaps nothing that this model reads.
+UNUSABLE = (400, 413, 415, 422)
+DEFAULT_MAX_PIXELS = 64_000_000
+
+Case = tuple[Asked, tuple[int, ...]]
+
+
+def bodies(subject: Subject) -> str:
+    """Bodies that are empty, cut off or nonsense."""
+    whole = subject.asked()
+    cases = {
+        "empty": (Asked(whole.headers, b""), (400,)),
+        "nonsense": (Asked(whole.headers, b"hello"), (400, 415, 422)),
+        "cut off": (Asked(whole.headers, whole.body[: len(whole.body) // 2]), (400, 422)),
+    }
+    return _run(subject, cases)
+
+
+def json_bodies(subject: Subject) -> str:
+    """JSON that is broken, not JSON after all, or of the wrong shape."""
+    texts: dict[str, tuple[bytes, tuple[int, ...]]] = {
+        "empty JSON": (b"", (400,)),
+        "broken JSON": (b'{"image', (400,)),
+        "a number": (b"7", (400,)),
+        "NaN": (b"[NaN]", (400,)),
+        "deep JSON": (b"[" * 100_000, (400,)),
+        "no base64": (b'{"image": "!!!"}', (400,)),
+        "no instances": (b'{"instances": []}', (400,)),
+        "ragged lists": (b"[[1, 2], [3]]", UNUSABLE),
+        "lists of text": (b'[["a"]]', UNUSABLE),
+    }
+    headers = headed(subject.asked(), Content_Type=JSON).headers
+    return _run(subject, {name: (Asked(headers, t), s) for name, (t, s) in texts.items()})
+
+
+def arrays(subject: Subject) -> str:
+    """Arrays of the wrong shape or kind, and files that lie about what they hold."""
+    headers = headed(subject.asked(), Content_Type=NPY).headers
+    files = {
+        "wrong shape": _npy(np.zeros((1,) * 9, np.float32)),
+        "empty array": _npy(np.zeros((0, 3), np.float32)),
+        "NaN array": _npy(_with_nan(subject)),
+        "complex array": _npy(np.zeros((8, 8), complex)),
+        "text array": _npy(np.array([["a"]])),
+        "pickled array": _npy(np.array([os.getcwd], dtype=object)),
+        "lying header": _lying(),
+        "npz": _npz(),
+    }
+    return _run(subject, {name: (Asked(headers, file), UNUSABLE) for name, file in files.items()})
+
+
+def pictures(subject: Subject) -> str:
+    """Pictures of no size, of far too many pixels, or without a way to RGB."""
+    limit = subject.offer.get("limits", {}).get("max_pixels") or DEFAULT_MAX_PIXELS
+    side = math.isqrt(limit) + 1
+    headers = headed(subject.asked(), Content_Type="image/png").headers
+    floats = headed(subject.asked(), Content_Type="image/tiff").headers
+    cases = {
+        "0 x 0 pixels": (Asked(headers, _png(0, 0)), (400, 415, 422)),
+        "too many pixels": (Asked(headers, _png(side, side)), (413, 415)),
+        "floating-point pixels": (Asked(floats, _float_tiff()), (400, 415, 422)),
+    }
+    return _run(subject, cases)
+
+
+def media_types(subject: Subject) -> str:
+    """Types and encodings of a body that the handler does not read."""
+    whole = subject.asked()
+    parts = (("image", "application/pdf", b"%PDF"),)
+    form = headed(whole, Content_Type="multipart/form-data; boundary=x").headers
+    cases = {
+        "text/csv": (Asked(headed(whole, Content_Type="text/csv").headers, b"1,2"), (415,)),
+        "a PDF in a form": (Asked(form, parts=parts), (415,)),
+        "compressed": (headed(whole, Content_Encoding="gzip"), (415,)),
+    }
+    return _run(subject, cases)
+
+
+def parameters(subject: Subject) -> str:
+    """Parameters that are unknown, ill-typed or out of range."""
+    if not subject.offer:
+        raise Skipped("its description names no parameters")
+    cases = {"unknown parameter": (subject.asked(X_Marquee_No_Such="1"), (400,))}
+    for name, schema in subject.parameters.items():
+        header = "X_Marquee_" + name.title()
+        for kind, value in _wrong_values(schema).items():
+            cases[f"{name} {kind}"] = (subject.asked(**{header: value}), (400,))
+    return _run(subject, cases)
+
+
+def _wrong_values(schema: dict[str, Any]) -> dict[str, str]:
+    one = schema.get("items", schema)
+    wrong = {} if one.get("type") == "string" and "enum" not in one else {"ill-typed": "no-such"}
+    if "maximum" in one:
+        wrong["too large"] = str(int(one["maximum"]) + 1)
+    if "minimum" in one:
+        wrong["too small"] = str(int(one["minimum"]) - 1)
+    return wrong
+
+
+def _run(subject: Subject, cases: Mapping[str, Case]) -> str:
+    """Send each case alone, and the example at the end."""
+    before = subject.answer
+    fail_if({name: _problem(subject, *case) for name, case in cases.items()})
+    fail_if({"the example afterwards": unlike(before, subject.one(subject.asked()))})
+    return f"{len(cases)} cases"
+
+
+def _problem(subject: Subject, asked: Asked, statuses: tuple[int, ...]) -> str | None:
+    reply = subject.one(asked)
+    if subject.offer:
+        return error_problem(reply, statuses)
+    # Nothing says what this handler reads: it may even be pleased.
+    if reply.raised is not None:
+        return f"the handler raised {reply.raised}; TorchServe fails the whole batch for that"
+    return "the answer shows a stack trace" if trace_in(reply.body) else None
+
+
+def _npy(array: Any) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=True)
+    return stream.getvalue()
+
+
+def _with_nan(subject: Subject) -> Any:
+    """Return the example with a NaN in it, where it is an array, else any array with one."""
+    array = np.zeros((8, 8, 3))
+    if media_type(subject.asked().headers["Content-Type"]) == NPY:
+        array = np.load(io.BytesIO(subject.asked().body), allow_pickle=False).astype(np.float64)
+    array.flat[0] = np.nan
+    return array
+
+
+def _lying() -> bytes:
+    """An .npy of ten bytes whose header promises a terabyte."""
+    header = "{'descr': '|u1', 'fortran_order': False, 'shape': (1000000, 1000000), }"
+    padded = header.ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(padded)) + padded.encode() + b"x" * 10
+
+
+def _npz() -> bytes:
+    """A small zip of a hundred megabytes of nothing."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("arr_0.npy", bytes(100 << 20))
+    return stream.getvalue()
+
+
+def _png(width: int, height: int) -> bytes:
+    """A gray PNG that promises so many pixels and has hardly any."""
+    size = struct.pack(">2L5B", width, height, 1, 0, 0, 0, 0)
+    chunks = ((b"IHDR", size), (b"IDAT", zlib.compress(bytes(64))), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">L", len(data)) + kind + data + struct.pack(">L", zlib.crc32(kind + data))
+
+
+def _float_tiff() -> bytes:
+    stream = io.BytesIO()
+    Image.new("F", (64, 64)).save(stream, "TIFF")
+    return stream.getvalue()

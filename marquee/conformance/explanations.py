@@ -1,0 +1,34 @@
+"""Explanations: in every declared form, or an honest refusal."""
+
+from __future__ import annotations
+
+from marquee.conformance.result import Failed
+from marquee.conformance.subject import Subject, error_problem, fail_if, good_problem, trace_in
+from marquee.likeness import media_type
+
+# As few as allowed: whether it works is asked here, not how well.
+STEPS = "steps"
+
+
+def explanations(subject: Subject) -> str:
+    """``/explanations`` is answered in every declared type, or refused with a reason."""
+    asked = subject.asked(explain="True")
+    offer = subject.offer.get("explanations")
+    if subject.offer and not offer:
+        fail_if({"refused": error_problem(subject.one(asked), (422,))})
+        return "none, and it says why"
+    if not offer:
+        reply = subject.one(asked)
+        if reply.raised is not None or trace_in(reply.body):
+            raise Failed(f"the handler raised {reply.raised or 'and shows it'}")
+        return f"answered with {reply.status}"
+    few = offer["parameters"]["properties"].get(STEPS, {}).get("minimum")
+    steps = {} if few is None else {"X_Marquee_Steps": str(int(few))}
+    fail_if({kind: _problem(subject, kind, steps) for kind in offer["produces"]})
+    return ", ".join(offer["produces"])
+
+
+def _problem(subject: Subject, kind: str, steps: dict[str, str]) -> str | None:
+    reply = subject.one(subject.asked(explain="True", Accept=kind, **steps))
+    found = media_type(reply.content_type)
+    return good_problem(reply) or (None if found == kind else f"the answer is {found}")

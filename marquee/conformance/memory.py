@@ -1,0 +1,48 @@
+"""Memory: asked the same again and again, a worker stays as large as it is."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+import time
+
+import psutil
+
+from marquee.conformance.result import Failed
+from marquee.conformance.subject import Subject
+
+WARM_UP = 5
+MOST, LEAST = 300, 12
+SECONDS = 3.0
+# What allocators and caches may take meanwhile; a leak of a picture a request is more.
+ALLOWED = 4 << 20
+
+
+def memory(subject: Subject) -> str:
+    """Repeated requests do not make the process grow.
+
+    Memory is read after the garbage collector ran and the C library gave back what is free.
+    """
+    asked = subject.asked()
+    for _ in range(WARM_UP):
+        subject.one(asked)
+    before, count, end = _resident(), 0, time.monotonic() + SECONDS
+    while count < LEAST or (count < MOST and time.monotonic() < end):
+        subject.one(asked)
+        count += 1
+    grown = _resident() - before
+    told = f"{grown / (1 << 20):+.1f} MB over {count} requests"
+    if grown > ALLOWED:
+        raise Failed(f"{told}, {grown // count} bytes a request; expected less than 4 MB in all")
+    return told
+
+
+def _resident() -> int:
+    """Return the bytes of this process that are in memory."""
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, musl has not
+        if trim is not None:
+            trim(0)
+    return int(psutil.Process().memory_info().rss)

@@ -1,0 +1,99 @@
+"""A HAProxy with nothing behind it: what it answers by itself, as in the container."""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from marquee.errors import MarqueeError
+from marquee.front import config, process
+from marquee.front.process import Haproxy
+from marquee.front.settings import FrontSettings
+from tests.support import free_ports
+
+Start = Callable[..., FrontSettings]
+
+
+@pytest.fixture
+def start(haproxy: Path, tmp_path: Path) -> Iterator[Start]:
+    """Start a door without keys and without a management address."""
+    folder = tmp_path / "front"
+    started: list[subprocess.Popen[str]] = []
+
+    def start_it(scheme: str = "http", **more: object) -> FrontSettings:
+        (port,) = free_ports(1)
+        address = f"{scheme}://127.0.0.1:{port}"
+        settings = FrontSettings(folder, address, None, None, **more)  # type: ignore[arg-type]
+        config.write(settings)
+        started.append(process.start(settings, lambda _: None))
+        return settings
+
+    yield start_it
+    Haproxy(folder).stop()
+    for one in started:
+        one.wait(10)
+
+
+def get(settings: FrontSettings, path: str, **more: object) -> httpx.Response:
+    return httpx.get(settings.inference + path, trust_env=False, **more)  # type: ignore[arg-type]
+
+
+def test_alive_but_not_ready(start: Start) -> None:
+    settings = start()
+    assert get(settings, "/live").json() == {"status": "Alive"}
+    answer = get(settings, "/ping")
+    assert answer.status_code == 503
+    assert answer.json()["status"] == "Unhealthy"
+
+
+def test_no_server_is_a_503_in_json(start: Start) -> None:
+    answer = get(start(), "/predictions/cifar")
+    assert answer.status_code == 503
+    assert answer.json()["type"] == "ServiceUnavailableException"
+    assert answer.headers["retry-after"] == "2"
+
+
+def test_a_taken_port_is_told(start: Start, tmp_path: Path) -> None:
+    settings = start()
+    other = FrontSettings(tmp_path / "other", settings.inference, None, None)
+    config.write(other)
+    with pytest.raises(MarqueeError, match="did not start"):
+        process.start(other, lambda _: None)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A self-signed certificate for 127.0.0.1, with its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("NOT TESTED, TLS at the front door: no openssl to make a certificate with")
+    key, crt, both = (tmp_path / name for name in ("key", "crt", "both.pem"))
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1"
+    names = ["-subj", "/CN=door", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(
+        ["openssl", *words.split(), "-keyout", key, "-out", crt, *names],
+        check=True,
+        capture_output=True,
+    )
+    both.write_text(crt.read_text() + key.read_text())
+    return both
+
+
+def test_tls(start: Start, certificate: Path) -> None:
+    settings = start("https", tls_certificate=certificate)
+    trusted = ssl.create_default_context(cafile=certificate)
+    assert get(settings, "/live", verify=trusted).json() == {"status": "Alive"}
+    with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
+        get(settings, "/live")
+
+
+def test_a_certificate_that_is_none_is_told(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "bad.pem"
+    path.write_text("no certificate")
+    with pytest.raises(MarqueeError, match="HAProxy refuses the front's settings"):
+        start("https", tls_certificate=path)
