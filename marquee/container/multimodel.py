@@ -106,8 +106,14 @@ class MultiModel:
             try:
                 since = LogMarks.now(self._project)
                 self._api.register(stored.path.name)
-                name, version = stored.name, stored.version
-                wait_loaded(self._project, self._api, name, version, since, self._patience)
+                wait_loaded(
+                    self._project,
+                    self._api,
+                    stored.name,
+                    stored.version,
+                    since=since,
+                    seconds=self._patience,
+                )
             except MarqueeError as error:
                 self._remove(stored)
                 raise Refused(_status(str(error)), str(error)) from error
