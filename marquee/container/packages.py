@@ -7,6 +7,7 @@ import os
 import site
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 from marquee import model_folder, requirements
@@ -52,7 +53,11 @@ def install(folder: Path, settings: Settings, into: Path) -> None:
             f"SAGEMAKER_REQUIREMENTS is {settings.requirements!r}, and there is no such file in "
             f"{_code(folder, settings)}"
         )
+    into.mkdir(parents=True, exist_ok=True)
+    kept = into / "constraints.txt"
+    kept.write_text("".join(sorted(_present())))
     command = [sys.executable, "-m", "pip", "install", "--no-cache-dir", "--prefix", str(into)]
+    command += ["--constraint", str(kept)]
     command += ["--disable-pip-version-check", "--no-warn-script-location", "-r", str(path)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=INSTALL_SECONDS
@@ -62,6 +67,13 @@ def install(folder: Path, settings: Settings, into: Path) -> None:
         raise MarqueeError(f"the packages of {path} cannot be installed: {lines[0]}")
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     _make_importable(into / "lib" / version / "site-packages")
+
+
+def _present() -> set[str]:
+    """Return a line for each package of the image: none of them is to be replaced."""
+    found = ((one.metadata["Name"], one.version) for one in metadata.distributions())
+    # Versions such as 2.14.1+cu130 cannot be asked for; without the suffix they fit.
+    return {f"{name}=={version.partition('+')[0]}\n" for name, version in found if name}
 
 
 def _make_importable(folder: Path) -> None:

@@ -1,6 +1,5 @@
 """SageMaker's contract for serving, end to end: as a process, or (MARQUEE_IMAGE) in the image."""
 
-import json
 import shutil
 import threading
 import time
@@ -11,14 +10,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.container.hosts import IMAGE, Served, serving, starting, train
+from tests.container.hosts import IMAGE, Served, serving, starting
 from tests.handlers.script import scripts
 from tests.handlers.script.harness import make_folder
 from tests.support import ROOT
 
 PICTURE = ROOT / "handlers" / "cifar" / "example.png"
 BIG = 100_000_000
-SMALL = {"drawn": "60", "batch_size": "20", "network": '"lenet"', "width": "4", "epochs": "1"}
 
 # Sends back what it gets; after so many seconds as its one parameter says, if it says.
 ECHO = """
@@ -36,17 +34,6 @@ def transform_fn(model, data, content_type, accept):
 
 FINE = "def model_fn(folder):\n    return 1\n"
 BROKEN = "def model_fn(folder):\n    raise OSError('gone')\n"
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a training job leaves in /opt/ml/model."""
-    base = tmp_path_factory.mktemp("job") / "ml"
-    (base / "input" / "config").mkdir(parents=True)
-    (base / "input" / "config" / "hyperparameters.json").write_text(json.dumps(SMALL))
-    code, told = train(base)
-    assert code == 0, told
-    return base / "model"
 
 
 @pytest.fixture(scope="module")

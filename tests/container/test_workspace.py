@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from marquee import properties
-from marquee.container import memory, workspace
+from marquee.container import devices, memory, unpacked, workspace
+from marquee.container.serve import front_settings as front
+from marquee.container.unpacked import Stored
 from marquee.container.variables import Settings
 from marquee.errors import MarqueeError
 
@@ -58,6 +60,38 @@ def test_the_heap_is_a_quarter_of_a_small_container(
     project = workspace.make(Settings())
     vmargs = properties.read(project.root / "config.properties", {})["vmargs"]
     assert vmargs.startswith("-Xmx1024m ")
+
+
+@pytest.mark.parametrize(
+    ("environment", "added"),
+    [
+        ({}, {}),
+        ({"CUDA_VISIBLE_DEVICES": "0,1"}, {}),
+        ({"CUDA_VISIBLE_DEVICES": ""}, {"TS_NUMBER_OF_GPU": "0"}),
+        ({"CUDA_VISIBLE_DEVICES": "-1"}, {"TS_NUMBER_OF_GPU": "0"}),
+        ({"CUDA_VISIBLE_DEVICES": "", "TS_NUMBER_OF_GPU": "1"}, {}),
+    ],
+)
+def test_devices_are_counted_rightly(environment: dict[str, str], added: dict[str, str]) -> None:
+    assert devices.variables(environment) == added
+
+
+def test_devices_named_by_identifier_are_refused() -> None:
+    with pytest.raises(MarqueeError, match="GPU-3f.*understands numbers only"):
+        devices.variables({"CUDA_VISIBLE_DEVICES": "GPU-3f"})
+
+
+def test_rotifers_old_clients_get_their_pong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unpacked, "response_timeout", lambda _path: 120)
+    settings = Settings()
+    project = workspace.make(settings)
+    project.temp.mkdir(exist_ok=True, parents=True)
+    alone = [Stored("rotifer", "1.0", project.model_store)]
+    with_others = [*alone, Stored("cifar", "1.0", project.model_store)]
+    assert front(project, settings, alone).ping_fields == {"data": "pong!"}
+    assert front(project, settings, with_others).ping_fields == {}
+    chosen = Settings(default_model="rotifer")
+    assert front(project, chosen, with_others).ping_fields == {"data": "pong!"}
 
 
 def test_memory_that_is_left_in_a_container(
