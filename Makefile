@@ -28,11 +28,20 @@ serve: archive  ## start TorchServe with all models and print a curl line for ea
 test: $(INSTALLED)  ## run all tests, against the real server
 	@$(BIN)/pytest
 
+.PHONY: image
+image:  ## build the container image marquee:latest
+	@docker/build marquee:latest
+
+.PHONY: image-test
+image-test: $(INSTALLED)  ## build the image and run it through SageMaker's contract
+	@docker/image-test
+
 .PHONY: check
 check: $(INSTALLED) cloud-validate  ## lint, check formats, types and the AWS template
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/hadolint docker/Dockerfile
 
 .PHONY: cloud-validate
 cloud-validate: $(INSTALLED)  ## check the AWS template: its form, and who may do what

@@ -199,19 +199,25 @@ def _about(model: ModelVersion, digest: str, record: StoreRecord) -> dict[str, s
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """Return an archive's manifest.
+    """Return the manifest of an archive, or of an unpacked one.
 
     Raises:
         MarqueeError: the file is no archive, or has no manifest.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            manifest: dict[str, Any] = json.loads(archive.read(MANIFEST))
+        manifest: dict[str, Any] = json.loads(_manifest_text(path))
     except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
         raise MarqueeError(
             f"{path} is no model archive ({error}); delete it and run: make archive"
         ) from error
     return manifest
+
+
+def _manifest_text(path: Path) -> bytes:
+    if path.is_dir():
+        return (path / MANIFEST).read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        return archive.read(MANIFEST)
 
 
 def in_store(store: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -99,12 +99,12 @@ def _build(
     asked = folder / model_folder.CODE / REQUIREMENTS
     if asked.is_file() and not source.skip_requirements:
         requirements.check(asked)
-    config = yaml.safe_dump(_config(source, script), sort_keys=True)
+    text = yaml.safe_dump(config(source, script), sort_keys=True)
     handler = project.handlers / "script" / "handler.py"
     contents = _contents(project, handler, source, folder)
     project.model_store.mkdir(parents=True, exist_ok=True)
     record = StoreRecord(project.model_store)
-    digest = _digest(source, config, contents | {"handler.py": handler}, record)
+    digest = _digest(source, text, contents | {"handler.py": handler}, record)
     path = project.model_store / source.archive_name
     known = record.sha256(path, digest)
     if known and not force:
@@ -115,7 +115,7 @@ def _build(
         "--handler": handler,
         "--config-file": work / "model-config.yaml",
     }
-    (work / "model-config.yaml").write_text(config)
+    (work / "model-config.yaml").write_text(text)
     if asked.is_file():
         arguments["--requirements-file"] = asked
     plain = run_archiver(arguments, contents, work)
@@ -129,8 +129,8 @@ def _build(
     return Built(path, sha256, digest, fresh=True)
 
 
-def _config(source: ScriptSource, script: Path | None) -> dict[str, Any]:
-    """Return the archive's model-config.yaml."""
+def config(source: ScriptSource, script: Path | None) -> dict[str, Any]:
+    """Return the archive's model-config.yaml; ``script`` as :func:`model_folder.check` gave it."""
     own = set() if script is None else model_folder.defined(script)
     one_by_one = own & {"input_fn", "predict_fn", "transform_fn"} and source.stack != "always"
     options = {"stack": source.stack}
@@ -161,11 +161,11 @@ def _contents(
 
 
 def _digest(
-    source: ScriptSource, config: str, contents: Mapping[str, Path], record: StoreRecord
+    source: ScriptSource, text: str, contents: Mapping[str, Path], record: StoreRecord
 ) -> str:
     """Digest a model.tar.gz as one file: where it was unpacked this time is not remembered."""
     kept = dict(contents)
     if not source.path.is_dir():
         kept = {name: path for name, path in kept.items() if not name.startswith(f"{FOLDER}/")}
         kept[FOLDER] = source.path
-    return digest_of([source.name, source.version, config], kept, record)
+    return digest_of([source.name, source.version, text], kept, record)

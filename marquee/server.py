@@ -8,8 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -42,14 +44,22 @@ class Server:
         """Whether its process runs."""
         return bool(self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE)
 
-    def wait_ready(self, progress: Callable[[ModelId], None] = lambda _: None) -> None:
+    def wait_ready(
+        self,
+        progress: Callable[[ModelId], None] = lambda _: None,
+        management: Management | None = None,
+    ) -> None:
         """Return when every version in the store has its workers, and the defaults are set.
+
+        Args:
+            progress: called for each that has.
+            management: whom to ask, where it is not the project's management address.
 
         Raises:
             MarqueeError: the server ended, a model does not load, or it takes too long.
         """
         wanted = models(self.project)
-        with Management.of(self.project) as api:
+        with management or Management.of(self.project) as api:
             self._wait(api.answers, ANSWER_SECONDS, "does not answer")
             for name, version in wanted:
                 self._wait_model(api, name, version)
@@ -85,7 +95,11 @@ class Server:
         stop(self.project)
 
 
-def start(project: Project, extra: Mapping[str, str] | None = None) -> Server:
+def start(
+    project: Project,
+    extra: Mapping[str, str] | None = None,
+    console: AbstractContextManager[IO[str]] | None = None,
+) -> Server:
     """Start TorchServe by its own launcher, in a session of its own.
 
     Call :func:`marquee.preflight.check` first; it says in words what would go wrong here.
@@ -93,6 +107,7 @@ def start(project: Project, extra: Mapping[str, str] | None = None) -> Server:
     Args:
         project: whose.
         extra: variables for this start alone.
+        console: takes what the server prints, where that is not ``logs/console.log``.
     """
     variables = os.environ | environment.variables(project) | dict(extra or {})
     clean_temp(project)
@@ -102,12 +117,12 @@ def start(project: Project, extra: Mapping[str, str] | None = None) -> Server:
     # The launcher looks for the pid file in Python's temporary folder, TMPDIR.
     variables["TMPDIR"] = str(project.temp)
     # Its own session: Ctrl-C in the terminal reaches us alone, and we stop it in order.
-    with console_log(project).open("w") as console:
+    with console or console_log(project).open("w") as printed:
         subprocess.run(
             [*command, "--model-store", str(project.model_store)],
             env=variables,
             cwd=project.root,
-            stdout=console,
+            stdout=printed,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             check=True,
@@ -237,7 +252,9 @@ def load_failure(project: Project, name: str, version: str, since: LogMarks) -> 
             said = _first_traceback(_model_log(project, name, version, since.model))
             error = line.partition(words)[2].partition("error: ")[2].strip()
             return said or f"{error} It left no traceback: killed, perhaps for lack of memory"
-    return None
+    # A worker that raised MemoryError is started again and again without a word of the server.
+    lines = [*_model_log(project, name, version, since.model)]
+    return _first_traceback(lines) if any(" cpu OOM, exc" in line for line in lines) else None
 
 
 def first_cause(project: Project, name: str, version: str) -> str:
@@ -260,7 +277,8 @@ def _first_traceback(lines: Iterable[str]) -> str | None:
 
 def last_words(project: Project) -> str:
     """Return the last line that the server itself wrote."""
-    path = console_log(project)
+    printed, own = console_log(project), project.logs / "ts_log.log"
+    path = printed if printed.is_file() else own
     lines = path.read_text(errors="replace").strip().splitlines() if path.is_file() else []
     return lines[-1] if lines else f"nothing was written to {path}"
 

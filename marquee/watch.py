@@ -160,11 +160,13 @@ def example_of(archive: Path) -> Example | None:
     Raises:
         MarqueeError: the archive is damaged.
     """
-    if not zipfile.is_zipfile(archive):
-        return None
     try:
+        if archive.is_dir():
+            return _example_in(archive)
+        if not zipfile.is_zipfile(archive):
+            return None
         with zipfile.ZipFile(archive) as opened:
-            return _golden_example(opened) or _plain_example(opened)
+            return _example_in(zipfile.Path(opened))
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise MarqueeError(
             f"the example in {archive} cannot be read ({error}); build the archive again: "
@@ -172,23 +174,32 @@ def example_of(archive: Path) -> Example | None:
         ) from error
 
 
-def _golden_example(archive: zipfile.ZipFile) -> Example | None:
-    if GOLDEN not in archive.namelist():
+# An archive's root: a folder, or as good as one.
+Root = Path | zipfile.Path
+
+
+def _example_in(root: Root) -> Example | None:
+    return _golden_example(root) or _plain_example(root)
+
+
+def _golden_example(root: Root) -> Example | None:
+    if not (root / GOLDEN).is_file():
         return None
-    listed = json.loads(_read(archive, GOLDEN))["requests"]
+    listed = json.loads(_read(root / GOLDEN))["requests"]
     found = next((one for one in listed if one["status"] == 200), None)
-    return None if found is None else Example(_read(archive, found["body"]), found["headers"])
+    return None if found is None else Example(_read(root / found["body"]), found["headers"])
 
 
-def _plain_example(archive: zipfile.ZipFile) -> Example | None:
-    names = sorted(name for name in archive.namelist() if name.startswith("example."))
+def _plain_example(root: Root) -> Example | None:
+    names = sorted(path.name for path in root.iterdir() if path.name.startswith("example."))
     if not names:
         return None
-    return Example(_read(archive, names[0]), {"Content-Type": type_of(Path(names[0]))})
+    return Example(_read(root / names[0]), {"Content-Type": type_of(Path(names[0]))})
 
 
-def _read(archive: zipfile.ZipFile, name: str) -> bytes:
-    size = archive.getinfo(name).file_size
-    if size > MAX_BYTES:
-        raise ValueError(f"{name} has {size} bytes, expected at most {MAX_BYTES}")
-    return archive.read(name)
+def _read(path: Root) -> bytes:
+    with path.open("rb") as file:
+        content: bytes = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"{path.name} has more than {MAX_BYTES} bytes")
+    return content

@@ -16,6 +16,8 @@ from marquee.front.settings import FrontSettings
 SOURCES = Path(__file__).parent
 CONFIG = "haproxy.cfg"
 STATE_MAP, CANARY_MAP, NAMES_MAP, KEYS_MAP = "state.map", "canary.map", "names.map", "keys.map"
+# In multi-model mode: the models that are loaded, and a table of their requests in flight.
+LOADED_MAP, IN_FLIGHT = "loaded.map", "in_flight"
 STARTING = {"status": "Unhealthy", "message": "the models have not been asked yet"}
 # What the door answers by itself: TorchServe's shape, and its names where it has one. What is
 # not even HTTP gets HAProxy's own 400 (or 408), which no setting changes.
@@ -48,7 +50,7 @@ def write(settings: FrontSettings, state: Mapping[str, str] | None = None) -> Pa
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / "query.lua").write_text((SOURCES / "query.lua").read_text())
     write_map(folder / STATE_MAP, state or first_state())
-    for name in (CANARY_MAP, NAMES_MAP):
+    for name in (CANARY_MAP, NAMES_MAP, LOADED_MAP):
         (folder / name).touch(mode=0o600)
     _write_keys(settings)
     path = folder / CONFIG
@@ -92,6 +94,7 @@ def _values(settings: FrontSettings) -> dict[str, str]:
         "management_bind": _bind(settings.management, settings) if settings.management else "",
         "request_id": REQUEST_ID,
         "sticky": _sticky(settings),
+        "control": _control(settings),
         "errors": _errors(),
     }
     numbers = ("connections", "max_request_size", "request_timeout", "client_timeout")
@@ -129,6 +132,9 @@ def _key_check(settings: FrontSettings, kind: str) -> str:
     """Return the lines that let only requests with a key in: its digest is in a list."""
     if settings.key_file is None:
         return ""
+    shown = f"%[str(inference),map({settings.folder}/{KEYS_MAP})]"
+    if settings.open_to_all:
+        return f"  http-request set-header Authorization {shown}"
     message = error(
         400,
         "InvalidKeyException",
@@ -140,8 +146,7 @@ def _key_check(settings: FrontSettings, kind: str) -> str:
     if kind == "inference" and settings.api_key_file is not None:
         lines += [
             f"  acl api_key {digest} -m str -f {settings.folder}/api.keys",
-            "  http-request set-header Authorization "
-            f"%[str(inference),map({settings.folder}/{KEYS_MAP})] if api_key",
+            f"  http-request set-header Authorization {shown} if api_key",
         ]
     refuse = f"  http-request return status 400 content-type application/json string '{message}'"
     return "\n".join([*lines, f"{refuse} unless key"])
@@ -163,11 +168,32 @@ def _write_keys(settings: FrontSettings) -> None:
     api_key = settings.api_key()
     if api_key is not None:
         _write_private(settings.folder / "api.keys", _digest(f"Bearer {api_key}") + "\n")
+    if api_key is not None or settings.open_to_all:
         write_map(settings.folder / KEYS_MAP, {"inference": keys["inference"]})
 
 
 def _digest(header: str) -> str:
     return hashlib.sha256(header.encode()).hexdigest().upper()  # as HAProxy prints it
+
+
+def _control(settings: FrontSettings) -> str:
+    """Return the lines for models that come and go: who answers for them, and who is in flight.
+
+    A model that is not in the map of loaded ones is not asked any more.
+    """
+    if settings.models_socket is None:
+        return ""
+    absent = error(404, "ModelNotFoundException", "the model of this path is not loaded")
+    return f"""  acl loaded var(txn.model),map_str({settings.folder}/{LOADED_MAP}) -m found
+  http-request return status 404 content-type application/json string '{absent}' if invoke !loaded
+  http-request track-sc1 var(txn.model) table {IN_FLIGHT} if invoke
+  use_backend control if {{ path_reg ^/models(/[^/]+)?/?$ }}
+
+backend {IN_FLIGHT}
+  stick-table type string len 257 size 10k expire 1d store conn_cur
+
+backend control
+  server control unix@{settings.models_socket}"""
 
 
 def _sticky(settings: FrontSettings) -> str:
@@ -210,7 +236,7 @@ def _messages(settings: FrontSettings) -> dict[str, str]:
             "BadRequestException",
             "/invocations does not say which model, and there is no default: add "
             "?model=NAME, or the header X-Amzn-SageMaker-Custom-Attributes: model=NAME, or set "
-            "default_model; the models are: "
+            "default_model (SAGEMAKER_DEFAULT_MODEL in the container); the models are: "
             f"%[str(listed),map({settings.folder}/{NAMES_MAP},none)]",
         ),
     }

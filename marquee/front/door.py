@@ -17,7 +17,7 @@ from marquee.errors import MarqueeError
 from marquee.front import canary, config, process, program, running
 from marquee.front.keeper import Keeper
 from marquee.front.process import Haproxy
-from marquee.front.settings import read
+from marquee.front.settings import FrontSettings, read
 from marquee.front.traffic import Traffic
 from marquee.front.watcher import Watcher
 from marquee.management import Management
@@ -41,19 +41,33 @@ class Door:
 
     Args:
         project: whose server is behind it.
+        settings: None reads the project's own.
+        log: gets a line for each request; None writes ``logs/front.log``.
+        prober: the kind of prober that asks the models.
+        canaries: whether they may get a share of the requests.
 
     Raises:
         MarqueeError: no HAProxy that will do, or impossible settings.
     """
 
-    def __init__(self, project: Project) -> None:
+    def __init__(
+        self,
+        project: Project,
+        settings: FrontSettings | None = None,
+        *,
+        log: logging.Logger | None = None,
+        prober: type[Prober] = Prober,
+        canaries: bool = True,
+    ) -> None:
         self._project = project
-        self.settings = read(project)
+        self.settings = settings or read(project)
+        self._prober = prober
+        self._canaries = Watcher(project) if canaries else None
         program.find()
         self.settings.api_key()
         self.haproxy = Haproxy(self.settings.folder)
         self._traffic = Traffic()
-        self._log = _log_file(project.logs / "front.log")
+        self._log = log or _log_file(project.logs / "front.log")
         self._process: subprocess.Popen[str] | None = None
         self._keeper: Keeper | None = None
         self._deaths: list[float] = []
@@ -86,17 +100,22 @@ class Door:
         self._keeper = self._make_keeper()
         self._keeper.start()
 
+    def management(self) -> Management:
+        """Return a connection to TorchServe itself, behind the door."""
+        return Management("http://torchserve", self._keys(), self.settings.management_socket)
+
+    def _keys(self) -> Keys | None:
+        return None if self.settings.key_file is None else Keys(self.settings.key_file, "")
+
     def _make_keeper(self) -> Keeper:
-        keys = None if self.settings.key_file is None else Keys(self.settings.key_file, "")
-        # TorchServe itself is asked, behind the door.
-        api = Management("http://torchserve", keys, self.settings.management_socket)
+        keys = self._keys()
         transport = httpx.HTTPTransport(uds=str(self.settings.inference_socket))
         client = httpx.Client(base_url="http://torchserve", transport=transport, trust_env=False)
         timing = Timing(self.settings.probe_interval, self.settings.probe_timeout)
         ask = asker(client, lambda: None if keys is None else keys.get("inference"))
         store = self._project.model_store
-        prober = Prober(api, ask, store, timing, self._lively)
-        return Keeper(self.settings, prober, self._traffic, Watcher(self._project))
+        prober = self._prober(self.management(), ask, store, timing, self._lively)
+        return Keeper(self.settings, prober, self._traffic, self._canaries)
 
     def _lively(self, name: str, version: str) -> float | None:
         found = canary.load(self._project).get(name)

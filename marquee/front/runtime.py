@@ -100,3 +100,12 @@ def worker_pids(master: Path) -> list[int]:
     """Return the process ids of the working processes, the current one first."""
     rows = (line.split() for line in command(master, "show proc").splitlines())
     return [int(row[0]) for row in rows if len(row) > 1 and row[1] == "worker"]
+
+
+def in_flight_of(admin: Path, table: str, key: str) -> int:
+    """Return how many requests a table counts for ``key`` now."""
+    for line in command(admin, f"show table {table} key {key}").splitlines():
+        words = dict(word.split("=", 1) for word in line.split() if "=" in word)
+        if words.get("key") == key:
+            return int(words["conn_cur"])
+    return 0

@@ -33,6 +33,7 @@ class FrontSettings:
         inference: where to listen, such as ``http://127.0.0.1:8080``; https takes a certificate.
         management: the same for the management address; None does not open it.
         key_file: TorchServe's key file, whose keys are asked for; None asks for none.
+        open_to_all: nobody is asked for a key; the door shows TorchServe its own.
         tls_certificate: PEM file with certificate and key.
         api_key_file: a file with one more key for inference.
         default_model: who answers ``/invocations`` when no model is named.
@@ -45,6 +46,7 @@ class FrontSettings:
         probe_timeout: seconds for the answer to an example.
         sticky_header: the request header that a canary is sticky by.
         ready_when_empty: whether a server without any model is ready.
+        models_socket: who answers ``/models`` without ``/invoke``; None leaves it to TorchServe.
         ping_fields: what the body of ``/ping`` has besides ``status`` and ``models``.
     """
 
@@ -52,6 +54,7 @@ class FrontSettings:
     inference: str
     management: str | None
     key_file: Path | None
+    open_to_all: bool = False
     tls_certificate: Path | None = None
     api_key_file: Path | None = None
     default_model: str | None = None
@@ -64,6 +67,7 @@ class FrontSettings:
     probe_timeout: float = 20
     sticky_header: str | None = None
     ready_when_empty: bool = False
+    models_socket: Path | None = None
     ping_fields: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -1,0 +1,60 @@
+"""The container's entry point: ``serve`` (also without a word), ``train``, or any command."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from marquee.container import variables
+from marquee.errors import MarqueeError
+
+USAGE = "expected serve, train, health, or a command such as bash"
+
+
+def main(words: Sequence[str]) -> int:
+    """Do what the container's first argument says; return the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    # A line for each of the adapter's own requests would be most of the log.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    word = words[0] if words else "serve"
+    try:
+        if word in ("serve", "train", "health"):
+            return _own(word)
+        _execute(words)
+    except MarqueeError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        return 1
+
+
+def _own(word: str) -> int:
+    # Imported here: the health check runs every few seconds, and must be quick.
+    found = variables.read(os.environ)
+    if word == "health":
+        from marquee.container import health  # noqa: PLC0415
+
+        problem = health.problem(found.settings.port)
+        sys.stdout.write((problem or "healthy") + "\n")
+        return 0 if problem is None else 1
+    for warning in found.warnings:
+        logging.warning("Warning: %s", warning)
+    if word == "train":
+        from marquee.container import train  # noqa: PLC0415
+
+        return train.run(found.settings)
+    from marquee.container import serve  # noqa: PLC0415
+
+    return serve.run(found)
+
+
+def _execute(words: Sequence[str]) -> NoReturn:
+    if shutil.which(words[0]) is None:
+        raise MarqueeError(f"there is no command {words[0]!r} in this container; {USAGE}")
+    os.execvp(words[0], [*words])  # noqa: S606 - the caller's own command, as Docker runs it
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

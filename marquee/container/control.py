@@ -1,0 +1,154 @@
+"""The HTTP side of multi-model mode: ``/models`` without ``/invoke``, and its ``/ping``.
+
+Small requests from the platform, answered on a Unix socket behind the front door; predictions
+go from there to TorchServe and do not pass here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import socketserver
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from marquee.container.multimodel import MultiModel, Refused
+from marquee.errors import MarqueeError
+
+log = logging.getLogger(__name__)
+
+MAX_BODY = 64 << 10
+PAGE = 100
+TIMEOUT_SECONDS = 30
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
+def start(models: MultiModel, socket: Path) -> None:
+    """Answer at ``socket`` from now on, for as long as the process lives."""
+    handler = type("_Handler", (_Handler,), {"models": models})
+    server = _Server(str(socket), handler)
+    threading.Thread(target=server.serve_forever, name="control", daemon=True).start()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One request; TorchServe's and SageMaker's shapes of answers."""
+
+    models: ClassVar[MultiModel]
+    protocol_version = "HTTP/1.1"
+    timeout = TIMEOUT_SECONDS
+
+    def do_GET(self) -> None:
+        self._answered(self._get)
+
+    def do_POST(self) -> None:
+        self._answered(self._post)
+
+    def do_DELETE(self) -> None:
+        self._answered(self._delete)
+
+    def _get(self) -> Any:
+        name = self._name()
+        if name is not None:
+            return [_described(name, self.models.url(name))]
+        query = parse_qs(urlsplit(self.path).query)
+        first = _number(query, "next_page_token", 0)
+        limit = _number(query, "limit", PAGE)
+        found = self.models.models()
+        page: dict[str, Any] = {
+            "models": [_described(*model) for model in found[first : first + limit]]
+        }
+        if first + limit < len(found):
+            page["nextPageToken"] = str(first + limit)
+        return page
+
+    def _post(self) -> Any:
+        if self._name() is not None:
+            raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "POST goes to /models")
+        name, url = self._asked()
+        self.models.load(name, url)
+        log.info("loaded %s from %s", name, url)
+        return {"status": f"the model {name} is loaded"}
+
+    def _delete(self) -> Any:
+        name = self._name()
+        if name is None:
+            raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "DELETE goes to /models/{name}")
+        self.models.unload(name)
+        log.info("unloaded %s", name)
+        return {"status": f"the model {name} is unloaded"}
+
+    def _asked(self) -> tuple[str, str]:
+        """Return name and folder from the body."""
+        length = self.headers.get("Content-Length", "0")
+        if not length.isdecimal() or int(length) > MAX_BODY:
+            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large")
+        try:
+            body = json.loads(self.rfile.read(int(length)))
+            name, url = body["model_name"], body["url"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise Refused(
+                HTTPStatus.BAD_REQUEST,
+                'expected JSON such as {"model_name": "a", "url": "/opt/ml/models/a/model"}',
+            ) from error
+        if not isinstance(name, str) or not isinstance(url, str):
+            raise Refused(HTTPStatus.BAD_REQUEST, "model_name and url must be text")
+        return name, url
+
+    def _name(self) -> str | None:
+        """Return the model that the path names, or None for /models itself."""
+        parts = urlsplit(self.path).path.strip("/").split("/")
+        if parts[0] != "models" or len(parts) > 2:
+            raise Refused(HTTPStatus.NOT_FOUND, f"there is nothing at {self.path[:300]}")
+        return unquote(parts[1]) if len(parts) == 2 else None
+
+    def _answered(self, act: Any) -> None:
+        try:
+            self._send(HTTPStatus.OK, act())
+        except Refused as error:
+            log.warning("%s %s: %s", self.command, self.path[:300], error)
+            self._send(error.status, _error(error.status, str(error)))
+        except MarqueeError as error:
+            log.error("%s %s: %s", self.command, self.path[:300], error)  # noqa: TRY400
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            self._send(status, _error(status, str(error)))
+
+    def _send(self, status: HTTPStatus, content: Any) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        if status >= HTTPStatus.BAD_REQUEST:
+            # A body that was not read must not be taken for the next request.
+            self.close_connection = True
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def address_string(self) -> str:
+        return "-"  # a Unix socket's peer has no address
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        """Say nothing: the front door logs requests."""
+
+
+def _described(name: str, url: str) -> dict[str, str]:
+    return {"modelName": name, "modelUrl": url}
+
+
+def _number(query: dict[str, list[str]], name: str, otherwise: int) -> int:
+    text = query.get(name, [str(otherwise)])[0]
+    if not text.isdecimal():
+        raise Refused(HTTPStatus.BAD_REQUEST, f"{name} is {text[:100]!r}, expected a number")
+    return int(text)
+
+
+def _error(status: HTTPStatus, message: str) -> dict[str, Any]:
+    return {"code": int(status), "type": status.phrase.replace(" ", ""), "message": message}

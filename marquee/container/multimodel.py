@@ -1,0 +1,210 @@
+"""SageMaker's multi-model contract: models are loaded and unloaded while the container runs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+
+from marquee.container import contents, memory, packages, unpacked
+from marquee.container.unpacked import Stored
+from marquee.container.variables import Settings
+from marquee.errors import MarqueeError
+from marquee.front import config, runtime
+from marquee.front.process import Haproxy
+from marquee.loading import wait_loaded
+from marquee.management import Management
+from marquee.project import Project
+from marquee.server import LogMarks
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,255}")
+POLL_SECONDS = 0.05
+# A request that passed just before the door was told shows up a moment later.
+QUIET_POLLS = 3
+LOAD_SECONDS = 600
+# What a worker takes beside its weights: Python, PyTorch, its buffers.
+WORKER_BYTES = 400 << 20
+# The weights, as they lie in the file and as the network holds them.
+COPIES = 2
+MEMORY_WORDS = ("MemoryError", "out of memory", "OutOfMemory", "allocate memory", "lack of memory")
+# As long as the longest request.
+DRAIN_SECONDS = 3600
+
+
+class Refused(Exception):
+    """A request to ``/models`` that is not carried out, with the status SageMaker expects."""
+
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that was asked for, and where from."""
+
+    stored: Stored
+    url: str
+
+
+class MultiModel:
+    """Loads and unloads models; any number of threads may ask at once."""
+
+    def __init__(
+        self, project: Project, settings: Settings, api: Management, door: Haproxy
+    ) -> None:
+        self._project, self._settings, self._api, self._door = project, settings, api, door
+        self._models: dict[str, Loaded] = {}
+        self._busy: set[str] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def _patience(self) -> float:
+        return self._settings.startup_timeout or LOAD_SECONDS
+
+    def models(self) -> list[tuple[str, str]]:
+        """Return name and folder of each loaded model."""
+        with self._lock:
+            return sorted((name, model.url) for name, model in self._models.items())
+
+    def url(self, name: str) -> str:
+        """Return the folder of a loaded model.
+
+        Raises:
+            Refused: 404.
+        """
+        with self._lock:
+            if name not in self._models:
+                raise _absent(name)
+            return self._models[name].url
+
+    def load(self, name: str, url: str) -> None:
+        """Load the model folder ``url`` under ``name``, and return when it can answer.
+
+        Raises:
+            Refused: 400 for a name or folder that cannot be, 409 if it is loaded, 507 if there is
+                no memory for it, 500 if it does not load.
+        """
+        if not NAME.fullmatch(name):
+            raise Refused(
+                HTTPStatus.BAD_REQUEST,
+                f"the model_name is {name[:300]!r}; expected letters, digits, '-', '_' and '.', "
+                "256 at the most, a letter or a digit first",
+            )
+        with self._reserved(name):
+            folder = Path(url)
+            if not folder.is_dir():
+                raise Refused(HTTPStatus.BAD_REQUEST, f"there is no folder {url} (the url)")
+            _check_memory(name, folder)
+            stored = self._store(name, folder)
+            try:
+                since = LogMarks.now(self._project)
+                self._api.register(stored.path.name)
+                wait_loaded(
+                    self._project,
+                    self._api,
+                    stored.name,
+                    stored.version,
+                    since=since,
+                    seconds=self._patience,
+                )
+            except MarqueeError as error:
+                self._remove(stored)
+                raise Refused(_status(str(error)), str(error)) from error
+            with self._lock:
+                self._models[name] = Loaded(stored, url)
+                self._door.map(config.LOADED_MAP).set({name: "1"})
+
+    def unload(self, name: str) -> None:
+        """Let a model's waiting requests be answered, then remove it and free its memory.
+
+        Raises:
+            Refused: 404 if it is not loaded.
+        """
+        with self._lock:
+            if name not in self._models:
+                raise _absent(name)
+            model = self._models.pop(name)
+            self._busy.add(name)
+            self._door.map(config.LOADED_MAP).remove(name)  # nothing new from here on
+        try:
+            self._drain(name)
+            self._remove(model.stored)
+        finally:
+            with self._lock:
+                self._busy.discard(name)
+
+    @contextmanager
+    def _reserved(self, name: str) -> Iterator[None]:
+        """Keep two loads of one name apart."""
+        with self._lock:
+            if name in self._models or name in self._busy:
+                raise Refused(HTTPStatus.CONFLICT, f"the model {name} is already loaded")
+            self._busy.add(name)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy.discard(name)
+
+    def _store(self, name: str, folder: Path) -> Stored:
+        try:
+            return self._put(name, folder)
+        except (MarqueeError, OSError) as error:
+            raise Refused(HTTPStatus.BAD_REQUEST, f"{name} cannot be loaded: {error}") from error
+
+    def _put(self, name: str, folder: Path) -> Stored:
+        """Put what a folder holds into the store under the name it was given."""
+        found = contents.find(folder, self._settings.program, None)
+        if found.script:
+            packages.check(folder, self._settings)
+            return unpacked.add_script(self._project, folder, self._settings, name)
+        if len(found.archives) > 1:
+            raise MarqueeError(f"{folder} holds {len(found.archives)} archives, expected one")
+        wanted = unpacked.overrides(self._settings)
+        return unpacked.add_archive(found.archives[0], self._project.model_store, wanted, name)
+
+    def _drain(self, name: str) -> None:
+        """Wait for the answers to the requests that the door has let in."""
+        deadline = time.monotonic() + DRAIN_SECONDS
+        quiet = 0
+        while quiet < QUIET_POLLS and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+            count = runtime.in_flight_of(self._door.admin, config.IN_FLIGHT, name)
+            quiet = 0 if count else quiet + 1
+
+    def _remove(self, stored: Stored) -> None:
+        try:
+            self._api.unregister(stored.name, stored.version)
+        finally:
+            if stored.path.is_symlink():
+                stored.path.unlink()
+            else:
+                shutil.rmtree(stored.path, ignore_errors=True)
+
+
+def _absent(name: str) -> Refused:
+    return Refused(HTTPStatus.NOT_FOUND, f"the model {name[:300]} is not loaded")
+
+
+def _check_memory(name: str, folder: Path) -> None:
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    needed, left = COPIES * size + WORKER_BYTES, memory.available()
+    if needed > left:
+        raise Refused(
+            HTTPStatus.INSUFFICIENT_STORAGE,
+            f"loading {name} takes about {needed >> 20} MB of memory and {left >> 20} MB are "
+            "left; unload another model first",
+        )
+
+
+def _status(reason: str) -> HTTPStatus:
+    if any(word in reason for word in MEMORY_WORDS):
+        return HTTPStatus.INSUFFICIENT_STORAGE
+    return HTTPStatus.INTERNAL_SERVER_ERROR

@@ -1,0 +1,179 @@
+"""``serve``: what the model folder holds, behind the front door, until SIGTERM."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from contextlib import nullcontext
+from types import FrameType
+
+from marquee import preflight, server
+from marquee.container import contents, control, devices, packages, unpacked, variables, workspace
+from marquee.container.multimodel import MultiModel
+from marquee.container.unpacked import Stored
+from marquee.container.variables import Settings, Variables
+from marquee.errors import MarqueeError
+from marquee.front.door import Door
+from marquee.front.settings import FrontSettings, folder_of
+from marquee.project import Project
+from marquee.readiness import Prober, Readiness
+from marquee.server import Server
+
+log = logging.getLogger(__name__)
+
+WATCH_SECONDS = 0.5
+# SageMaker's longest request: an asynchronous one.
+LONGEST_SECONDS = 3600
+# What rotifer's old clients look for in the answer to /ping.
+PONG = {"rotifer": {"data": "pong!"}}
+
+
+class _Stop(Exception):
+    """SIGTERM or SIGINT arrived."""
+
+
+class _Alive(Prober):
+    """Says of a multi-model server whether it takes models; each one is its caller's affair."""
+
+    def check(self, wanted: object = None) -> Readiness:
+        """Return that nothing is missing, if TorchServe answers."""
+        self._api.models()
+        return Readiness({})
+
+
+def run(found: Variables) -> int:
+    """Serve until told to stop; return the exit code: 0 after a stop, 1 if the server died.
+
+    Raises:
+        MarqueeError: why it does not start, or what ended it.
+    """
+    started = time.monotonic()
+    settings = found.settings
+    project = prepare(found)
+    stored = [] if settings.multi_model else fill(project, settings)
+    preflight.check_ports(project.properties)
+    preflight.check_disk(project)
+    door = Door(
+        project,
+        front_settings(project, settings, stored),
+        log=logging.getLogger("front"),
+        prober=_Alive if settings.multi_model else Prober,
+        canaries=False,
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _raise_stop)
+    try:
+        running = _start(project, settings, door)
+        log.info("Ready on port %d after %.1f s", settings.port, time.monotonic() - started)
+        return _watch(running, door)
+    except _Stop:
+        return 0
+    finally:
+        _stop(project, door)
+
+
+def longest(stored: list[Stored], settings: Settings) -> int:
+    """Return the seconds after which TorchServe ends a request of the slowest model."""
+    own = [unpacked.response_timeout(model.path) for model in stored]
+    return settings.response_timeout or max(own, default=unpacked.RESPONSE_TIMEOUT)
+
+
+def _start(project: Project, settings: Settings, door: Door) -> Server:
+    """Start everything; return when every model has answered."""
+    running = server.start(project, door.prepare(), nullcontext(sys.stdout))
+    door.open(lambda: running.alive)
+    if settings.multi_model and door.settings.models_socket is not None:
+        models = MultiModel(project, settings, door.management(), door.haproxy)
+        control.start(models, door.settings.models_socket)
+    running.wait_ready(_loaded, door.management())
+    door.wait_ready()
+    return running
+
+
+def _stop(project: Project, door: Door) -> None:
+    """Answer what is in flight, then end everything."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # another one must not cut the stop short
+    log.info("Stopping")
+
+    def told(count: int) -> None:
+        log.info("%d requests in flight are answered", count)
+
+    # The platform has SIGKILL for more haste.
+    cut_off = door.close(told, lambda: False)
+    if cut_off:
+        log.warning("%d requests were cut off: they took too long", cut_off)
+    server.stop(project)
+    log.info("Stopped")
+
+
+def prepare(found: Variables) -> Project:
+    """Make the project, and leave in the environment what TorchServe and its workers may see."""
+    kept = variables.without_ours(os.environ) | devices.variables(os.environ)
+    os.environ.clear()
+    os.environ.update(kept)
+    project = workspace.make(found.settings)
+    os.environ.update(workspace.environment(project))
+    return project
+
+
+def fill(project: Project, settings: Settings) -> list[Stored]:
+    """Put everything of the model folder into the store.
+
+    Raises:
+        MarqueeError: there is nothing, or something that cannot be served.
+    """
+    folder = settings.model_dir
+    found = contents.find(folder, settings.program, settings.code_dir)
+    wanted = unpacked.overrides(settings)
+    stored = [unpacked.add_archive(path, project.model_store, wanted) for path in found.archives]
+    if found.script:
+        packages.install(folder, settings, project.root / "packages")
+        stored.append(unpacked.add_script(project, folder, settings))
+    names = sorted({model.name for model in stored})
+    if settings.default_model is not None and settings.default_model not in names:
+        raise MarqueeError(
+            f"SAGEMAKER_DEFAULT_MODEL is {settings.default_model!r}; the models in {folder} are "
+            f"{', '.join(names)}"
+        )
+    return stored
+
+
+def front_settings(project: Project, settings: Settings, stored: list[Stored]) -> FrontSettings:
+    """Return how the door is in the container: open to whoever reaches the port."""
+    folder = folder_of(project)
+    names = {model.name for model in stored}
+    default = settings.default_model or (names.pop() if len(names) == 1 else None)
+    return FrontSettings(
+        folder=folder,
+        inference=project.properties["inference_address"],
+        management=None,
+        key_file=project.key_file,
+        open_to_all=True,
+        default_model=default,
+        max_request_size=int(project.properties["max_request_size"]),
+        request_timeout=LONGEST_SECONDS,
+        drain_timeout=2 * longest(stored, settings),
+        ready_when_empty=settings.multi_model,
+        models_socket=folder / "models.sock" if settings.multi_model else None,
+        ping_fields=PONG.get(default or "", {}),
+    )
+
+
+def _raise_stop(_number: int, _frame: FrameType | None) -> None:
+    raise _Stop
+
+
+def _loaded(model: tuple[str, str]) -> None:
+    log.info("Loaded %s %s", *model)
+
+
+def _watch(running: Server, door: Door) -> int:
+    """Keep the door open until the server ends."""
+    while running.alive:
+        door.check()
+        time.sleep(WATCH_SECONDS)
+    raise MarqueeError(f"TorchServe ended by itself: {server.last_words(running.project)}")

@@ -1,0 +1,166 @@
+"""``train``: SageMaker's training contract around handlers/cifar/train.py.
+
+The training runs in a process of its own. What it wrote is made into an archive beside it, so
+that the model folder can be served at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import yaml
+
+from marquee import archive, rooms
+from marquee.container import workspace
+from marquee.container.job import Job
+from marquee.container.variables import Settings
+from marquee.errors import MarqueeError
+from marquee.project import Project
+
+log = logging.getLogger(__name__)
+
+MODULE = "handlers.cifar.train"
+ROOM = "cifar"
+VERSION = "1.0"
+WEIGHTS = "final.pth"
+STOPPED = 128 + signal.SIGTERM
+# SageMaker shows the first 1024 characters.
+REASON_LENGTH = 1024
+
+
+def run(settings: Settings) -> int:
+    """Train as the job's files say; return its exit code: 0, 1 for a failure, 143 when stopped."""
+    job = Job(settings.base_dir)
+    try:
+        check_writable(job)
+        code = train(job)
+        if (job.model / WEIGHTS).is_file():
+            log.info("the model can be served: %s", pack(job.model))
+    except (MarqueeError, OSError) as error:
+        log.error("Error: %s", error)  # noqa: TRY400 - the message says it all
+        write_failure(job, str(error))
+        return 1
+    return code
+
+
+def check_writable(job: Job) -> None:
+    """Check that results can be written before hours are spent.
+
+    Raises:
+        MarqueeError: a folder is not this user's to write to, or the job has several instances.
+    """
+    for folder in (job.model, job.output):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise MarqueeError(
+                f"{folder} cannot be written to by user {os.getuid()} ({error.strerror}); give it "
+                "to that user, or run the container as root (docker build --build-arg RUN_AS=root)"
+            ) from error
+    if len(job.hosts()) > 1:
+        raise MarqueeError(
+            f"the job has {len(job.hosts())} instances; this training runs on one: set the "
+            "instance count to 1"
+        )
+
+
+def train(job: Job) -> int:
+    """Run the training until it ends; return its exit code, 0 or 143 when it was stopped.
+
+    SIGTERM goes on to it: it saves a checkpoint and ends.
+
+    Raises:
+        MarqueeError: it failed; says what it wrote last.
+    """
+    variables = os.environ | job.variables()
+    command = [sys.executable, "-m", MODULE, *job.arguments()]
+    log.info("training: %s", " ".join(command[2:]))
+    process = subprocess.Popen(
+        command, env=variables, cwd=workspace.HOME, stderr=subprocess.PIPE, text=True
+    )
+    last: deque[str] = deque(maxlen=20)
+    with _forwarding(process):
+        for line in process.stderr or ():
+            sys.stderr.write(line)
+            last.append(line)
+        code = process.wait()
+    if code not in (0, STOPPED):
+        raise MarqueeError(_reason(code, "".join(last)))
+    return code
+
+
+@contextmanager
+def _forwarding(process: subprocess.Popen[str]) -> Iterator[None]:
+    def forward(number: int, _frame: FrameType | None) -> None:
+        process.send_signal(number)
+
+    before = {n: signal.signal(n, forward) for n in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _reason(code: int, last: str) -> str:
+    lines = [line for line in last.splitlines() if line.strip()]
+    if code < 0:
+        name = signal.Signals(-code).name
+        hint = "; out of memory, most likely: take a larger instance" if code == -9 else ""
+        return f"the training was ended by {name}{hint}"
+    words = lines[-1].strip() if lines else "it said nothing"
+    return f"the training failed: {words}"
+
+
+def write_failure(job: Job, reason: str) -> None:
+    """Leave the reason where SageMaker reads it; that it cannot be left is only logged."""
+    try:
+        job.output.mkdir(parents=True, exist_ok=True)
+        (job.output / "failure").write_text(reason[:REASON_LENGTH])
+    except OSError as error:
+        log.error("%s cannot be written: %s", job.output / "failure", error)  # noqa: TRY400
+
+
+def pack(folder: Path) -> Path:
+    """Make an archive of the trained weights in ``folder``, beside them.
+
+    Raises:
+        MarqueeError: the model does not load or does not answer its example.
+    """
+    project = workspace.make(Settings(), ("runtime",))
+    _only_version(project)
+    weights = project.weights / ROOM / VERSION
+    weights.mkdir(parents=True)
+    (weights / WEIGHTS).symlink_to((folder / WEIGHTS).resolve())
+    (model,) = rooms.versions(project, ROOM)
+    built = archive.build(project, model)
+    target = folder / built.path.name
+    part = target.with_name(f".{target.name}.part")
+    shutil.copyfile(built.path, part)
+    part.replace(target)
+    return target
+
+
+def _only_version(project: Project) -> None:
+    """Give the project the room of the trained model, with one version: the new one."""
+    room = project.handlers / ROOM
+    room.mkdir()
+    for path in (workspace.HOME / "handlers" / ROOM).iterdir():
+        if path.name not in (rooms.CONFIG_NAME, "demo", "__pycache__"):
+            (room / path.name).symlink_to(path)
+    config = yaml.safe_load((workspace.HOME / "handlers" / ROOM / rooms.CONFIG_NAME).read_text())
+    config["marquee"] |= {"default": VERSION, "versions": {VERSION: {"weights": [WEIGHTS]}}}
+    (room / rooms.CONFIG_NAME).write_text(yaml.safe_dump(config))

@@ -1,0 +1,110 @@
+"""The writable side of the container: a project in the temporary folder, made at each start."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from marquee.container import memory
+from marquee.container.variables import Settings
+from marquee.errors import MarqueeError
+from marquee.project import CONFIG_NAME, Project
+
+# The image's copy of the repository: its root.
+HOME = Path(__file__).parents[2]
+# The rooms whose code serves; archives bring their own.
+SERVING = ("runtime", "script")
+MEGABYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Loopback ports that TorchServe opens beside its two main addresses."""
+
+    metrics: int
+    grpc_inference: int
+    grpc_management: int
+
+
+def ports(settings: Settings) -> Ports:
+    """Choose the inner ports: the usual ones, or the first three that SageMaker calls safe.
+
+    Raises:
+        MarqueeError: the safe range holds fewer.
+    """
+    if settings.safe_ports is None:
+        return Ports(8082, 7070, 7071)
+    first, last = settings.safe_ports
+    safe = [port for port in range(first, last + 1) if port != settings.port][:3]
+    if len(safe) < 3:
+        raise MarqueeError(
+            f"SAGEMAKER_SAFE_PORT_RANGE is {first}-{last}; expected room for three ports beside "
+            f"{settings.port}"
+        )
+    return Ports(*safe)
+
+
+def make(settings: Settings, rooms: tuple[str, ...] = SERVING) -> Project:
+    """Create a fresh project below TEMP (else /tmp): configuration, code, an empty store.
+
+    Raises:
+        MarqueeError: nothing can be written there.
+    """
+    root = Path(os.environ.get("TEMP") or "/tmp") / "marquee"  # noqa: S108 - made private here
+    try:
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir(mode=0o700, parents=True)
+        for folder in ("handlers", "model_store", "logs", "temp"):
+            (root / folder).mkdir(mode=0o700)
+    except OSError as error:
+        raise MarqueeError(
+            f"{root} cannot be made ({error.strerror}); with a read-only root file system give "
+            "the container a writable /tmp: --tmpfs /tmp:exec"
+        ) from error
+    for part in ("__init__.py", *rooms):
+        (root / "handlers" / part).symlink_to(HOME / "handlers" / part)
+    shutil.copytree(HOME / "config", root / "config")
+    text = (HOME / CONFIG_NAME).read_text()
+    (root / CONFIG_NAME).write_text(configured(text, _properties(settings)))
+    return Project(root)
+
+
+def environment(project: Project) -> dict[str, str]:
+    """Return the variables by which the project's commands find its folders."""
+    return {"TEMP": str(project.root / "temp"), "LOG_LOCATION": str(project.root / "logs")}
+
+
+def _properties(settings: Settings) -> dict[str, str]:
+    inner = ports(settings)
+    payload = settings.max_payload
+    sizes = {} if payload is None else {"max_request_size": payload, "max_response_size": payload}
+    options = f" {settings.java_options}" if settings.java_options else ""
+    values = {
+        "inference_address": f"http://0.0.0.0:{settings.port}",
+        "management_address": "unix:behind-the-front-door",
+        "metrics_address": f"http://127.0.0.1:{inner.metrics}",
+        "grpc_inference_port": inner.grpc_inference,
+        "grpc_management_port": inner.grpc_management,
+        "vmargs": f"-Xmx{_heap() // MEGABYTE}m -XX:+ExitOnOutOfMemoryError "
+        f"-Dlog4j.configurationFile=config/container-log4j2.xml{options}",
+        **sizes,
+    }
+    return {name: str(value) for name, value in values.items()}
+
+
+def _heap() -> int:
+    """Return the JVM's heap in bytes: a quarter of the memory, 2 GB at the most."""
+    return max(512 * MEGABYTE, min(2048 * MEGABYTE, memory.limit() // 4))
+
+
+def configured(text: str, values: Mapping[str, str]) -> str:
+    """Return a properties file with some values replaced, or added at its end."""
+    left = dict(values)
+    lines = []
+    for line in text.splitlines():
+        name = line.partition("=")[0]
+        lines.append(f"{name}={left.pop(name)}" if name in left else line)
+    return "\n".join([*lines, *(f"{name}={value}" for name, value in left.items())]) + "\n"

@@ -1,0 +1,83 @@
+"""A script's requirements: compared with what is there, installed when asked."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from marquee.container import packages
+from marquee.container.variables import Settings
+from marquee.errors import MarqueeError
+
+ASKED = Settings(requirements="requirements.txt")
+
+
+def make_folder(folder: Path, requirements: str) -> Path:
+    (folder / "code").mkdir(parents=True)
+    (folder / "code" / "requirements.txt").write_text(requirements)
+    return folder
+
+
+def make_wheel(folder: Path, requires: str = "numpy") -> Path:
+    path = folder / "marquee_trifle-1.0-py3-none-any.whl"
+    info = "marquee_trifle-1.0.dist-info"
+    metadata = (
+        f"Metadata-Version: 2.1\nName: marquee-trifle\nVersion: 1.0\nRequires-Dist: {requires}\n"
+    )
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("marquee_trifle.py", "ANSWER = 42\n")
+        wheel.writestr(f"{info}/METADATA", metadata)
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{info}/RECORD", "")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")  # no network in these tests
+    monkeypatch.setenv("PYTHONPATH", "")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+
+def test_what_is_there_needs_nothing(tmp_path: Path) -> None:
+    packages.install(make_folder(tmp_path, "numpy\npillow>=11\n"), Settings(), tmp_path / "into")
+    packages.install(tmp_path / "nothing", Settings(), tmp_path / "into")
+    assert not (tmp_path / "into").exists()
+
+
+def test_what_is_missing_is_told_with_both_ways_out(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, "no-such-package-at-all==1\n")
+    with pytest.raises(MarqueeError, match=r"FROM this one.*SAGEMAKER_REQUIREMENTS="):
+        packages.install(folder, Settings(), tmp_path / "into")
+
+
+def test_what_is_asked_for_is_installed_for_the_workers(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, f"{make_wheel(tmp_path)}\n")
+    packages.install(folder, ASKED, tmp_path / "into")
+    code = "import marquee_trifle; print(marquee_trifle.ANSWER)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "42\n"
+    installed = tmp_path / "into" / "lib"
+    assert not list(installed.rglob("numpy"))  # it is there already
+
+
+def test_what_is_there_is_not_replaced(tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, "numpy==1.0")
+    with pytest.raises(MarqueeError, match="cannot be installed: ERROR"):
+        packages.install(make_folder(tmp_path, f"{wheel}\n"), ASKED, tmp_path / "into")
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(MarqueeError, match="there is no such file"):
+        packages.install(tmp_path, ASKED, tmp_path / "into")

@@ -1,0 +1,313 @@
+"""SageMaker's contract for serving, end to end: as a process, or (MARQUEE_IMAGE) in the image."""
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.container.hosts import IMAGE, Served, serving, starting
+from tests.handlers.script import scripts
+from tests.handlers.script.harness import make_folder
+from tests.support import ROOT
+
+PICTURE = ROOT / "handlers" / "cifar" / "example.png"
+BIG = 100_000_000
+
+# Sends back what it gets; after so many seconds as its one parameter says, if it says.
+ECHO = """
+import time
+
+def model_fn(model_dir):
+    return None
+
+def transform_fn(model, data, content_type, accept):
+    if content_type == "text/seconds":
+        time.sleep(float(bytes(data).decode()))
+    return bytes(data), "application/octet-stream"
+"""
+
+
+FINE = "def model_fn(folder):\n    return 1\n"
+BROKEN = "def model_fn(folder):\n    raise OSError('gone')\n"
+
+
+@pytest.fixture(scope="module")
+def served(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The model folder of a training job, with a script's code put beside the archive."""
+    base = tmp_path_factory.mktemp("both") / "ml"
+    shutil.copytree(trained, base / "model")
+    (base / "model" / "code").mkdir()
+    (base / "model" / "code" / "inference.py").write_text(ECHO)
+    with serving(base, SAGEMAKER_TS_BATCH_SIZE="5", SAGEMAKER_TYPO="1") as running:
+        yield running
+
+
+@pytest.fixture
+def client(served: Served) -> Iterator[httpx.Client]:
+    with served.client() as made:
+        yield made
+
+
+def test_ping_tells_of_every_model(client: httpx.Client) -> None:
+    for path in ("/ping", "/ping/"):
+        answer = client.get(path)
+        assert answer.status_code == 200
+        assert answer.json()["models"] == {
+            "cifar": {"version": "1.0", "ready": True},
+            "model": {"version": "1.0", "ready": True},
+        }
+
+
+@pytest.mark.parametrize("path", ["/invocations?model=cifar", "/predictions/cifar"])
+def test_what_was_trained_is_served(client: httpx.Client, path: str) -> None:
+    answer = client.post(path, content=PICTURE.read_bytes())
+    assert answer.status_code == 200
+    assert len(answer.json()["probabilities"]) == 10
+
+
+def test_a_header_names_the_model(client: httpx.Client) -> None:
+    headers = {"X-Amzn-SageMaker-Custom-Attributes": "model=model", "Content-Type": "text/x"}
+    answer = client.post("/invocations", content=b"hello", headers=headers)
+    assert (answer.status_code, answer.content) == (200, b"hello")
+
+
+def test_of_several_models_one_must_be_named(client: httpx.Client) -> None:
+    answer = client.post("/invocations", content=b"x")
+    assert answer.status_code == 400
+    assert "cifar,model" in answer.json()["message"]
+    assert "SAGEMAKER_DEFAULT_MODEL" in answer.json()["message"]
+
+
+def test_a_hundred_megabytes_there_and_back(client: httpx.Client) -> None:
+    body = bytes(range(256)) * (BIG // 256)
+    headers = {"Content-Type": "application/octet-stream"}
+    answer = client.post("/predictions/model", content=body, headers=headers)
+    assert answer.status_code == 200
+    assert answer.content == body
+
+
+def test_more_than_that_is_refused(client: httpx.Client) -> None:
+    answer = client.post("/predictions/model", content=b"0" * ((100 << 20) + 1))
+    assert answer.status_code == 413
+    assert answer.json()["code"] == 413
+
+
+def test_the_management_api_is_not_reachable(client: httpx.Client) -> None:
+    for path in ("/models", "/models?url=x.mar", "/models/cifar", "/workflows"):
+        for method in ("GET", "POST", "DELETE"):
+            assert client.request(method, path).status_code >= 400, (method, path)
+
+
+def test_an_unknown_variable_is_named(served: Served) -> None:
+    assert "SAGEMAKER_TYPO is not known here" in served.printed()
+
+
+def test_sigterm_answers_what_is_in_flight(tmp_path: Path) -> None:
+    make_folder(tmp_path / "ml" / "model", ECHO)
+    with serving(tmp_path / "ml") as served, ThreadPoolExecutor(3) as pool:
+        statuses: list[int] = []
+
+        def ask() -> httpx.Response:
+            with served.client() as client:
+                headers = {"Content-Type": "text/seconds"}
+                return client.post("/invocations", content=b"1.0", headers=headers)
+
+        asked = [pool.submit(ask) for _ in range(3)]  # one worker: three seconds in all
+        time.sleep(0.5)
+        watching = threading.Thread(target=_watch_ping, args=(served, statuses))
+        watching.start()
+        sent = time.monotonic()
+        served.terminate()
+        answers = [one.result() for one in asked]
+        answered = time.monotonic()
+        assert served.wait() == 0, served.printed()
+        stopped = time.monotonic()
+        watching.join()
+    assert [(answer.status_code, answer.content) for answer in answers] == [(200, b"1.0")] * 3
+    assert answered - sent > 1.0
+    assert stopped - answered < 10
+    assert 503 in statuses
+    assert 200 not in statuses[statuses.index(503) :]
+
+
+def _watch_ping(served: Served, statuses: list[int]) -> None:
+    while not statuses or statuses[-1] != 0:
+        statuses.append(served.ping())
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("files", "variables", "message"),
+    [
+        ({}, {}, "nothing that can be served"),
+        ({"code/inference.py": FINE}, {"SAGEMAKER_TS_BATCH_SIZE": "x"}, "BATCH_SIZE is 'x'"),
+        ({"a.mar": "no zip"}, {}, "no model archive"),
+        (
+            {"code/inference.py": FINE, "code/requirements.txt": "no-such-package-at-all\n"},
+            {},
+            "SAGEMAKER_REQUIREMENTS=requirements.txt",
+        ),
+        ({"code/inference.py": FINE}, {"SAGEMAKER_DEFAULT_MODEL": "other"}, "the models in"),
+        ({"code/inference.py": BROKEN}, {}, "model 1.0 does not load: OSError: gone"),
+    ],
+)
+def test_what_cannot_be_served_ends_it_with_a_sentence(
+    tmp_path: Path, files: dict[str, str], variables: dict[str, str], message: str
+) -> None:
+    (tmp_path / "ml" / "model").mkdir(parents=True)
+    for name, text in files.items():
+        (tmp_path / "ml" / "model" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "ml" / "model" / name).write_text(text)
+    with starting(tmp_path / "ml", **variables) as served:
+        assert served.wait() == 1
+        assert message in served.printed()
+        assert served.printed().strip().splitlines()[-1].startswith("Error: ")
+
+
+# ---- several models that come and go
+
+
+@pytest.fixture(scope="module")
+def many(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    base = tmp_path_factory.mktemp("many") / "ml"
+    (base / "models" / "net" / "model").mkdir(parents=True)
+    shutil.copyfile(trained / "cifar-1.0.mar", base / "models" / "net" / "model" / "cifar.mar")
+    make_folder(base / "models" / "echo" / "model", ECHO)
+    make_folder(
+        base / "models" / "broken" / "model", "def model_fn(d):\n    raise OSError('gone')\n"
+    )
+    hungry = "def model_fn(d):\n    raise MemoryError('no room')\n"
+    make_folder(base / "models" / "hungry" / "model", hungry)
+    (base / "models" / "empty" / "model").mkdir(parents=True)
+    huge = make_folder(base / "models" / "huge" / "model", ECHO)
+    with (huge / "weights.bin").open("wb") as file:
+        file.truncate(1 << 42)  # a hole: takes no room on the disk
+    with serving(base, SAGEMAKER_MULTI_MODEL="true") as running:
+        yield running
+
+
+def load(served: Served, name: str, folder: str | None = None) -> httpx.Response:
+    url = served.inside(served.base / "models" / (folder or name) / "model")
+    with served.client() as client:
+        return client.post("/models", json={"model_name": name, "url": url})
+
+
+def test_models_are_loaded_invoked_and_unloaded(many: Served) -> None:
+    with many.client() as client:
+        assert client.get("/models").json() == {"models": []}
+        for name in ("net", "echo"):
+            assert load(many, name).status_code == 200
+        listed = client.get("/models", params={"limit": 1}).json()
+        assert [model["modelName"] for model in listed["models"]] == ["echo"]
+        token = listed["nextPageToken"]
+        rest = client.get("/models", params={"limit": 1, "next_page_token": token}).json()
+        assert [model["modelName"] for model in rest["models"]] == ["net"]
+        assert "nextPageToken" not in rest
+        assert client.get("/models/net").json()[0]["modelUrl"].endswith("/models/net/model")
+        answer = client.post("/models/net/invoke", content=PICTURE.read_bytes())
+        assert answer.status_code == 200
+        assert len(answer.json()["probabilities"]) == 10
+        headers = {"Content-Type": "text/x"}
+        assert client.post("/models/echo/invoke", content=b"hi", headers=headers).content == b"hi"
+        assert load(many, "net").status_code == 409
+        for name in ("net", "echo"):
+            assert client.delete(f"/models/{name}").status_code == 200
+            assert client.delete(f"/models/{name}").status_code == 404
+            assert client.get(f"/models/{name}").status_code == 404
+        assert client.post("/models/net/invoke", content=b"x").status_code == 404
+        assert client.get("/models").json() == {"models": []}
+        assert many.ping() == 200
+
+
+def test_one_folder_under_two_names_and_again_after_unloading(many: Served) -> None:
+    with many.client() as client:
+        for name in ("a", "b"):
+            assert load(many, name, "echo").status_code == 200
+        assert client.delete("/models/a").status_code == 200
+        assert client.post("/models/b/invoke", content=b"x").status_code == 200
+        assert load(many, "a", "echo").status_code == 200
+        assert client.post("/models/a/invoke", content=b"x").status_code == 200
+        for name in ("a", "b"):
+            assert client.delete(f"/models/{name}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "message"),
+    [
+        ("empty", 400, "nothing that can be served"),
+        ("absent", 400, "no folder"),
+        ("broken", 500, "gone"),
+        ("hungry", 507, "no room"),
+        ("huge", 507, "unload another model first"),
+        ("../etc", 400, "model_name"),
+    ],
+)
+def test_a_model_that_cannot_be_loaded(many: Served, name: str, status: int, message: str) -> None:
+    answer = load(many, name)
+    assert answer.status_code == status, answer.text
+    assert message in answer.json()["message"]
+    with many.client() as client:
+        assert client.get("/models").json() == {"models": []}
+    assert load(many, name).status_code == status  # nothing stays behind
+    assert many.ping() == 200
+
+
+def test_a_request_that_is_not_the_contracts(many: Served) -> None:
+    with many.client() as client:
+        for body in (b"", b"{", b"[]", b'{"model_name": "a"}', b'{"model_name": 1, "url": 2}'):
+            assert client.post("/models", content=body).status_code == 400
+        assert client.post("/models", content=b"x" * 100_000).status_code == 413
+        assert client.put("/models").status_code in (405, 501)
+        assert client.get("/models", params={"limit": "x"}).status_code == 400
+
+
+def test_unloading_answers_what_waits(many: Served) -> None:
+    assert load(many, "slow", "echo").status_code == 200
+
+    def ask() -> httpx.Response:
+        with many.client() as client:
+            headers = {"Content-Type": "text/seconds"}
+            return client.post("/models/slow/invoke", content=b"0.7", headers=headers)
+
+    with ThreadPoolExecutor(3) as pool, many.client() as client:
+        asked = [pool.submit(ask) for _ in range(3)]
+        time.sleep(0.3)
+        assert client.delete("/models/slow").status_code == 200
+        assert [one.result().status_code for one in asked] == [200] * 3
+
+
+# ---- the scripts of the projects that this one grew from
+
+
+@pytest.mark.parametrize("kind", ["painter", "classifier", "forgetful"])
+@pytest.mark.skipif(not IMAGE, reason="their answers are tested without an image elsewhere")
+def test_scripts_run_in_the_image(tmp_path: Path, kind: str) -> None:
+    import io  # noqa: PLC0415
+
+    import torch  # noqa: PLC0415
+    from PIL import Image  # noqa: PLC0415
+
+    weights, picture = io.BytesIO(), io.BytesIO()
+    torch.save(torch.nn.Conv2d(3, 3, 1).state_dict(), weights)
+    Image.new("RGB", (30, 20), (200, 100, 50)).save(picture, "PNG")
+    script, body, content_type = {
+        "painter": (scripts.PAINTER, picture.getvalue(), "image/*"),
+        "classifier": (scripts.CLASSIFIER, bytes(3072), "application/x-npy"),
+        "forgetful": (scripts.FORGETFUL, b"12345", "image/jpeg"),
+    }[kind]
+    make_folder(tmp_path / "ml" / "model", script, latest_net_G__pth=weights.getvalue())
+    with serving(tmp_path / "ml") as served, served.client() as client:
+        headers = {"Content-Type": content_type}
+        answer = client.post("/invocations", content=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    if kind == "forgetful":
+        assert answer.text == "5"
+    elif kind == "classifier":
+        assert answer.text in ("plane", "car", "bird", "cat")
+    else:
+        assert (len(answer.json()), len(answer.json()[0])) == (10, 12)

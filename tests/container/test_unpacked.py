@@ -1,0 +1,166 @@
+"""Archives in the store: as they are, with the environment's settings, and of scripts."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from marquee.container import unpacked, workspace
+from marquee.container.variables import Settings, read
+from marquee.errors import MarqueeError
+from marquee.project import Project
+from tests.handlers.script import scripts
+from tests.handlers.script.harness import make_folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("TEMP", str(tmp_path / "temp"))
+    return workspace.make(Settings())
+
+
+def make_archive(path: Path, config: dict[str, Any] | None = None, name: str = "cat") -> Path:
+    model = {"modelName": name, "modelVersion": "2.0", "handler": "handler.py"}
+    if config is not None:
+        model["configFile"] = "model-config.yaml"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("MAR-INF/MANIFEST.json", json.dumps({"model": model}))
+        archive.writestr("handler.py", "class Handler: pass")
+        if config is not None:
+            archive.writestr("model-config.yaml", yaml.safe_dump(config))
+    return path
+
+
+def config_of(folder: Path) -> Any:
+    return yaml.safe_load((folder / "model-config.yaml").read_text())
+
+
+def test_an_archive_is_linked_to(project: Project, tmp_path: Path) -> None:
+    path = make_archive(tmp_path / "a.mar")
+    stored = unpacked.add_archive(path, project.model_store, {})
+    assert (stored.name, stored.version) == ("cat", "2.0")
+    assert stored.path.resolve() == path.resolve()
+
+
+def test_the_environment_wins_over_the_archive(project: Project, tmp_path: Path) -> None:
+    config = {"batchSize": 32, "minWorkers": 1, "maxWorkers": 1, "marquee": {"precision": "fp32"}}
+    path = make_archive(tmp_path / "a.mar", config)
+    before = path.read_bytes()
+    wanted = unpacked.overrides(
+        read(
+            {
+                "SAGEMAKER_TS_BATCH_SIZE": "4",
+                "SAGEMAKER_TS_MAX_BATCH_DELAY": "0",
+                "SAGEMAKER_MODEL_SERVER_WORKERS": "2",
+                "SAGEMAKER_TS_RESPONSE_TIMEOUT": "77",
+            }
+        ).settings
+    )
+    stored = unpacked.add_archive(path, project.model_store, wanted)
+    assert config_of(stored.path) == {
+        "batchSize": 4,
+        "maxBatchDelay": 1,
+        "minWorkers": 2,
+        "maxWorkers": 2,
+        "responseTimeout": 77,
+        "marquee": {"precision": "fp32"},
+    }
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("own", "wanted", "workers"),
+    [
+        ({"minWorkers": 2, "maxWorkers": 2}, {"maxWorkers": 1}, (1, 1)),
+        ({"minWorkers": 1, "maxWorkers": 1}, {"minWorkers": 3}, (3, 3)),
+        ({"minWorkers": 1, "maxWorkers": 4}, {"minWorkers": 2}, (2, 4)),
+        ({}, {"batchSize": 2}, (1, 1)),
+    ],
+)
+def test_workers_stay_in_order(
+    own: dict[str, int], wanted: dict[str, int], workers: tuple[int, int]
+) -> None:
+    config = unpacked.merged(own, wanted)
+    assert (config["minWorkers"], config["maxWorkers"]) == workers
+
+
+def test_an_archive_without_configuration_gets_one(project: Project, tmp_path: Path) -> None:
+    path = make_archive(tmp_path / "a.mar")
+    stored = unpacked.add_archive(path, project.model_store, {"batchSize": 3})
+    assert config_of(stored.path)["batchSize"] == 3
+    manifest = json.loads((stored.path / "MAR-INF" / "MANIFEST.json").read_text())
+    assert manifest["model"]["configFile"] == "model-config.yaml"
+
+
+def test_another_name(project: Project, tmp_path: Path) -> None:
+    path = make_archive(tmp_path / "a.mar")
+    stored = unpacked.add_archive(path, project.model_store, {}, "dog")
+    manifest = json.loads((stored.path / "MAR-INF" / "MANIFEST.json").read_text())
+    assert (stored.name, manifest["model"]["modelName"]) == ("dog", "dog")
+
+
+def test_an_unpacked_archive_is_changed_in_a_copy(project: Project, tmp_path: Path) -> None:
+    with zipfile.ZipFile(make_archive(tmp_path / "a.mar", {"batchSize": 1})) as archive:
+        archive.extractall(tmp_path / "open")
+    stored = unpacked.add_archive(tmp_path / "open", project.model_store, {"batchSize": 9})
+    assert config_of(stored.path)["batchSize"] == 9
+    assert config_of(tmp_path / "open")["batchSize"] == 1
+    assert (stored.path / "handler.py").read_text() == "class Handler: pass"
+
+
+def test_the_same_model_twice_is_refused(project: Project, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        make_archive(tmp_path / f"{name}.mar")
+    unpacked.add_archive(tmp_path / "a.mar", project.model_store, {})
+    with pytest.raises(MarqueeError, match=r"b\.mar is cat 2\.0, and so is another"):
+        unpacked.add_archive(tmp_path / "b.mar", project.model_store, {})
+
+
+def test_a_damaged_archive_leaves_nothing_behind(project: Project, tmp_path: Path) -> None:
+    path = make_archive(tmp_path / "a.mar", {"batchSize": 1})
+    path.write_bytes(path.read_bytes().replace(b"class Handler", b"class Xandler", 1))
+    with pytest.raises(MarqueeError, match="cannot be unpacked"):
+        unpacked.add_archive(path, project.model_store, {"batchSize": 3})
+    assert list(project.model_store.iterdir()) == []
+
+
+def test_a_script_is_linked_to_and_not_copied(project: Project, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "m", scripts.HOOKS, labels__json=b"[]")
+    stored = unpacked.add_script(project, folder, Settings(response_timeout=33))
+    assert (stored.name, stored.version) == ("model", "1.0")
+    assert (stored.path / "sagemaker").resolve() == folder.resolve()
+    assert (stored.path / "handlers" / "script" / "handler.py").is_file()
+    assert sorted(path.name for path in (stored.path / "handlers").iterdir()) == [
+        "__init__.py",
+        "runtime",
+        "script",
+    ]
+    config = config_of(stored.path)
+    assert (config["batchSize"], config["responseTimeout"]) == (1, 33)
+
+
+def test_archives_do_not_become_part_of_the_script(project: Project, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "m", scripts.HOOKS)
+    make_archive(folder / "a.mar")
+    stored = unpacked.add_script(project, folder, Settings())
+    assert sorted(path.name for path in (stored.path / "sagemaker").iterdir()) == ["code"]
+
+
+def test_code_from_another_folder(project: Project, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "m", scripts.HOOKS, weights__bin=b"w")
+    code = make_folder(tmp_path / "n", scripts.TALKER) / "code"
+    stored = unpacked.add_script(project, folder, Settings(code_dir=code))
+    inside = stored.path / "sagemaker"
+    assert (inside / "code").resolve() == code.resolve()
+    assert (inside / "weights.bin").read_bytes() == b"w"
+
+
+def test_a_script_that_is_no_model_leaves_nothing_behind(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "m" / "code").mkdir(parents=True)
+    (tmp_path / "m" / "code" / "inference.py").write_text("x = 1\n")
+    with pytest.raises(MarqueeError, match="no model folder"):
+        unpacked.add_script(project, tmp_path / "m", Settings())
+    assert list(project.model_store.iterdir()) == []

@@ -1,0 +1,99 @@
+"""The environment, as users of AWS's containers write it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from marquee.container.variables import MEANINGS, OURS, TORCHSERVE, read, without_ours
+from marquee.errors import MarqueeError
+
+
+@pytest.mark.parametrize(
+    ("environment", "field", "value"),
+    [
+        ({}, "port", 8080),
+        ({"SAGEMAKER_BIND_TO_PORT": "9000"}, "port", 9000),
+        ({"SAGEMAKER_SAFE_PORT_RANGE": "2000-2010"}, "safe_ports", (2000, 2010)),
+        ({"SAGEMAKER_MULTI_MODEL": "true"}, "multi_model", True),
+        ({"SAGEMAKER_MULTI_MODEL": "False"}, "multi_model", False),
+        ({"SAGEMAKER_SUBMIT_DIRECTORY": "/opt/code"}, "code_dir", Path("/opt/code")),
+        ({"SAGEMAKER_TS_BATCH_SIZE": "7"}, "batch_size", 7),
+        ({"SAGEMAKER_TS_MAX_BATCH_DELAY": "0"}, "max_batch_delay", 0),
+        ({"SAGEMAKER_MODEL_SERVER_TIMEOUT": "300"}, "response_timeout", 300),
+        ({"TS_DEFAULT_RESPONSE_TIMEOUT": "30"}, "response_timeout", 30),
+        ({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "6"}, "max_payload", 6 << 20),
+    ],
+)
+def test_a_variable_becomes_a_setting(
+    environment: dict[str, str], field: str, value: object
+) -> None:
+    found = read(environment)
+    assert getattr(found.settings, field) == value
+    assert found.warnings == []
+
+
+def test_the_narrower_variable_wins() -> None:
+    settings = read(
+        {
+            "SAGEMAKER_MODEL_SERVER_TIMEOUT": "20",
+            "SAGEMAKER_TS_RESPONSE_TIMEOUT": "90",
+            "SAGEMAKER_MODEL_SERVER_WORKERS": "2",
+            "SAGEMAKER_TS_MAX_WORKERS": "4",
+        }
+    ).settings
+    assert settings.response_timeout == 90
+    assert (settings.min_workers, settings.max_workers) == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"SAGEMAKER_BIND_TO_PORT": "http"}, "SAGEMAKER_BIND_TO_PORT is 'http'.*from 1 to 65535"),
+        ({"SAGEMAKER_SAFE_PORT_RANGE": "20"}, "SAFE_PORT_RANGE is '20'.*FIRST-LAST"),
+        ({"SAGEMAKER_SAFE_PORT_RANGE": "30-20"}, "FIRST-LAST"),
+        ({"SAGEMAKER_MULTI_MODEL": "yes"}, "true or false"),
+        ({"SAGEMAKER_TS_BATCH_SIZE": "0"}, "from 1"),
+        ({"SAGEMAKER_SUBMIT_DIRECTORY": "s3://b/sourcedir.tar.gz"}, "a folder in the container"),
+        ({"SAGEMAKER_TS_MIN_WORKERS": "3", "SAGEMAKER_TS_MAX_WORKERS": "2"}, "no larger"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused(environment: dict[str, str], message: str) -> None:
+    with pytest.raises(MarqueeError, match=message):
+        read(environment)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "warning"),
+    [
+        ("SAGEMAKER_TS_BATCHSIZE", "4", "SAGEMAKER_TS_BATCHSIZE is not known here"),
+        ("TS_MAX_REQUESTS", "4", "TS_MAX_REQUESTS is not known here"),
+        ("TS_INFERENCE_ADDRESS", "http://0.0.0.0:1", "SAGEMAKER_BIND_TO_PORT is the port"),
+        ("TS_JOB_QUEUE_SIZE", " ", "TS_JOB_QUEUE_SIZE is empty and counts as not set"),
+        ("SAGEMAKER_PROGRAM", "", "SAGEMAKER_PROGRAM is empty and counts as not set"),
+    ],
+)
+def test_what_has_no_effect_is_told_by_name(name: str, value: str, warning: str) -> None:
+    found = read({name: value, "PATH": "/bin", "SAGEMAKER_REGION": "eu-central-1"})
+    assert len(found.warnings) == 1
+    assert warning in found.warnings[0]
+    assert found.settings == read({}).settings
+
+
+def test_torchserve_gets_its_own_variables_and_no_blanks() -> None:
+    environment = {
+        "TS_MAX_REQUEST_SIZE": "1000",
+        "TS_JOB_QUEUE_SIZE": "",
+        "TS_MODEL_STORE": "/evil",
+        "HOME": "/root",
+    }
+    kept = {"TS_MAX_REQUEST_SIZE": "1000", "HOME": "/root"}
+    assert without_ours(environment) == kept
+
+
+def test_the_page_lists_every_variable() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "container.md").read_text()
+    page += (Path(__file__).parents[2] / "docs" / "from-aws.md").read_text()
+    names: list[Any] = [*MEANINGS, *OURS]
+    assert [name for name in names if f"`{name}`" not in page] == []
+    assert not TORCHSERVE & {*MEANINGS, *OURS}

@@ -1,0 +1,115 @@
+"""The project that the container makes for itself."""
+
+from pathlib import Path
+
+import pytest
+
+from marquee import properties
+from marquee.container import devices, memory, unpacked, workspace
+from marquee.container.serve import front_settings as front
+from marquee.container.unpacked import Stored
+from marquee.container.variables import Settings
+from marquee.errors import MarqueeError
+
+
+@pytest.fixture(autouse=True)
+def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMP", str(tmp_path))
+
+
+def test_a_fresh_project_each_time(tmp_path: Path) -> None:
+    project = workspace.make(Settings())
+    assert project.root == tmp_path / "marquee"
+    assert project.root.stat().st_mode & 0o777 == 0o700
+    (project.model_store / "old.mar").write_text("")
+    assert list(workspace.make(Settings()).model_store.iterdir()) == []
+    assert (project.handlers / "script" / "handler.py").is_file()
+    assert not (project.handlers / "inkwash").exists()
+
+
+def test_the_configuration_has_the_settings() -> None:
+    settings = Settings(safe_ports=(8080, 8085), max_payload=1000, java_options="-Dx=y")
+    project = workspace.make(settings)
+    found = properties.read(project.root / "config.properties", {})
+    assert found["metrics_address"] == "http://127.0.0.1:8081"
+    assert (found["grpc_inference_port"], found["grpc_management_port"]) == ("8082", "8083")
+    assert found["max_request_size"] == found["max_response_size"] == "1000"
+    assert found["vmargs"].endswith("-Dx=y")
+    assert found["load_models"] == "all"
+
+
+def test_a_safe_range_that_is_too_narrow_is_refused() -> None:
+    with pytest.raises(MarqueeError, match="8080-8082; expected room for three ports beside 8080"):
+        workspace.ports(Settings(safe_ports=(8080, 8082)))
+
+
+def test_a_folder_that_cannot_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TEMP", str(tmp_path / "file"))
+    with pytest.raises(MarqueeError, match="--tmpfs /tmp"):
+        workspace.make(Settings())
+
+
+def test_the_heap_is_a_quarter_of_a_small_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "V2", tmp_path)
+    (tmp_path / "memory.max").write_text(f"{4 << 30}\n")
+    project = workspace.make(Settings())
+    vmargs = properties.read(project.root / "config.properties", {})["vmargs"]
+    assert vmargs.startswith("-Xmx1024m ")
+
+
+@pytest.mark.parametrize(
+    ("environment", "added"),
+    [
+        ({}, {}),
+        ({"CUDA_VISIBLE_DEVICES": "0,1"}, {}),
+        ({"CUDA_VISIBLE_DEVICES": ""}, {"TS_NUMBER_OF_GPU": "0"}),
+        ({"CUDA_VISIBLE_DEVICES": "-1"}, {"TS_NUMBER_OF_GPU": "0"}),
+        ({"CUDA_VISIBLE_DEVICES": "", "TS_NUMBER_OF_GPU": "1"}, {}),
+    ],
+)
+def test_devices_are_counted_rightly(environment: dict[str, str], added: dict[str, str]) -> None:
+    assert devices.variables(environment) == added
+
+
+def test_devices_named_by_identifier_are_refused() -> None:
+    with pytest.raises(MarqueeError, match="GPU-3f.*understands numbers only"):
+        devices.variables({"CUDA_VISIBLE_DEVICES": "GPU-3f"})
+
+
+def test_rotifers_old_clients_get_their_pong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unpacked, "response_timeout", lambda _path: 120)
+    settings = Settings()
+    project = workspace.make(settings)
+    project.temp.mkdir(exist_ok=True, parents=True)
+    alone = [Stored("rotifer", "1.0", project.model_store)]
+    with_others = [*alone, Stored("cifar", "1.0", project.model_store)]
+    assert front(project, settings, alone).ping_fields == {"data": "pong!"}
+    assert front(project, settings, with_others).ping_fields == {}
+    chosen = Settings(default_model="rotifer")
+    assert front(project, chosen, with_others).ping_fields == {"data": "pong!"}
+
+
+def test_memory_that_is_left_in_a_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "V2", tmp_path)
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("700\n")
+    (tmp_path / "memory.stat").write_text("anon 300\ninactive_file 200\n")
+    assert memory.available() == 500
+    assert memory.limit() == 1000
+
+
+def test_memory_without_a_limit_is_the_machines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "V1", tmp_path)
+    monkeypatch.setattr(memory, "V2", tmp_path)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.available() > 1 << 28
+    assert memory.limit() > 1 << 28
