@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from marquee.commands import archives, servers
+from marquee.commands import archives, cloud, servers
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,6 +19,7 @@ for _command in (
     servers.stop,
     servers.token,
     servers.env,
+    cloud.cloud,
 ):
     main.add_command(_command)
 

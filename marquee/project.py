@@ -73,6 +73,11 @@ class Project:
         return self.root / "key_file.json"
 
     @property
+    def state(self) -> Path:
+        """What the operator's commands remember: history, chosen defaults, a swap under way."""
+        return self.root / ".marquee"
+
+    @property
     def temp(self) -> Path:
         """The server's own temporary folder: unpacked archives, sockets, its pid file.
 
