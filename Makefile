@@ -29,10 +29,15 @@ test: $(INSTALLED)  ## run all tests, against the real server
 	@$(BIN)/pytest
 
 .PHONY: check
-check: $(INSTALLED)  ## lint, check formats and types
+check: $(INSTALLED) cloud-validate  ## lint, check formats, types and the AWS template
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+.PHONY: cloud-validate
+cloud-validate: $(INSTALLED)  ## check the AWS template: its form, and who may do what
+	@$(BIN)/cfn-lint deploy/aws/template.yaml
+	@$(BIN)/python -m deploy.aws.validate
 
 .PHONY: fix
 fix: $(INSTALLED)  ## mend what lint and format can mend by themselves

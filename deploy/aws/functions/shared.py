@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http import HTTPStatus
+from http.client import responses
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -73,7 +73,7 @@ def client(service: str) -> Any:
 
     An endpoint is called once: a repetition would run the model a second time.
     """
-    session = boto3.session.Session()  # the default one is not for threads
+    session = boto3.session.Session()  # the SDK's default one is not for threads
     if service == "sagemaker-runtime":
         seconds = int(setting("ENDPOINT_SECONDS", "60"))
         once = Config(connect_timeout=5, read_timeout=seconds, retries={"total_max_attempts": 1})
@@ -258,7 +258,7 @@ def answer(status: int, value: Any, headers: Mapping[str, str] | None = None) ->
 
 def fits(given: Answer) -> bool:
     """Say whether the gateway will hand the answer on."""
-    return len(json.dumps(given).encode()) <= ANSWER_BYTES
+    return len(given["body"]) <= ANSWER_BYTES and len(json.dumps(given)) <= ANSWER_BYTES
 
 
 def linked(given: Answer) -> Answer:
@@ -298,8 +298,5 @@ def refused(problem: Problem) -> Answer:
 
 
 def _kind(status: int) -> str:
-    try:
-        phrase = HTTPStatus(status).phrase
-    except ValueError:  # the container may answer with a number of its own
-        phrase = "Model Error"
-    return phrase.title().replace(" ", "") + "Exception"
+    # The container may answer with a number of its own.
+    return responses.get(status, "Model Error").title().replace(" ", "") + "Exception"

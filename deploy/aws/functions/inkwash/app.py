@@ -5,6 +5,7 @@ What goes wrong for good is told beside it, in ``output_<name>.error.json``.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from typing import Any
@@ -56,9 +57,14 @@ def is_painted(upload: shared.Upload, key: str) -> bool:
         if problem.status == 404:
             return False
         raise
-    if known.get("key") != upload.key:
+    if known.get("photo") != _digest(upload.key):
         return False
     return bool(known.get("etag") == upload.etag or known.get("order", "") > upload.order)
+
+
+def _digest(key: str) -> str:
+    # Metadata holds ASCII alone, and little of it.
+    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def as_jpeg(found: bytes, content_type: str) -> bytes:
@@ -82,7 +88,7 @@ def as_jpeg(found: bytes, content_type: str) -> bytes:
 
 def keep(upload: shared.Upload, target: str, painting: bytes) -> None:
     """Store the painting with the mark of its photo, and take back an earlier error."""
-    known = {"key": upload.key, "etag": upload.etag, "order": upload.order}
+    known = {"photo": _digest(upload.key), "etag": upload.etag, "order": upload.order}
     with shared.told(f"s3://{upload.bucket}/{target}.jpeg"):
         s3, bucket = shared.client("s3"), upload.bucket
         s3.put_object(

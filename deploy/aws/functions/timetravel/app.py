@@ -67,16 +67,20 @@ def _invoke(upload: shared.Upload, job: table.Job) -> dict[str, str]:
 def _request(upload: shared.Upload, job: table.Job) -> tuple[str, str]:
     """Return key and type of what the endpoint is to read: the upload itself where that will do.
 
-    Parameters need a JSON request around it, since SageMaker passes no header of ours on.
+    Parameters need a JSON request around it, since SageMaker passes no header of ours on; and a
+    key travels in a header, which holds ASCII alone.
     """
     parameters = job.get("Parameters") or shared.setting("PARAMETERS", "{}")
-    if parameters == "{}":
-        return upload.key, mimetypes.guess_type(upload.key)[0] or JPEG
-    photo = shared.fetch(upload.bucket, upload.key, int(shared.setting("UPLOAD_BYTES")))
-    request = {"image": base64.b64encode(photo).decode(), **json.loads(parameters)}
-    key = f"requests/{job['InferenceId']}.json"
-    _put(key, json.dumps(request).encode(), shared.JSON)
-    return key, shared.JSON
+    content_type = mimetypes.guess_type(upload.key)[0] or JPEG
+    if parameters == "{}" and upload.key.isascii():
+        return upload.key, content_type
+    data = shared.fetch(upload.bucket, upload.key, int(shared.setting("UPLOAD_BYTES")))
+    if parameters != "{}":
+        request = {"image": base64.b64encode(data).decode(), **json.loads(parameters)}
+        data, content_type = json.dumps(request).encode(), shared.JSON
+    key = f"requests/{job['InferenceId']}"
+    _put(key, data, content_type)
+    return key, content_type
 
 
 def settle(event: shared.Event, context: Any) -> None:
@@ -84,7 +88,7 @@ def settle(event: shared.Event, context: Any) -> None:
     for record in event["Records"]:
         notice = json.loads(record["Sns"]["Message"])
         inference = str(notice.get("inferenceId", ""))
-        job = table.find(table.job_id_of(inference))
+        job = table.find(table.job_id_of(inference)) if inference else None
         if job is None or job.get("InferenceId") != inference:
             shared.logger.info("no job waits for inference '%s'", inference)
         elif notice["invocationStatus"] != "Completed":

@@ -49,8 +49,8 @@ def inference_id(job_id: str, upload: shared.Upload) -> str:
 
 
 def job_id_of(inference: str) -> str:
-    """Return the id of the job that an inference belongs to."""
-    return inference.rpartition(".")[0]
+    """Return the id of the job that an inference belongs to, if it is one of ours."""
+    return inference.rpartition(".")[0] or inference
 
 
 def open_job(job_id: str, source: str, parameters: str) -> None:
