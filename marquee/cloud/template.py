@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ def read(path: Path, parameters: Mapping[str, str]) -> Json:
     template = source(path)
     _place_code(template)
     session = boto3.Session(region_name=account.REGION)
+    # It warns of features of its own that it would fetch from AWS.
+    logging.getLogger("samtranslator").setLevel(logging.ERROR)
     translator: Any = Translator({}, Parser(), boto_session=session)
     try:
         made: Json = translator.translate(template, dict(parameters))
