@@ -139,7 +139,11 @@ def s3_event(event: Mapping[str, Any]) -> Json:
 
 def _s3_record(record: Mapping[str, Any]) -> Json:
     s3 = record["s3"]
-    more = {"sequencer": f"{next(_sequence):018X}"}
+    # As in AWS, all of a key but its slashes is encoded.
+    more = {
+        "key": s3["object"]["key"].replace("%2F", "/"),
+        "sequencer": f"{next(_sequence):018X}",
+    }
     owner = {"principalId": ACCOUNT}
     return {
         **record,

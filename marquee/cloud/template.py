@@ -59,9 +59,10 @@ def read(path: Path, parameters: Mapping[str, str]) -> Json:
 
 def source(path: Path) -> Json:
     """Return the template as it stands in its file."""
-    from samtranslator.yaml_helper import yaml_parse  # noqa: PLC0415
+    from samtranslator import yaml_helper  # noqa: PLC0415
 
-    parsed: Json = yaml_parse(path.read_text())
+    parse: Any = yaml_helper.yaml_parse
+    parsed: Json = parse(path.read_text())
     return parsed
 
 

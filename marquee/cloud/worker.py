@@ -2,7 +2,8 @@
 
 Started by file name, not as a part of marquee: the function finds the standard library, what
 is installed, and its own folder, as it would in Lambda. ``argv``: the descriptor of a socket
-to :mod:`marquee.cloud.functions`. Each message in is an invocation, each one out its outcome.
+to :mod:`marquee.cloud.functions`. The first message out says that it is ready; then each one in
+is an invocation, each one out its outcome.
 """
 
 from __future__ import annotations
@@ -117,6 +118,7 @@ def main() -> None:
     urllib.request.install_opener(urllib.request.build_opener(PublicObjects))
     sys.path.insert(0, os.environ["LAMBDA_TASK_ROOT"])
     handler = ready(os.environ["_HANDLER"])
+    channel.send_bytes(b"ready")  # from now on its time counts
     while True:
         try:
             request = json.loads(channel.recv_bytes())
