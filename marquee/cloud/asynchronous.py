@@ -58,7 +58,7 @@ class Asynchronous:
         self._s3 = s3
         self._sns = sns
         self._lock = threading.Lock()
-        self._queues: dict[str, ThreadPoolExecutor] = {}
+        self._queues: dict[tuple[str, int], ThreadPoolExecutor] = {}
         self._closed = False
 
     def invoke(self, request: Request, name: str) -> Response:
@@ -88,10 +88,11 @@ class Asynchronous:
     def _queue(self, endpoint: Endpoint) -> ThreadPoolExecutor:
         config = (endpoint.asynchronous or {}).get("ClientConfig") or {}
         at_once = int(config.get("MaxConcurrentInvocationsPerInstance") or ASYNC_CONCURRENCY)
+        key = (endpoint.name, at_once)  # another configuration, another queue
         with self._lock:
-            if endpoint.name not in self._queues:
-                self._queues[endpoint.name] = ThreadPoolExecutor(at_once)
-            return self._queues[endpoint.name]
+            if key not in self._queues:
+                self._queues[key] = ThreadPoolExecutor(at_once)
+            return self._queues[key]
 
     def _run(self, work: Work) -> None:
         try:

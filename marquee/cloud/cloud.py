@@ -18,7 +18,7 @@ from marquee import preflight, server
 from marquee.cloud import account, gateway, packages, runtime, state, template
 from marquee.cloud.asynchronous import Asynchronous, split
 from marquee.cloud.clock import Clock
-from marquee.cloud.emulator import application, lambda_of, sagemaker
+from marquee.cloud.emulator import application, lambda_of, reset, sagemaker
 from marquee.cloud.endpoints import Endpoints
 from marquee.cloud.gateway import Gateway
 from marquee.cloud.lambdas import Lambdas
@@ -94,6 +94,7 @@ class Cloud:
         self._closing.callback(shutil.rmtree, temp, ignore_errors=True)
         self._log()
         lambdas = Lambdas(temp, self.project.logs / "cloud", self.clock)
+        self._closing.callback(reset)
         services = Services(application(lambdas), self.clock)
         self.services = Listener(self.options.port, services, "--port")
         self._closing.callback(self.services.close)

@@ -21,6 +21,7 @@ import moto.s3.notifications as s3_notifications
 from moto.awslambda.models import LambdaFunction
 from moto.core.base_backend import BackendDict
 from moto.core.config import default_user_config
+from moto.moto_api._internal import moto_api_backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 from moto.sns.models import Subscription
@@ -51,6 +52,11 @@ def application(runner: Runner) -> Callable[..., Any]:
     _name_topics()
     app: Callable[..., Any] = DomainDispatcherApplication(create_backend_app)
     return app
+
+
+def reset() -> None:
+    """Forget everything: the next cloud in this process begins with nothing."""
+    moto_api_backend.reset()
 
 
 def sagemaker(region: str) -> SageMakerModelBackend:

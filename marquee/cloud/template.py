@@ -132,7 +132,7 @@ class Resolver:
         return {key: one for key, one in values.items() if one is not NOTHING}
 
     def _function(self, name: str, given: Any) -> Any:
-        known = {
+        known: dict[str, Callable[[Any], Any]] = {
             "Ref": self._ref,
             "Condition": self.condition,
             "Fn::GetAtt": self._attribute,

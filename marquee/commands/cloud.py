@@ -50,7 +50,9 @@ def up(
     models = {name: Target.of(text) for name, text in map(_pair, endpoint)}
     chosen = Options(parameters=dict(map(_pair, parameter)), endpoints=models, **options)
     if detach:
-        words = [word for word in sys.argv[3:] if word != "--detach"]
+        words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+        words += [f"--parameter={text}" for text in parameter]
+        words += [f"--endpoint={text}" for text in endpoint]
         foreground.detach(Project.find(), words)
     else:
         sys.exit(foreground.run(Project.find(), chosen))
