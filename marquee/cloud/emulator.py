@@ -21,7 +21,7 @@ import moto.s3.notifications as s3_notifications
 from moto.awslambda.models import LambdaFunction
 from moto.core.base_backend import BackendDict
 from moto.core.config import default_user_config
-from moto.moto_api._internal import moto_api_backend
+from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 from moto.sns.models import Subscription
