@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -46,6 +47,8 @@ def load(path: Path = TEMPLATE) -> Template:
 def expanded(template: Template) -> Template:
     """Return what CloudFormation makes of the template's serverless resources."""
     os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")  # the transform looks for one
+    # It warns of a switch of its own that it finds nowhere.
+    logging.getLogger("samtranslator").setLevel(logging.ERROR)
     copy = json.loads(json.dumps(template))
     copy["Globals"]["Function"]["CodeUri"] = "s3://code/functions.zip"  # as after sam package
     parameters = {"ModelBucket": "models"}

@@ -9,16 +9,11 @@ from moto import mock_aws
 
 import shared
 from deploy.aws import validate
-from tests.deploy.stage import REGION, Endpoints, Stage, served
+from tests.deploy.endpoints import Endpoints, Said, served
+from tests.deploy.jobs import ANSWER, NAME
+from tests.deploy.resolve import REGION
+from tests.deploy.stage import ALL_VARIABLES, Stage
 from timetravel import table
-
-PIPELINES = {
-    "cifar": ("Cifar",),
-    "inkwash": ("Inkwash",),
-    "rotifer": ("Rotifer",),
-    "smoke": ("SmokeUpload", "SmokeInfer"),
-    "timetravel": ("TimetravelSubmit", "TimetravelSettle", "TimetravelJobs"),
-}
 
 
 @pytest.fixture(scope="session")
@@ -50,21 +45,25 @@ def forget() -> None:
 
 @pytest.fixture
 def stage(
-    request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
     template: validate.Template,
     endpoints: tuple[str, Endpoints],
 ) -> Iterator[Stage]:
-    """The stage of the pipeline that the test's file is named after."""
-    pipeline = request.node.path.stem.removeprefix("test_")
+    """A stage with the template's buckets and table; its functions have the template's rights."""
     address, containers = endpoints
     containers.clear()
     made = Stage(template, containers)
-    variables = made.environment(*PIPELINES[pipeline])
-    variables["AWS_DEFAULT_REGION"] = REGION
-    variables["AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME"] = address
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
+    for name in ALL_VARIABLES:  # each run sets its own; afterwards none is left
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", address)
     with mock_aws():
         made.make()
         yield made
+
+
+@pytest.fixture
+def answering(stage: Stage) -> Stage:
+    """A stage whose timetravel endpoint answers with the reference's pictures."""
+    stage.endpoints.containers[NAME] = lambda asked: Said(ANSWER, "application/x-npy")
+    return stage

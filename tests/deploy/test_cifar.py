@@ -7,7 +7,8 @@ import time
 import pytest
 
 import shared
-from tests.deploy.stage import Asked, Said, Stage
+from tests.deploy.endpoints import Asked, Said
+from tests.deploy.stage import Stage
 from tests.support import GOLDEN
 
 SHIP = {"label": "ship", "probabilities": {"ship": 0.9, "truck": 0.1}}
@@ -66,7 +67,7 @@ def test_another_version_answers_by_a_setting(
     answering: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answering.endpoints.containers["stage-cifar-lenet"] = lambda asked: Said(b'"plane"')
-    monkeypatch.setenv("ENDPOINT_NAME", "stage-cifar-lenet")
+    answering.variables["ENDPOINT_NAME"] = "stage-cifar-lenet"
     assert answering.ask("Cifar", {"image": EVENT["data"]}) == (200, "plane")
 
 
@@ -79,6 +80,7 @@ def test_an_endpoint_that_is_not_there(stage: Stage) -> None:
 @pytest.mark.usefixtures("fresh_clients")
 def test_an_endpoint_that_cannot_be_reached(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", "http://127.0.0.1:9")
+    shared.client.cache_clear()
     status, told = stage.ask("Cifar", EVENT)
     assert status == 503
     assert "cannot be reached" in told["message"]
@@ -90,7 +92,8 @@ def test_an_endpoint_that_takes_too_long(stage: Stage, monkeypatch: pytest.Monke
         time.sleep(1.3)
         return Said(b"{}")
 
-    monkeypatch.setenv("ENDPOINT_SECONDS", "1")
+    stage.variables["ENDPOINT_SECONDS"] = "1"
+    shared.client.cache_clear()
     stage.endpoints.containers[NAME] = slow
     status, told = stage.ask("Cifar", EVENT)
     assert status == 504
@@ -130,3 +133,8 @@ def test_pages_of_other_origins_may_read_answers_and_errors(answering: Stage) ->
     for body in (json.dumps(EVENT), "{"):
         answer = answering.run("Cifar", {"body": body})
         assert answer["headers"]["Access-Control-Allow-Origin"] == "*"
+
+
+def test_a_request_without_a_body_in_the_gateways_other_format(answering: Stage) -> None:
+    answer = answering.run("Cifar", {"version": "2.0", "requestContext": {}, "headers": {}})
+    assert answer["statusCode"] == 400

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 import shared
-from tests.deploy.stage import Asked, Said, Stage
+from tests.deploy.endpoints import Asked, Said
+from tests.deploy.stage import Stage
 from tests.support import GOLDEN
 
 PHOTO = (GOLDEN / "inkwash" / "landscape.jpg").read_bytes()

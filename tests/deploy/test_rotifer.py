@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.deploy.stage import Asked, Said, Stage
+from tests.deploy.endpoints import Asked, Said
+from tests.deploy.stage import Stage
 from tests.support import GOLDEN
 
 EXPECTED = json.loads((GOLDEN / "rotifer" / "expected_tiny5_field_a.json").read_text())

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.deploy.stage import Asked, Said, Stage
+from tests.deploy.endpoints import Asked, Said
+from tests.deploy.stage import Stage
 from tests.support import GOLDEN
 
 SCENE = (GOLDEN / "smoke" / "scene.npy").read_bytes()

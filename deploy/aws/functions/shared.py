@@ -31,8 +31,7 @@ ANSWER_BYTES = 6_000_000
 JSON = "application/json"
 
 # Worth another try though their status is 400.
-_PASSING = {"ProvisionedThroughputExceededException", "RequestTimeout"}
-_PASSING |= {"Throttling", "ThrottlingException"}
+_PASSING = {"ProvisionedThroughputExceededException", "Throttling", "ThrottlingException"}
 # Without the right to list a bucket, S3 says of a missing object that access is denied.
 _MISSING = {"NoSuchKey", "NoSuchBucket", "404", "AccessDenied", "403"}
 
@@ -73,14 +72,13 @@ def client(service: str) -> Any:
 
     An endpoint is called once: a repetition would run the model a second time.
     """
-    session = boto3.session.Session()  # the SDK's default one is not for threads
     if service == "sagemaker-runtime":
         seconds = int(setting("ENDPOINT_SECONDS", "60"))
-        once = Config(connect_timeout=5, read_timeout=seconds, retries={"total_max_attempts": 1})
-        return session.client(service, config=once)
-    # Links signed the old way are refused by the buckets of today.
-    config = Config(connect_timeout=5, read_timeout=20, signature_version="s3v4")
-    return session.client(service, config=config if service == "s3" else None)
+        config = Config(connect_timeout=5, read_timeout=seconds, retries={"total_max_attempts": 1})
+    else:  # links signed the old way are refused by the buckets of today
+        config = Config(connect_timeout=5, read_timeout=20, signature_version="s3v4")
+    # The SDK's default session is not for threads.
+    return boto3.session.Session().client(service, config=config)
 
 
 @contextmanager
@@ -178,12 +176,7 @@ def upload_form(bucket: str, key: str, content_type: str, limit: int) -> Answer:
 
 @dataclass(frozen=True)
 class Upload:
-    """An S3 event's object.
-
-    Attributes:
-        etag: digest of the content.
-        order: grows with each write of the key; compared as text.
-    """
+    """An S3 event's object; ``order``, compared as text, grows with each write of the key."""
 
     bucket: str
     key: str
@@ -218,15 +211,18 @@ def header(event: Event, name: str) -> str:
 
 def body(event: Event) -> bytes:
     """Return a request's body as it was sent."""
-    text = event.get("body") or ""
-    if not event.get("isBase64Encoded"):
-        return str(text).encode()
-    return unbase64(text, "the body")
+    text = str(event.get("body") or "")
+    return unbase64(text, "the body") if event.get("isBase64Encoded") else text.encode()
+
+
+def is_bare(event: Event) -> bool:
+    """Say whether an event is a request's JSON itself, as no gateway sends it today."""
+    return "body" not in event and "requestContext" not in event
 
 
 def fields(event: Event) -> dict[str, Any]:
-    """Return the JSON object in a request's body; an event without a body is one itself."""
-    if "body" not in event:
+    """Return the JSON object in a request's body, or that the event is itself."""
+    if is_bare(event):
         return dict(event)
     try:
         parsed = json.loads(body(event) or b"{}")

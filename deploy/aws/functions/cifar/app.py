@@ -19,9 +19,9 @@ FILE_STARTS = (b"\x89PNG\r\n", b"\xff\xd8\xff")
 
 def handler(event: shared.Event, context: Any) -> shared.Answer:
     """Answer the gateway's event, or the original's bare one."""
-    if "body" in event:
-        return gateway(event, context)
-    return {"statusCode": 200, "body": classify(dict(event))}
+    if shared.is_bare(event):
+        return {"statusCode": 200, "body": classify(dict(event))}
+    return gateway(event, context)
 
 
 @shared.api

@@ -57,7 +57,7 @@ def infer(event: shared.Event) -> shared.Answer:
     """
     asked = shared.fields(event)
     plain_answer = shared.answer(200, {"predictions": predictions(scene(asked))})
-    if "body" not in event or "bucket" in asked:
+    if shared.is_bare(event) or "bucket" in asked:
         return plain_answer if shared.fits(plain_answer) else shared.linked(plain_answer)
     # It holds the text twice.
     if 2 * len(plain_answer["body"]) < shared.ANSWER_BYTES:

@@ -55,7 +55,7 @@ def job_id_of(inference: str) -> str:
 
 def open_job(job_id: str, source: str, parameters: str) -> None:
     """Note a job whose picture is still to be uploaded, to ``<bucket>/<key>``."""
-    now = int(time.time())
+    moment = int(now())
     item = {
         "RequestId": job_id,
         "CompletionStatus": RUNNING,
@@ -63,8 +63,8 @@ def open_job(job_id: str, source: str, parameters: str) -> None:
         "UploadOrder": "",
         "Parameters": parameters,
         "CreatedAt": _stamp(),
-        "Deadline": now + shared.LINK_SECONDS,
-        "ExpiresAt": now + _keep_seconds(),
+        "Deadline": moment + shared.LINK_SECONDS,
+        "ExpiresAt": moment + _keep_seconds(),
     }
     with shared.told("the job table"):
         dynamo().put_item(
@@ -90,7 +90,7 @@ def claim(upload: shared.Upload, owner: str) -> Job | None:
 
 def _claim_fresh(job_id: str, upload: shared.Upload, owner: str) -> Job | None:
     """Begin a job: none of that id yet, or new content, or the same after a failure."""
-    now = int(time.time())
+    moment = int(now())
     return _update(
         job_id,
         "SET #Source = :source, ETag = :etag, UploadOrder = :order, InferenceId = :inference, "
@@ -108,19 +108,19 @@ def _claim_fresh(job_id: str, upload: shared.Upload, owner: str) -> Job | None:
             ":running": RUNNING,
             ":failed": FAILED,
             ":owner": owner,
-            ":lease": now + LEASE_SECONDS,
+            ":lease": moment + LEASE_SECONDS,
             ":one": 1,
             ":stamp": _stamp(),
-            ":deadline": now + int(shared.setting("JOB_SECONDS")),
-            ":expires": now + _keep_seconds(),
-            ":now": now,
+            ":deadline": moment + int(shared.setting("JOB_SECONDS")),
+            ":expires": moment + _keep_seconds(),
+            ":now": moment,
         },
     )
 
 
 def _take_over(job_id: str, upload: shared.Upload, owner: str) -> Job | None:
     """Go on with a job that a run has begun and not finished: our own, or one that ended."""
-    now = int(time.time())
+    moment = int(now())
     return _update(
         job_id,
         "SET #Owner = :owner, LeaseUntil = :lease, Tries = Tries + :one",
@@ -128,11 +128,11 @@ def _take_over(job_id: str, upload: shared.Upload, owner: str) -> Job | None:
         "attribute_not_exists(InvokedAt) AND (#Owner = :owner OR LeaseUntil < :now)",
         {
             ":owner": owner,
-            ":lease": now + LEASE_SECONDS,
+            ":lease": moment + LEASE_SECONDS,
             ":one": 1,
             ":inference": inference_id(job_id, upload),
             ":running": RUNNING,
-            ":now": now,
+            ":now": moment,
         },
     )
 
@@ -197,10 +197,10 @@ def find(job_id: str) -> Job | None:
 
 def current(job_id: str) -> Job | None:
     """Return a job as it stands now: none where it expired, failed where its time is over."""
-    job, now = find(job_id), time.time()
-    if job is None or job["ExpiresAt"] < now:
+    job, moment = find(job_id), now()
+    if job is None or job["ExpiresAt"] < moment:
         return None
-    if job["CompletionStatus"] != RUNNING or job["Deadline"] > now:
+    if job["CompletionStatus"] != RUNNING or job["Deadline"] > moment:
         return job
     return failed(job, _overdue(job)) or find(job_id)
 
@@ -257,6 +257,11 @@ def _digest(*words: str) -> str:
 
 def _keep_seconds() -> int:
     return int(shared.setting("JOB_DAYS")) * 86_400
+
+
+def now() -> float:
+    """Return the seconds since 1970."""
+    return time.time()
 
 
 def _stamp() -> str:
