@@ -63,9 +63,7 @@ class Endpoint:
         if wanted:
             if wanted not in self.variants:
                 known = ", ".join(self.variants)
-                raise invalid(
-                    f"Variant {wanted} not found for endpoint {self.name}; it has {known}"
-                )
+                raise invalid(f"endpoint {self.name} has no variant {wanted}; it has {known}")
             return wanted
         weights = [*self.variants.values()]
         names = [*self.variants]
@@ -102,15 +100,18 @@ class Endpoints:
         """
         backend = self._control_plane(region)
         found = backend.endpoints.get(name)
+        if found is None and name in self._aliases:
+            return Endpoint(name, region, None, {"AllTraffic": 1.0}, {})
         if found is None:
-            raise invalid(f"Endpoint {name} of account not found in {region}; create it first")
+            raise invalid(
+                f"endpoint {name} is not in {region}; create it, or start the cloud with "
+                f"--endpoint {name}=MODEL"
+            )
         if found.endpoint_status != "InService":
             raise invalid(f"Endpoint {name} is {found.endpoint_status}, not InService")
         config = backend.endpoint_configs.get(found.endpoint_config_name)
         if config is None:
-            raise invalid(
-                f"Endpoint {name} has lost its configuration {found.endpoint_config_name}"
-            )
+            raise invalid(f"endpoint {name}: no configuration {found.endpoint_config_name}")
         weights = {
             one["VariantName"]: float(one.get("CurrentWeight", 1.0))
             for one in found.production_variants

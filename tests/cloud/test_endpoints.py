@@ -31,6 +31,20 @@ def test_what_the_operator_says_comes_first() -> None:
     assert target("e", {"ModelDataUrl": "s3://b/cifar.tar.gz"}, aliases=aliases).version == "2.0"
 
 
+def test_an_endpoint_that_the_operator_names_need_not_be_created() -> None:
+    plane = SimpleNamespace(endpoints={})
+    endpoints = Endpoints(lambda _: plane, lambda _: None, SERVED, {"123-456-789": Target("smoke")})
+    endpoint = endpoints.find("123-456-789", "us-east-1")
+    assert endpoints.target(endpoint, endpoint.variant(None), None) == Target("smoke")
+
+
+def test_an_endpoint_that_is_not_there_says_what_to_do() -> None:
+    plane = SimpleNamespace(endpoints={})
+    endpoints = Endpoints(lambda _: plane, lambda _: None, SERVED, {})
+    with pytest.raises(Refused, match="--endpoint nowhere=MODEL"):
+        endpoints.find("nowhere", "us-east-1")
+
+
 def test_the_containers_own_setting_comes_next() -> None:
     container = {
         "Environment": {"SAGEMAKER_DEFAULT_MODEL": "smoke"},
