@@ -144,7 +144,7 @@ def test_inkwashs_own_function_runs_behind_a_bucket(cloud: UpCloud) -> None:
     notify = {"LambdaFunctionArn": arn, "Events": ["s3:ObjectCreated:*"]}
     photo = example("inkwash").read_bytes()
     # As the code stands, the first part of the key is taken for the bucket.
-    s3.put_object(Bucket="public", Key="photo.jpg", Body=photo)
+    s3.put_object(Bucket="public", Key="photo.jpg", Body=photo, ACL="public-read")
     s3.put_bucket_notification_configuration(
         Bucket="public", NotificationConfiguration={"LambdaFunctionConfigurations": [notify]}
     )
