@@ -173,6 +173,8 @@ class Cloud:
         self._closing.callback(ours.removeHandler, handler)
 
     def _remember(self, temp: Path, *, owns_server: bool) -> state.State:
+        outputs = self.stack.outputs | {"ApiUrl": self.api_url}
+        self.stack.register(outputs)
         known = state.State(
             pid=os.getpid(),
             born=psutil.Process().create_time(),
@@ -181,7 +183,7 @@ class Cloud:
             api_key=self.api_key,
             temp=str(temp),
             owns_server=owns_server,
-            outputs=self.stack.outputs | {"ApiUrl": self.api_url},
+            outputs=outputs,
         )
         state.write(self.project, known)
         self._closing.callback(state.forget, self.project)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +60,21 @@ class Stack:
         """The template's outputs."""
         given = self._template.get("Outputs", {})
         return {name: str(self._resolver.value(one["Value"])) for name, one in given.items()}
+
+    def register(self, outputs: Mapping[str, str]) -> None:
+        """Have CloudFormation know the stack and ``outputs``, for programs that ask it for them.
+
+        The emulator would make the resources its own way, so its copy has none of them.
+        """
+        body = {
+            # There must be a resource; this one is never made.
+            "Conditions": {"Never": {"Fn::Equals": ["here", "there"]}},
+            "Resources": {"Nothing": {"Type": "AWS::SNS::Topic", "Condition": "Never"}},
+            "Outputs": {name: {"Value": value} for name, value in outputs.items()},
+        }
+        self.client("cloudformation").create_stack(
+            StackName=self.stack, TemplateBody=json.dumps(body)
+        )
 
     def api(self) -> Api:
         """Return the template's REST API.

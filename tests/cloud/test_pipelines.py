@@ -45,6 +45,13 @@ def test_a_second_cloud_of_a_project_is_refused(cloud: UpCloud) -> None:
     assert "runs already" in refused.stderr
 
 
+def test_cloudformation_tells_the_stacks_outputs(cloud: UpCloud) -> None:
+    [known] = cloud.client("cloudformation").describe_stacks(StackName="marquee")["Stacks"]
+    told = {one["OutputKey"]: one["OutputValue"] for one in known["Outputs"]}
+    assert told == cloud.known.outputs
+    assert told["ApiUrl"] == cloud.known.api_url
+
+
 def test_the_state_is_its_owners_alone(cloud: UpCloud) -> None:
     assert state.path(cloud.project).stat().st_mode & 0o777 == 0o600
 
