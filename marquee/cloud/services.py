@@ -33,6 +33,7 @@ class Services:
         self._emulator = emulator
         self._clock = clock
         self._invocations: dict[str, Answer] = {}
+        self._table = threading.Lock()
 
     def answer(self, kind: str, answer: Answer) -> None:
         """Have ``invocations`` or ``async-invocations`` answered."""
@@ -44,11 +45,19 @@ class Services:
             return self._spans(Request(environ))(environ, start_response)
         found = _INVOCATION.fullmatch(environ.get("PATH_INFO", ""))
         if environ["REQUEST_METHOD"] != "POST" or not found or self._of_s3(environ):
-            return self._emulator(environ, start_response)
+            return self._emulate(environ, start_response)
         request = Request(environ)
         # Read before an error is answered: a client that still sends would see a reset.
         request.get_data()
         return self._invocations[found["kind"]](request, found["name"])(environ, start_response)
+
+    def _emulate(self, environ: dict[str, Any], start_response: Any) -> Any:
+        if not environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB"):
+            return self._emulator(environ, start_response)
+        # The emulator checks a condition and writes in two steps, and shows half an item between
+        # them; DynamoDB does neither.
+        with self._table:
+            return self._emulator(environ, start_response)
 
     def _spans(self, request: Request) -> Response:
         moment = request.args.get("since", 0.0, float)

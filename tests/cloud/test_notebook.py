@@ -41,7 +41,7 @@ def test_the_notebook_runs_to_its_end(cloud: UpCloud, tmp_path: Path) -> None:
 
 def test_its_outputs_are_kept_and_small() -> None:
     shown = [kind for cell in kinds(NOTEBOOK) for kind in cell]
-    assert shown.count("display_data") >= 7
+    assert shown.count("display_data") == 6
     assert "error" not in shown
     assert NOTEBOOK.stat().st_size < MOST_BYTES
 
