@@ -26,7 +26,7 @@ REQUEST_BYTES = 6_291_456
 RESPONSE_BYTES = 6_291_556
 # Processes a function may have; Lambda has a thousand, this machine has not.
 CONCURRENCY = 4
-# Lambda gives ten seconds to start in; this is for a machine under heavy load.
+# Lambda gives ten seconds to start in; this is for a busy machine.
 INIT_SECONDS = 60
 STOP_SECONDS = 2
 

@@ -70,7 +70,7 @@ class Services:
         return "/s3/aws4_request" in environ.get("HTTP_AUTHORIZATION", "")
 
 
-class _QuietHandler(MotoRequestHandler):
+class _SilentHandler(MotoRequestHandler):
     """Speaks HTTP/1.1, and logs nothing: requests carry presigned addresses."""
 
     protocol_version = "HTTP/1.1"
@@ -85,7 +85,7 @@ class Listener:
     def __init__(self, port: int, application: Wsgi, option: str) -> None:
         try:
             self._server: BaseWSGIServer = make_server(
-                HOST, port, application, threaded=True, request_handler=_QuietHandler
+                HOST, port, application, threaded=True, request_handler=_SilentHandler
             )
         except (OSError, SystemExit) as error:
             raise MarqueeError(

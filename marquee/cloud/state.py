@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -117,9 +116,8 @@ def down(project: Project) -> bool:
 
 
 def _wait(process: psutil.Process) -> None:
-    deadline = time.monotonic() + STOP_SECONDS
     try:
-        process.wait(timeout=max(0, deadline - time.monotonic()))
+        process.wait(timeout=STOP_SECONDS)
     except psutil.TimeoutExpired:
         for one in [*process.children(recursive=True), process]:
             one.kill()

@@ -218,7 +218,7 @@ def test_a_hundred_uploads_at_once_are_each_done_once(cloud: UpCloud) -> None:
         jobs = cloud.jobs()
         return all(jobs.get(name, {}).get("CompletionStatus") == "1" for name in names)
 
-    assert eventually(all_done, 120, every=1)
+    assert eventually(all_done, 240, every=1)
     assert (answers(cloud), dead_letters(cloud)) == (before + 100, lost)
 
 
