@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 
 .PHONY: help
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 .PHONY: env
 env: $(INSTALLED)  ## create .venv with everything in requirements.lock
@@ -47,6 +47,10 @@ check: $(INSTALLED) cloud-validate  ## lint, check formats, types and the AWS te
 cloud-validate: $(INSTALLED)  ## check the AWS template: its form, and who may do what
 	@$(BIN)/cfn-lint deploy/aws/template.yaml
 	@$(BIN)/python -m deploy.aws.validate
+
+.PHONY: cloud-demo
+cloud-demo: archive  ## put the examples through the AWS pipelines on this machine
+	@exec $(BIN)/marquee cloud demo
 
 .PHONY: fix
 fix: $(INSTALLED)  ## mend what lint and format can mend by themselves

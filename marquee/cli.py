@@ -7,6 +7,7 @@ import click
 from marquee.commands import (
     archives,
     checks,
+    cloud,
     front,
     operating,
     requests,
@@ -33,7 +34,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         versions.history,
         front.front,
     ),
-    "Cloud": (sagemaker.sagemaker,),
+    "Cloud": (sagemaker.sagemaker, cloud.cloud),
 }
 
 

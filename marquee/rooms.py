@@ -83,6 +83,12 @@ def default_version(project: Project, name: str) -> str | None:
     return None if chosen is None else str(chosen)
 
 
+def weight_names(project: Project, name: str) -> dict[str, list[str]]:
+    """Return the names that the weights of each version may have."""
+    listed = _read_config(project, name)["marquee"]["versions"]
+    return {version: [*own["weights"]] for version, own in listed.items()}
+
+
 def show_options(project: Project, name: str) -> list[str]:
     """Return the extra words of the model's curl line, such as the type to answer in."""
     return [str(word) for word in _read_config(project, name)["marquee"].get("curl", [])]

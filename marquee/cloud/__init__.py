@@ -1,0 +1,1 @@
+"""The whole cloud on one machine: emulated services, the stack, real functions, real models."""

@@ -1,0 +1,136 @@
+"""SageMaker's runtime on a running cloud: its answers, its errors, its notifications."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.cloud.support import UpCloud, eventually, example
+
+CIFAR = "marquee-cifar-vgg11"
+
+
+@pytest.fixture
+def runtime(cloud: UpCloud) -> Any:
+    """The SDK's client of the runtime."""
+    return cloud.client("sagemaker-runtime")
+
+
+def refusal(call: Any, **given: Any) -> dict[str, Any]:
+    """Return the error that the SDK raises."""
+    with pytest.raises(call.__self__.exceptions.ClientError) as caught:
+        call(**given)
+    found: dict[str, Any] = caught.value.response
+    return found
+
+
+def test_an_unknown_endpoint_is_a_validation_error(runtime: Any) -> None:
+    error = refusal(runtime.invoke_endpoint, EndpointName="nowhere", Body=b"x")["Error"]
+    assert error["Code"] == "ValidationError"
+    assert "nowhere" in error["Message"]
+
+
+def test_what_the_model_refuses_is_a_model_error(runtime: Any) -> None:
+    found = refusal(runtime.invoke_endpoint, EndpointName=CIFAR, Body=b"x", ContentType="image/png")
+    assert found["ResponseMetadata"]["HTTPStatusCode"] == 424
+    assert (found["Error"]["Code"], found["OriginalStatusCode"]) == ("ModelError", 400)
+    assert json.loads(found["OriginalMessage"])["code"] == 400
+
+
+def test_six_megabytes_are_the_most(runtime: Any) -> None:
+    found = refusal(runtime.invoke_endpoint, EndpointName=CIFAR, Body=bytes(6_291_457))
+    assert found["ResponseMetadata"]["HTTPStatusCode"] == 413
+
+
+@pytest.mark.parametrize("asked", ["main", "other"])
+def test_a_variant_can_be_asked_for(runtime: Any, asked: str) -> None:
+    given = {"EndpointName": CIFAR, "TargetVariant": asked, "ContentType": "image/png"}
+    body = example("cifar").read_bytes()
+    if asked == "main":
+        assert runtime.invoke_endpoint(Body=body, **given)["InvokedProductionVariant"] == "main"
+    else:
+        assert (
+            "no variant" in refusal(runtime.invoke_endpoint, Body=body, **given)["Error"]["Message"]
+        )
+
+
+def test_each_kind_of_endpoint_takes_its_own_calls(runtime: Any) -> None:
+    one = refusal(runtime.invoke_endpoint, EndpointName="marquee-timetravel", Body=b"x")
+    two = refusal(runtime.invoke_endpoint_async, EndpointName=CIFAR, InputLocation="s3://a/b")
+    assert "InvokeEndpointAsync" in one["Error"]["Message"]
+    assert "call InvokeEndpoint" in two["Error"]["Message"]
+
+
+@pytest.mark.parametrize("location", ["s3://bucket", "https://example.org/a"])
+def test_an_input_outside_of_s3_is_refused(runtime: Any, location: str) -> None:
+    found = refusal(
+        runtime.invoke_endpoint_async, EndpointName="marquee-timetravel", InputLocation=location
+    )
+    assert location in found["Error"]["Message"]
+
+
+def test_an_endpoint_that_nothing_names_says_what_to_do(cloud: UpCloud, runtime: Any) -> None:
+    cloud.endpoint("mystery", "")
+    found = refusal(runtime.invoke_endpoint, EndpointName="mystery", Body=b"x")
+    assert "--endpoint mystery=MODEL" in found["Error"]["Message"]
+
+
+@pytest.fixture(scope="module")
+def told(cloud: UpCloud) -> str:
+    """An asynchronous endpoint of cifar, and the address of a queue that hears of its ends."""
+    sns, sqs = cloud.client("sns"), cloud.client("sqs")
+    queue = sqs.create_queue(QueueName="told")["QueueUrl"]
+    topic = sns.create_topic(Name="told")["TopicArn"]
+    arn = "arn:aws:sqs:us-east-1:123456789012:told"
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    cloud.client("s3").create_bucket(Bucket="later")
+    topics = {"SuccessTopic": topic, "ErrorTopic": topic}
+    output = {"S3OutputPath": "s3://later/out", "S3FailurePath": "s3://later/failed"}
+    config = {"OutputConfig": output | {"NotificationConfig": topics}}
+    cloud.endpoint("cifar-later", "cifar", AsyncInferenceConfig=config)
+    return str(queue)
+
+
+def heard(cloud: UpCloud, queue: str) -> dict[str, Any]:
+    """Return the next notification."""
+    sqs = cloud.client("sqs")
+    [found] = eventually(lambda: sqs.receive_message(QueueUrl=queue).get("Messages"))
+    sqs.delete_message(QueueUrl=queue, ReceiptHandle=found["ReceiptHandle"])
+    message: dict[str, Any] = json.loads(json.loads(found["Body"])["Message"])
+    return message
+
+
+def test_an_asynchronous_answer_is_stored_and_told(cloud: UpCloud, runtime: Any, told: str) -> None:
+    s3 = cloud.client("s3")
+    s3.put_object(Bucket="later", Key="in.png", Body=example("cifar").read_bytes())
+    taken = runtime.invoke_endpoint_async(
+        EndpointName="cifar-later",
+        InputLocation="s3://later/in.png",
+        ContentType="image/png",
+        InferenceId="mine",
+    )
+    assert taken["ResponseMetadata"]["HTTPStatusCode"] == 202
+    assert taken["InferenceId"] == "mine"
+    message = heard(cloud, told)
+    assert message["invocationStatus"] == "Completed"
+    assert message["inferenceId"] == "mine"
+    assert message["responseParameters"]["outputLocation"] == taken["OutputLocation"]
+    assert message["requestParameters"]["inputLocation"] == "s3://later/in.png"
+    key = taken["OutputLocation"].removeprefix("s3://later/")
+    assert json.loads(s3.get_object(Bucket="later", Key=key)["Body"].read())["label"] == "ship"
+
+
+def test_an_input_that_is_not_there_is_told_as_a_failure(
+    cloud: UpCloud, runtime: Any, told: str
+) -> None:
+    taken = runtime.invoke_endpoint_async(
+        EndpointName="cifar-later", InputLocation="s3://later/nothing.png"
+    )
+    message = heard(cloud, told)
+    assert message["invocationStatus"] == "Failed"
+    assert "s3://later/nothing.png" in message["failureReason"]
+    key = taken["FailureLocation"].removeprefix("s3://later/")
+    stored = cloud.client("s3").get_object(Bucket="later", Key=key)["Body"].read()
+    assert b"cannot be read" in stored
