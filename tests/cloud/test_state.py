@@ -91,3 +91,10 @@ def test_a_missing_package_is_named() -> None:
     told = str(account.missing(ImportError(name="moto")))
     assert "moto" in told
     assert "make env" in told
+
+
+def test_what_keeps_a_detached_cloud_from_starting_is_told(empty: Project) -> None:
+    told = marquee(empty, "cloud", "up", "--detach", "--port", "0")
+    assert told.returncode == 1
+    assert "the cloud did not start: Error: " in told.stderr
+    assert "make archive" in told.stderr
