@@ -89,7 +89,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Return name and folder from the body."""
         length = self.headers.get("Content-Length", "0")
         if not length.isdecimal() or int(length) > MAX_BODY:
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large")
+            self._discard(int(length) if length.isdecimal() else 0)
+            raise Refused(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"the body has {length[:20]} bytes, expected {MAX_BODY} at the most",
+            )
         try:
             body = json.loads(self.rfile.read(int(length)))
             name, url = body["model_name"], body["url"]
@@ -101,6 +105,11 @@ class _Handler(BaseHTTPRequestHandler):
         if not isinstance(name, str) or not isinstance(url, str):
             raise Refused(HTTPStatus.BAD_REQUEST, "model_name and url must be text")
         return name, url
+
+    def _discard(self, left: int) -> None:
+        """Read what nobody wants: closing before would reset the connection under the answer."""
+        while left > 0 and (block := self.rfile.read(min(left, 1 << 20))):
+            left -= len(block)
 
     def _name(self) -> str | None:
         """Return the model that the path names, or None for /models itself."""

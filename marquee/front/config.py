@@ -184,9 +184,10 @@ def _control(settings: FrontSettings) -> str:
     if settings.models_socket is None:
         return ""
     absent = error(404, "ModelNotFoundException", "the model of this path is not loaded")
-    return f"""  acl loaded var(txn.model),map_str({settings.folder}/{LOADED_MAP}) -m found
-  http-request return status 404 content-type application/json string '{absent}' if invoke !loaded
-  http-request track-sc1 var(txn.model) table {IN_FLIGHT} if invoke
+    return f"""  acl asks var(txn.model) -m found
+  acl loaded var(txn.model),map_str({settings.folder}/{LOADED_MAP}) -m found
+  http-request return status 404 content-type application/json string '{absent}' if asks !loaded
+  http-request track-sc1 var(txn.model) table {IN_FLIGHT} if asks
   use_backend control if {{ path_reg ^/models(/[^/]+)?/?$ }}
 
 backend {IN_FLIGHT}
