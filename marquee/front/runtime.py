@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from marquee.errors import MarqueeError
@@ -47,20 +50,27 @@ class RuntimeMap:
 
     def set(self, entries: dict[str, str]) -> None:
         """Add or change entries, at once and for later; values without spaces and ``;``."""
-        present = read_map(self._path)
-        write_map(self._path, present | entries)
-        lines = [
-            f"{'set' if key in present else 'add'} map {self._path} {key} {value}"
-            for key, value in entries.items()
-        ]
-        self._run("; ".join(lines))
+        with self._locked() as present:
+            lines = [
+                f"{'set' if key in present else 'add'} map {self._path} {key} {value}"
+                for key, value in entries.items()
+            ]
+            write_map(self._path, present | entries)
+            self._run("; ".join(lines))
 
     def remove(self, key: str) -> None:
         """Remove an entry; one that is not there is fine."""
-        present = read_map(self._path)
-        if present.pop(key, None) is not None:
-            write_map(self._path, present)
-            self._run(f"del map {self._path} {key}")
+        with self._locked() as present:
+            if present.pop(key, None) is not None:
+                write_map(self._path, present)
+                self._run(f"del map {self._path} {key}")
+
+    @contextmanager
+    def _locked(self) -> Iterator[dict[str, str]]:
+        """Lend the entries to change: the keeper and the commands do so side by side."""
+        with self._path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield read_map(self._path)
 
     def read(self) -> dict[str, str]:
         """Return the entries."""

@@ -118,7 +118,7 @@ def test_stop_answers_what_is_in_flight_and_leaves_nothing(
             thread.start()
         time.sleep(0.7)
         running.process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
+        wait_for(lambda: "requests in flight" in running.output.read_text(), "the drain", 5)
         with httpx.Client(base_url=running.inference, trust_env=False) as late:
             assert late.get("/ping").json()["status"] == "Draining"
             assert late.post(FAULTY, content=pixel(0)).status_code == 503
@@ -131,5 +131,4 @@ def test_stop_answers_what_is_in_flight_and_leaves_nothing(
         assert not (Path(running.environment["TEMP"]) / "front").exists()
         assert not project.key_file.exists()
         said = running.output.read_text()
-        assert "requests in flight" in said
         assert "Stopped." in said
