@@ -55,7 +55,7 @@ class Change:
             new=new,
             old_workers=old.min_workers,
             new_workers=registered.min_workers if registered else 0,
-            archive=self.incoming.archive.name if self.incoming.archive else "",
+            archive=self.incoming.archive.name,
             copied=self.incoming.copied,
             keep=self.options.keep,
             action=self.action,
@@ -100,14 +100,9 @@ class Change:
         mine = [record for record in records if record.get("to") == found.version]
         last = mine[-1] if mine else {}
         failed = last.get("registered", False) and last.get("outcome") != history.DONE
-        return failed and found.min_workers == 0 and self.incoming.archive is not None
+        return failed and found.min_workers == 0
 
     def _register(self, stale: Version | None) -> None:
-        if self.incoming.archive is None:
-            raise MarqueeError(
-                f"{self._plan.model} {self._plan.new} is not registered, and its archive is gone "
-                "from the store"
-            )
         self._plan.registered = True
         journal.save(self.project, self._plan)
         if stale is not None:
