@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,17 +10,14 @@ from marquee.errors import Failed, MarqueeError
 from marquee.incoming import Incoming
 from marquee.interrupts import ignored
 from marquee.journal import Plan
-from marquee.judgement import Options, worse
+from marquee.judgement import Options
 from marquee.management import Management, Version
 from marquee.probe import Inference, compare, questions, told
 from marquee.project import Project
 from marquee.server import LogMarks
 from marquee.steps import Steps
-from marquee.traffic import AccessLog, Follower, Seen
-
-WATCH_POLL_SECONDS = 1.0
-# A watched version may miss one answer; two in a row send it back.
-MISSES = 2
+from marquee.traffic import AccessLog, Seen
+from marquee.watching import Watch
 
 
 @dataclass
@@ -59,7 +55,7 @@ class Change:
             new=new,
             old_workers=old.min_workers,
             new_workers=registered.min_workers if registered else 0,
-            archive=self.incoming.archive.name if self.incoming.archive else "",
+            archive=self.incoming.archive.name,
             copied=self.incoming.copied,
             keep=self.options.keep,
             action=self.action,
@@ -104,14 +100,9 @@ class Change:
         mine = [record for record in records if record.get("to") == found.version]
         last = mine[-1] if mine else {}
         failed = last.get("registered", False) and last.get("outcome") != history.DONE
-        return failed and found.min_workers == 0 and self.incoming.archive is not None
+        return failed and found.min_workers == 0
 
     def _register(self, stale: Version | None) -> None:
-        if self.incoming.archive is None:
-            raise MarqueeError(
-                f"{self._plan.model} {self._plan.new} is not registered, and its archive is gone "
-                "from the store"
-            )
         self._plan.registered = True
         journal.save(self.project, self._plan)
         if stale is not None:
@@ -162,36 +153,17 @@ class Change:
         return mark
 
     def _watch(self, before: Seen, mark: int) -> None:
-        with self.steps.step("watch") as note, self._inference() as inference:
-            after = self._log.follow(mark)
-            deadline = time.monotonic() + self.options.watch_seconds
-            misses = turn = 0
-            while time.monotonic() < deadline:
-                time.sleep(max(0.0, min(WATCH_POLL_SECONDS, deadline - time.monotonic())))
-                problem = self._probe(inference, turn)
-                misses, turn = (misses + 1 if problem else 0), turn + 1
-                if misses >= MISSES:
-                    raise MarqueeError(f"{problem} (asked {MISSES} times)")
-                self._judge(before, after)
-            self._judge(before, after)
-            seen = after.seen()
+        plan, after = self._plan, self._log.follow(mark)
+        watch = Watch(
+            self.api, plan.model, plan.new, self.options, self._asked, before, self.old.pending
+        )
+        with self.steps.step("watch") as note:
+            try:
+                seen = watch.run(after, self._inference)
+            finally:
+                summaries = {"before": before.summary(), "after": after.seen().summary()}
+                self._results["traffic"] = summaries
             note["said"] = f"{seen.requests} requests, {seen.failed} failed"
-
-    def _probe(self, inference: Inference, turn: int) -> str | None:
-        if not self._asked:
-            return None
-        try:
-            inference.ask(self._asked[turn % len(self._asked)], None)
-        except MarqueeError as error:
-            return str(error)
-        return None
-
-    def _judge(self, before: Seen, after: Follower) -> None:
-        seen = after.seen()
-        self._results["traffic"] = {"before": before.summary(), "after": seen.summary()}
-        problem = worse(before, seen, self.options)
-        if problem is not None:
-            raise MarqueeError(f"{self._plan.model} {self._plan.new} does worse: {problem}")
 
     def _commit(self) -> None:
         self._plan.committed = True

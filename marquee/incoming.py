@@ -16,7 +16,6 @@ import httpx
 from marquee.archive import in_store
 from marquee.errors import MarqueeError
 from marquee.inspection import inspect
-from marquee.management import Management
 from marquee.project import Project
 from marquee.store import file_digest
 
@@ -31,24 +30,24 @@ class Incoming:
 
     Attributes:
         name, version: as its manifest says.
-        archive: its file in the model store; None for a registered version whose file is gone.
-        digest: sha256 of the file, in hex; "" without one.
+        archive: its file in the model store.
+        digest: sha256 of the file, in hex.
         copied: whether the file was brought into the store just now.
     """
 
     name: str
     version: str
-    archive: Path | None = None
-    digest: str = ""
+    archive: Path
+    digest: str
     copied: bool = False
 
     def discard(self) -> None:
         """Take the file out of the store again, if it was brought there just now."""
-        if self.copied and self.archive is not None:
+        if self.copied:
             self.archive.unlink(missing_ok=True)
 
 
-def find(project: Project, api: Management, model: str | None, target: str) -> Incoming:
+def find(project: Project, model: str | None, target: str) -> Incoming:
     """Return what ``target`` names: a version, an archive in the store or a path to one, a URL.
 
     Raises:
@@ -64,23 +63,22 @@ def find(project: Project, api: Management, model: str | None, target: str) -> I
         raise MarqueeError(
             f"there is no archive '{target}', neither as a path nor in {project.model_store}"
         )
-    return _version(project, api, model, target)
+    return _version(project, model, target)
 
 
-def _version(project: Project, api: Management, model: str, version: str) -> Incoming:
+def _version(project: Project, model: str, version: str) -> Incoming:
     present = {}
     for path, about in in_store(project.model_store):
         if about["modelName"] == model:
             present[about["modelVersion"]] = path
     if version in present:
         return _checked(model, present[version])
-    registered = {found.version for found in api.versions(model)}
-    if version in registered:
-        return Incoming(model, version)
-    known = ", ".join(sorted({*present, *registered})) or "none"
+    # Not even one that the server has: without its archive it could be neither checked nor
+    # started again.
+    known = ", ".join(sorted(present)) or "none"
     raise MarqueeError(
-        f"{model} has no version '{version}', and there is no archive of that name; known are: "
-        f"{known}"
+        f"{project.model_store} has no archive of {model} '{version}', and there is no archive of "
+        f"that name; known are: {known}"
     )
 
 

@@ -50,7 +50,7 @@ def worse(before: Seen, after: Seen, options: Options) -> str | None:
     limit = before.median_ms + options.slowdown_floor_ms
     if after.median_ms > max(limit, before.median_ms * options.max_slowdown):
         return (
-            f"requests take {after.median_ms:.0f} ms (the median), before it were "
+            f"it is too slow: requests take {after.median_ms:.0f} ms (the median), before it were "
             f"{before.median_ms:.0f} ms"
         )
     return None

@@ -244,17 +244,19 @@ class LogMarks:
 def load_failure(project: Project, name: str, version: str, since: LogMarks) -> str | None:
     """Return why a worker of a version failed to load since then; None if none has failed.
 
-    Told by the server, which notices also a worker that was killed and left no traceback.
+    A worker that raises says so itself; of one that is killed only the server tells.
     """
+    own = [*_model_log(project, name, version, since.model)]
+    if any("Backend worker process died" in line for line in own):
+        return _first_traceback(own) or "its worker ended; the log does not say why"
     words = "Load model failed: "
     for line in _lines(project.logs / "ts_log.log", since.server):
         if words in line and f"-{name}_{version} " in line:
-            said = _first_traceback(_model_log(project, name, version, since.model))
             error = line.partition(words)[2].partition("error: ")[2].strip()
-            return said or f"{error} It left no traceback: killed, perhaps for lack of memory"
+            said = f"{error} It left no traceback: killed, perhaps for lack of memory"
+            return _first_traceback(own) or said
     # A worker that raised MemoryError is started again and again without a word of the server.
-    lines = [*_model_log(project, name, version, since.model)]
-    return _first_traceback(lines) if any(" cpu OOM, exc" in line for line in lines) else None
+    return _first_traceback(own) if any(" cpu OOM, exc" in line for line in own) else None
 
 
 def first_cause(project: Project, name: str, version: str) -> str:

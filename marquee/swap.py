@@ -39,7 +39,7 @@ def swap(
     with journal.locked(project, model), Management.of(project) as api:
         _recover_first(project, api, model, report)
         old = _serving(api, model)
-        incoming = find(project, api, model, target)
+        incoming = find(project, model, target)
         return _run(project, api, incoming, old, options=options, report=report, action="swap")
 
 
@@ -63,7 +63,7 @@ def rollback(
                 f"go back to; name one: marquee swap {model} VERSION"
             )
         lenient = replace(options, max_slowdown=math.inf)
-        incoming = find(project, api, model, before)
+        incoming = find(project, model, before)
         return _run(project, api, incoming, old, options=lenient, report=report, action="rollback")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from marquee import drain, history, journal, loading
@@ -39,7 +40,7 @@ def register(
             unregistered again.
     """
     with Management.of(project) as api:
-        incoming = find(project, api, None, target)
+        incoming = find(project, None, target)
         try:
             with journal.locked(project, incoming.name):
                 return _register(project, api, incoming, options=options, steps=Steps(report))
@@ -52,7 +53,7 @@ def _register(
     project: Project, api: Management, incoming: Incoming, *, options: Options, steps: Steps
 ) -> dict[str, Any]:
     name, version, archive = incoming.name, incoming.version, incoming.archive
-    if archive is None or api.describe(name, version) is not None:
+    if api.describe(name, version) is not None:
         raise MarqueeError(
             f"{name} {version} is registered already; let it serve: marquee swap {name} {version}"
         )
@@ -74,7 +75,8 @@ def _register(
         with ignored():
             _unregister(api, name, version)
         raise
-    return _record(project, incoming, "register", steps, workers=found.loaded)
+    about = {"model": name, "to": version, "archive": archive.name, "digest": incoming.digest}
+    return _record(project, "register", steps, about | {"workers": found.loaded})
 
 
 def _unregister(api: Management, name: str, version: str) -> None:
@@ -107,8 +109,8 @@ def retire(project: Project, name: str, version: str, report: Report = silent) -
         with steps.step("retire") as note:
             drain.remove_workers(api, name, version)
             note["said"] = f"its {found.min_workers} worker(s) ended"
-        incoming = Incoming(name, version)
-        return _record(project, incoming, "retire", steps, from_workers=found.min_workers)
+        about = {"model": name, "from": version, "from_workers": found.min_workers}
+        return _record(project, "retire", steps, about)
 
 
 def scale(
@@ -149,10 +151,8 @@ def scale(
             else:
                 _scale_up(project, api, found, workers, load_seconds)
             note["said"] = f"{name} {found.version}: {found.min_workers} -> {workers} worker(s)"
-        incoming = Incoming(name, found.version)
-        return _record(
-            project, incoming, "scale", steps, workers=workers, workers_before=found.min_workers
-        )
+        about = {"model": name, "to": found.version, "workers": workers}
+        return _record(project, "scale", steps, about | {"workers_before": found.min_workers})
 
 
 def _scale_up(
@@ -206,20 +206,7 @@ def _check_settled(project: Project, name: str) -> None:
 
 
 def _record(
-    project: Project, incoming: Incoming, action: str, steps: Steps, **more: Any
+    project: Project, action: str, steps: Steps, about: Mapping[str, Any]
 ) -> dict[str, Any]:
-    side = "from" if action == "retire" else "to"
-    return history.append(
-        project,
-        {
-            "model": incoming.name,
-            "action": action,
-            side: incoming.version,
-            "archive": incoming.archive.name if incoming.archive else "",
-            "digest": incoming.digest,
-            "outcome": history.DONE,
-            "reason": "",
-            **more,
-            "steps": steps.done,
-        },
-    )
+    done = {"outcome": history.DONE, "reason": "", "steps": steps.done}
+    return history.append(project, {"action": action, **about, **done})

@@ -9,12 +9,8 @@ import pytest
 from marquee.content import MANIFEST
 from marquee.errors import MarqueeError
 from marquee.incoming import Incoming, find
-from marquee.management import Management
 from marquee.project import Project
 from tests.support import make_project
-
-# Nothing listens there: what is found in the store needs no server.
-NOBODY = Management("http://127.0.0.1:9", None)
 
 
 @pytest.fixture
@@ -31,7 +27,7 @@ def archive(path: Path, name: str = "cifar", version: str = "5.0", code: str = "
 
 
 def brought(project: Project, target: Path | str, model: str | None = "cifar") -> Incoming:
-    return find(project, NOBODY, model, str(target))
+    return find(project, model, str(target))
 
 
 def test_an_archive_from_elsewhere_is_copied_and_can_be_discarded(

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bench.broken import WAYS, variant
+from bench.broken import AT_REQUEST, WAYS, variant
 from bench.load import Load
 from bench.swap import new_load, under_load
 from bench.swap_table import retired_answers
@@ -150,6 +150,32 @@ def test_a_broken_version_is_refused_and_leaves_no_trace(
     assert {sample.status for sample in load.samples} == {200}
 
 
+def test_a_version_that_fails_after_a_while_is_rolled_back(
+    swapping: Running, clients: Load, tmp_path: Path
+) -> None:
+    before, store, load = default(swapping), swapping.project.model_store, clients.fresh()
+    counts = "self.calls = getattr(self, 'calls', 0) + 1"
+    code = AT_REQUEST.format(does=f"{counts}; assert self.calls < 150, 'told to'")
+    path = variant(store / "cifar-2.0.mar", tmp_path / "new.mar", "8.0", code)
+
+    async def rolled_back() -> tuple[subprocess.CompletedProcess[str], float]:
+        words = ("swap", "cifar", str(path), "--watch", "60s", "--max-slowdown", "100", "--json")
+        async with under_load(load, clients=8, rate=0):
+            said = await asyncio.to_thread(run, swapping, *words)
+            end = time.time()
+            await asyncio.sleep(0.5)
+        return said, end
+
+    said, end = asyncio.run(rolled_back())
+    assert said.returncode == 1
+    assert "cifar 8.0 does worse: " in said.stderr
+    assert json.loads(said.stdout)["outcome"] == "rolled back"
+    assert default(swapping) == before
+    assert not (store / "cifar-8.0.mar").exists()
+    afterwards = [sample.status for sample in load.samples if sample.sent > end]
+    assert set(afterwards) == {200}
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_command_that_ends_too_early_leaves_the_old_version(
     swapping: Running, number: signal.Signals
@@ -207,7 +233,7 @@ def test_two_swaps_at_a_time_are_refused(swapping: Running) -> None:
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("swap", "cifar", "8.0"), "known are: 1.0, 2.0"),
+        (("swap", "cifar", "7.0"), "known are: 1.0, 2.0"),  # one that was refused before
         (("swap", "cifar", "no/such.mar"), "there is no archive"),
         (("swap", "cifar", "http://127.0.0.1:1/x.mar"), "allowed_urls"),
         (("swap", "nothing", "1.0"), "marquee register"),
