@@ -12,12 +12,15 @@ from marquee.interrupts import ignored
 from marquee.journal import Plan
 from marquee.judgement import Options
 from marquee.management import Management, Version
-from marquee.probe import Inference, compare, questions, told
+from marquee.probe import Inference, Latency, compare, questions, told
 from marquee.project import Project
 from marquee.server import LogMarks
 from marquee.steps import Steps
 from marquee.traffic import AccessLog, Seen
 from marquee.watching import Watch
+
+# How often the two versions are compared before the new one is called too slow.
+COMPARISONS = 2
 
 
 @dataclass
@@ -131,9 +134,8 @@ class Change:
 
     def _compare(self) -> None:
         with self.steps.step("compare") as note, self._inference() as inference:
-            latency = compare(inference, self._asked, self._plan.old, self._plan.new)
+            latency, problem = self._timed(inference)
             self._results["latency_ms"] = {"old": latency.old_ms, "new": latency.new_ms}
-            problem = latency.problem(self.options.max_slowdown, self.options.slowdown_floor_ms)
             if problem is not None:
                 raise MarqueeError(f"{self._plan.model} {self._plan.new} is too slow: {problem}")
             note["said"] = (
@@ -141,6 +143,15 @@ class Change:
                 if latency.new_ms is not None and latency.old_ms is not None
                 else "nothing to compare"
             )
+
+    def _timed(self, inference: Inference) -> tuple[Latency, str | None]:
+        """Compare, and once more where the new one seems too slow: other work may have hit it."""
+        limits = self.options.max_slowdown, self.options.slowdown_floor_ms
+        latency = compare(inference, self._asked, self._plan.old, self._plan.new)
+        for _ in range(COMPARISONS - 1):
+            if latency.problem(*limits) is not None:
+                latency = compare(inference, self._asked, self._plan.old, self._plan.new)
+        return latency, latency.problem(*limits)
 
     def _switch(self) -> int:
         """Move the default; return a mark of the access log from just before."""
