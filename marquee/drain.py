@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 
 from marquee.errors import MarqueeError
+from marquee.interrupts import pause
 from marquee.management import Management, Version
 from marquee.probe import Inference, Question
 from marquee.project import Project
 from marquee.traffic import AccessLog
 
 POLL_SECONDS = 0.2
+ANSWER_POLL_SECONDS = 0.05
 # A request's way from the socket to the queue, and from the queue to a worker.
 GRACE_SECONDS = 0.5
 # Beyond responseTimeout: TorchServe has ended a worker by then that does not answer.
@@ -53,7 +55,7 @@ def drain(
         )
     _last_requests(project, version, asked)
     alone = version.loaded <= 1 and asked
-    time.sleep(GRACE_SECONDS if alone else min(slowest * 1.5 + 1, version.response_timeout))
+    pause(GRACE_SECONDS if alone else min(slowest * 1.5 + 1, version.response_timeout))
     _wait_queue(api, version, deadline)
 
 
@@ -70,20 +72,23 @@ def _wait_queue(api: Management, version: Version, deadline: float) -> None:
                 f"{version.response_timeout} s; it keeps its workers. Later: marquee retire "
                 f"{version.name} {version.version}"
             )
-        time.sleep(POLL_SECONDS)
+        pause(POLL_SECONDS)
 
 
 def _last_requests(project: Project, version: Version, asked: Sequence[Question]) -> None:
     """Send each worker a request and wait for the answers, whatever they say."""
     if not asked or version.loaded == 0:
         return
-    with (
-        Inference(project, version.name, version.response_timeout + SPARE_SECONDS) as inference,
-        ThreadPoolExecutor(version.loaded) as pool,
-    ):
-        list(
-            pool.map(lambda _: inference.answered(asked[0], version.version), range(version.loaded))
-        )
+    limit = version.response_timeout + SPARE_SECONDS
+    with Inference(project, version.name, limit) as inference:
+        threads = [
+            Thread(target=inference.answered, args=(asked[0], version.version), daemon=True)
+            for _ in range(version.loaded)
+        ]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            pause(ANSWER_POLL_SECONDS)
 
 
 def remove_workers(api: Management, name: str, version: str) -> None:
@@ -99,4 +104,4 @@ def remove_workers(api: Management, name: str, version: str) -> None:
                 f"{name} {version} still has {len(found.workers)} workers {GONE_SECONDS:.0f} s "
                 "after it was told to end them; see logs/ts_log.log"
             )
-        time.sleep(POLL_SECONDS)
+        pause(POLL_SECONDS)

@@ -16,6 +16,7 @@ import httpx
 from marquee.archive import in_store
 from marquee.errors import MarqueeError
 from marquee.inspection import inspect
+from marquee.interrupts import check
 from marquee.project import Project
 from marquee.store import file_digest
 
@@ -162,6 +163,7 @@ def _download(url: str, path: Path) -> None:
             if answer.status_code != 200:
                 raise MarqueeError(f"'{url}' was answered with {answer.status_code}, expected 200")
             for block in answer.iter_bytes(1 << 20):
+                check()
                 room -= len(block)
                 if room < 0:
                     raise MarqueeError(f"'{url}' is larger than the free space in {path.parent}")

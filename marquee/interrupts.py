@@ -1,29 +1,83 @@
-"""Ctrl-C, SIGTERM, SIGHUP: an interruption while work goes on, nothing while it is undone."""
+"""Ctrl-C, SIGTERM, SIGHUP: work ends at the next safe place, and what is undone is not disturbed.
+
+A signal only leaves a note, which loops and waits look at. An exception out of a signal handler
+could come while a library holds a lock of its own, and the way back would wait for it for ever.
+"""
 
 from __future__ import annotations
 
+import queue
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STEP_SECONDS = 0.1
+
+Result = TypeVar("Result")
+_came: list[int] = []
 
 
 class Interrupted(KeyboardInterrupt):
     """The command was told to stop; no error, so that nothing which heeds errors goes on."""
 
 
-def _raise(number: int, _frame: FrameType | None) -> None:
-    raise Interrupted(f"interrupted by {signal.Signals(number).name}")
+def check() -> None:
+    """Raise :class:`Interrupted` if a signal came; in the main thread only."""
+    if _came and threading.current_thread() is threading.main_thread():
+        raise Interrupted(f"interrupted by {signal.Signals(_came[0]).name}")
+
+
+def pause(seconds: float) -> None:
+    """Sleep, but no longer than until a signal comes."""
+    deadline = time.monotonic() + seconds
+    check()
+    while (left := deadline - time.monotonic()) > 0:
+        time.sleep(min(STEP_SECONDS, left))
+        check()
+
+
+def waited(call: Callable[[], Result]) -> Result:
+    """Return what a call returns or raises, but wait no longer than until a signal comes.
+
+    The call then goes on in a thread of its own, and nobody hears of it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return call()
+    outcome: queue.SimpleQueue[Callable[[], Result]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            result = call()
+        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+            outcome.put(_raiser(error))
+        else:
+            outcome.put(lambda: result)
+
+    threading.Thread(target=run, daemon=True).start()
+    while True:
+        check()
+        try:
+            return outcome.get(timeout=STEP_SECONDS)()
+        except queue.Empty:
+            continue
+
+
+def _raiser(error: Exception) -> Callable[[], Any]:
+    def again() -> Any:
+        raise error
+
+    return again
 
 
 @contextmanager
 def raised() -> Iterator[None]:
-    """Raise :class:`Interrupted` for a signal that comes in the block."""
-    with _handled_by(_raise):
+    """Let signals be noted in the block, for :func:`check`."""
+    with _handled_by(lambda number, _frame: _came.append(number)):
         yield
 
 
@@ -42,8 +96,10 @@ def _handled_by(
         yield  # signals reach the main thread only, and Python lets no other change their handlers
         return
     before = {number: signal.signal(number, handler) for number in SIGNALS}
+    _came.clear()
     try:
         yield
     finally:
         for number, old in before.items():
             signal.signal(number, old)
+        _came.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from marquee.errors import MarqueeError
+from marquee.interrupts import pause
 from marquee.management import Management, Version
 from marquee.project import Project
 from marquee.server import LogMarks, load_failure
@@ -36,13 +37,13 @@ def wait_loaded(
                 f"{name} {version} has not loaded after {seconds:.0f} s; its worker's last words "
                 f"are in {project.logs / 'model_log.log'}"
             )
-        time.sleep(POLL_SECONDS)
+        pause(POLL_SECONDS)
 
 
 def _check_failed(project: Project, name: str, version: str, since: LogMarks) -> None:
     if load_failure(project, name, version, since) is None:
         return
-    time.sleep(LOG_SECONDS)
+    pause(LOG_SECONDS)
     raise MarqueeError(
         f"{name} {version} does not load: {load_failure(project, name, version, since)}; the "
         f"whole story is in {project.logs / 'model_log.log'}"

@@ -14,6 +14,7 @@ import httpx
 
 from marquee import golden
 from marquee.errors import MarqueeError
+from marquee.interrupts import waited
 from marquee.management import keys_of
 from marquee.project import Project
 
@@ -99,10 +100,10 @@ class Inference:
             headers["Authorization"] = f"Bearer {self._keys.get('inference')}"
         start = time.perf_counter()
         try:
-            answer = self._post(path, question.body, headers)
+            answer = waited(lambda: self._post(path, question.body, headers))
         except httpx.TimeoutException as error:
-            waited = time.perf_counter() - start
-            raise MarqueeError(f"{question.name}: no answer after {waited:.0f} s") from error
+            took = time.perf_counter() - start
+            raise MarqueeError(f"{question.name}: no answer after {took:.0f} s") from error
         except httpx.TransportError as error:
             raise MarqueeError(f"{question.name}: no answer ({error})") from error
         seconds = time.perf_counter() - start

@@ -15,6 +15,7 @@ from marquee import guard, history, journal, recovery
 from marquee.change import Change
 from marquee.errors import MarqueeError
 from marquee.incoming import Incoming, find
+from marquee.interrupts import raised
 from marquee.judgement import DEFAULT_OPTIONS, Options
 from marquee.management import Management, Version
 from marquee.project import Project
@@ -36,7 +37,7 @@ def swap(
     Raises:
         MarqueeError: why not; the version before goes on serving.
     """
-    with journal.locked(project, model), Management.of(project) as api:
+    with raised(), journal.locked(project, model), Management.of(project) as api:
         _recover_first(project, api, model, report)
         old = _serving(api, model)
         incoming = find(project, model, target)
@@ -53,7 +54,7 @@ def rollback(
     Returns, raises:
         As :func:`swap`.
     """
-    with journal.locked(project, model), Management.of(project) as api:
+    with raised(), journal.locked(project, model), Management.of(project) as api:
         _recover_first(project, api, model, report)
         old = _serving(api, model)
         before = history.version_before(project, model, old.version)

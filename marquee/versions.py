@@ -9,7 +9,7 @@ from typing import Any
 from marquee import drain, history, journal, loading
 from marquee.errors import MarqueeError
 from marquee.incoming import Incoming, find
-from marquee.interrupts import ignored
+from marquee.interrupts import ignored, pause, raised
 from marquee.judgement import DEFAULT_OPTIONS, Options
 from marquee.management import Management, Version
 from marquee.probe import Inference, questions, told
@@ -39,7 +39,7 @@ def register(
         MarqueeError: it is registered already, does not load, or answers wrongly; then it is
             unregistered again.
     """
-    with Management.of(project) as api:
+    with raised(), Management.of(project) as api:
         incoming = find(project, None, target)
         try:
             with journal.locked(project, incoming.name):
@@ -91,7 +91,7 @@ def retire(project: Project, name: str, version: str, report: Report = silent) -
     Raises:
         MarqueeError: it is the default, there is no such version, or clients ask for it.
     """
-    with journal.locked(project, name), Management.of(project) as api:
+    with raised(), journal.locked(project, name), Management.of(project) as api:
         _check_settled(project, name)
         found = _known(api, name, version)
         if api.default(name) == version:
@@ -102,7 +102,7 @@ def retire(project: Project, name: str, version: str, report: Report = silent) -
         steps = Steps(report)
         with steps.step("drain") as note:
             mark = AccessLog.of(project, name).mark()
-            time.sleep(PINNED_SECONDS)
+            pause(PINNED_SECONDS)
             asked = questions(project.model_store / found.archive) if found.archive else []
             drain.drain(project, api, found, asked, since=mark)
             note["said"] = f"{name} {version} has nothing left to do"
@@ -133,7 +133,7 @@ def scale(
     Raises:
         MarqueeError: no such version; the new workers do not load; or it was never idle.
     """
-    with journal.locked(project, name), Management.of(project) as api:
+    with raised(), journal.locked(project, name), Management.of(project) as api:
         _check_settled(project, name)
         default = api.default(name)
         found = _known(api, name, version or default or "")
@@ -181,7 +181,7 @@ def _wait_idle(project: Project, api: Management, found: Version, seconds: float
                 f"to {found.batch_size}; wait for a quieter hour (--wait), swap to another "
                 "version meanwhile, or use --force"
             )
-        time.sleep(POLL_SECONDS)
+        pause(POLL_SECONDS)
         described = api.describe(found.name, found.version)
         seen = log.follow(mark).seen()
         if (described and described.pending) or seen.requests or seen.pinned:

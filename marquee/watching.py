@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from marquee.errors import MarqueeError
+from marquee.interrupts import pause
 from marquee.judgement import Options, worse
 from marquee.management import Management
 from marquee.probe import Inference, Question
@@ -53,7 +54,7 @@ class Watch:
         deadline = time.monotonic() + self.options.watch_seconds
         try:
             while (left := deadline - time.monotonic()) > 0:
-                time.sleep(min(POLL_SECONDS, left))
+                pause(min(POLL_SECONDS, left))
                 self._judge(after.seen(), asker)
         finally:
             asker.stop()

@@ -222,17 +222,16 @@ def _options(given: dict[str, Any]) -> Options:
 
 @contextmanager
 def _ended(as_json: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Let signals end the block in order; print the record that it hands over, or failed with."""
+    """Print the record that the block hands over, or failed with; tell of an interruption."""
     from marquee.errors import Failed, MarqueeError
-    from marquee.interrupts import Interrupted, raised
+    from marquee.interrupts import Interrupted
 
     def show(record: dict[str, Any]) -> None:
         if as_json:
             click.echo(json.dumps(record))
 
     try:
-        with raised():
-            yield show
+        yield show
     except Failed as error:
         show(error.record)
         raise
