@@ -188,7 +188,6 @@ class Change:
                 left = recovery.finish(self.project, self.api, plan, since=mark)
                 note["said"] = left or f"{plan.old} is drained and has no workers any more"
         except KeyboardInterrupt:
-            self.api.renew()
             left = f"interrupted: {plan.old} keeps its workers"
         with ignored():
             record = self._record(history.DONE, left or "")
@@ -201,7 +200,6 @@ class Change:
         interrupted = isinstance(error, KeyboardInterrupt)
         reason = str(error) or "interrupted"
         with ignored():
-            self.api.renew()
             end = self._undo()
             outcome = "rolled back" if plan.moved else "interrupted" if interrupted else "refused"
             record = self._record(outcome, reason, stopped_at=step)

@@ -90,17 +90,9 @@ class Management:
         """Connect to ``address``, or to the Unix socket behind a front door."""
         self._address = address
         self._keys = keys
-        self._socket = socket
-        self.renew()
-
-    def renew(self) -> None:
-        """Begin again with a fresh connection.
-
-        An interruption may strike while the old one holds a lock of its own, for ever.
-        """
-        transport = None if self._socket is None else httpx.HTTPTransport(uds=str(self._socket))
+        transport = None if socket is None else httpx.HTTPTransport(uds=str(socket))
         self._client = httpx.Client(
-            base_url=self._address, timeout=30, trust_env=False, transport=transport
+            base_url=address, timeout=30, trust_env=False, transport=transport
         )
 
     @classmethod
@@ -111,9 +103,8 @@ class Management:
     def __enter__(self) -> Management:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None or not issubclass(kind, KeyboardInterrupt):  # see renew
-            self._client.close()
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
 
     def answers(self) -> bool:
         """Whether the server takes requests at all."""

@@ -84,9 +84,8 @@ class Inference:
     def __enter__(self) -> Inference:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None or not issubclass(kind, KeyboardInterrupt):
-            self._client.close()  # an interrupted one may hold its own lock, for ever
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
 
     def ask(self, question: Question, version: str | None) -> float:
         """Send a request to a version (None: the default); return the seconds it took.
