@@ -3,13 +3,13 @@
 import shutil
 import signal
 import threading
-import time
 from pathlib import Path
 
 import httpx
 import psutil
 
 from marquee.front.process import Haproxy
+from marquee.front.runtime import in_flight
 from marquee.project import Project
 from tests.front.conftest import FRONT
 from tests.front.support import load, pixel, wait_for
@@ -108,15 +108,18 @@ def test_stop_answers_what_is_in_flight_and_leaves_nothing(
     with serving(project, *FRONT) as running:
         everything = family(running)
 
-        def ask(red: int) -> None:
-            with running.client() as client:
-                answers.append(client.post(FAULTY, content=pixel(red)).status_code)
-
         # The faulty model sleeps for a second a batch; these are several batches' worth.
-        threads = [threading.Thread(target=ask, args=(11,)) for _ in range(12)]
+        together = threading.Barrier(12)
+
+        def ask() -> None:
+            with running.client() as client:
+                together.wait()
+                answers.append(client.post(FAULTY, content=pixel(11)).status_code)
+
+        threads = [threading.Thread(target=ask) for _ in range(12)]
         for thread in threads:
             thread.start()
-        time.sleep(0.7)
+        wait_for(lambda: in_flight(haproxy(running).master) == 12, "all to be in flight", 10)
         running.process.send_signal(signal.SIGTERM)
         wait_for(lambda: "requests in flight" in running.output.read_text(), "the drain", 5)
         with httpx.Client(base_url=running.inference, trust_env=False) as late:
