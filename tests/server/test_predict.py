@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -185,10 +186,18 @@ def test_a_file_over_the_servers_limit(folder: Path) -> None:
     assert "it has 115343360 bytes, the server takes 104857600 (max_request_size)" in said.stderr
 
 
+# Tests that run in the background inherit that SIGINT is ignored.
+HEEDS_CTRL_C = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
 def test_ctrl_c_ends_it_at_once_and_leaves_no_half_files(folder: Path) -> None:
     files = [str(faulty(folder, "slow"))] * 40
+    words = ["predict", "faulty", *files, "-o", "out/"]
     command = subprocess.Popen(
-        [BIN / "marquee", "predict", "faulty", *files, "-o", "out/"],
+        [sys.executable, "-c", HEEDS_CTRL_C, BIN / "marquee", *words],
         stderr=subprocess.PIPE,
         text=True,
     )
