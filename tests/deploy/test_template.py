@@ -77,6 +77,12 @@ def test_the_docs_tell_of_every_route_and_of_no_other(template: validate.Templat
     assert told == routes(template)
 
 
+def test_the_container_is_the_one_that_the_script_pushes(template: validate.Template) -> None:
+    version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.M)
+    assert version is not None
+    assert template["Parameters"]["ImageTag"]["Default"] == version[1]
+
+
 def test_a_functions_waiting_ends_before_the_gateways(template: validate.Template) -> None:
     default = template["Globals"]["Function"]["Timeout"]
     for name, properties in validate.of_kind(template, validate.SAM_FUNCTION):

@@ -100,8 +100,9 @@ def family(running: Running) -> list[psutil.Process]:
 def test_stop_answers_what_is_in_flight_and_leaves_nothing(
     front_project: Project, tmp_path: Path
 ) -> None:
-    # Another server of the same project would take the keys of the one of the session.
-    ignored = shutil.ignore_patterns("logs", "key_file*")
+    # Another server of the same project would take the keys of the one of the session; and what
+    # earlier tests promoted is none of its business.
+    ignored = shutil.ignore_patterns("logs", "key_file*", ".marquee")
     project = Project(tmp_path / "copy")
     shutil.copytree(front_project.root, project.root, ignore=ignored)
     answers: list[int] = []
