@@ -11,8 +11,9 @@ from marquee.project import Project
 from marquee.server import LogMarks, load_failure
 
 POLL_SECONDS = 0.2
-# The traceback reaches its log a moment after the server has noticed the worker's end.
-LOG_SECONDS = 0.3
+# The traceback reaches its log after the server has noticed the worker's end: on a busy machine a
+# good while after.
+TRACEBACK_SECONDS = 3.0
 
 
 def wait_loaded(
@@ -41,10 +42,14 @@ def wait_loaded(
 
 
 def _check_failed(project: Project, name: str, version: str, since: LogMarks) -> None:
-    if load_failure(project, name, version, since) is None:
+    failure = load_failure(project, name, version, since)
+    if failure is None:
         return
-    pause(LOG_SECONDS)
+    deadline = time.monotonic() + TRACEBACK_SECONDS
+    while not failure.traced and time.monotonic() < deadline:
+        pause(POLL_SECONDS)
+        failure = load_failure(project, name, version, since) or failure
     raise MarqueeError(
-        f"{name} {version} does not load: {load_failure(project, name, version, since)}; the "
-        f"whole story is in {project.logs / 'model_log.log'}"
+        f"{name} {version} does not load: {failure.cause}; the whole story is in "
+        f"{project.logs / 'model_log.log'}"
     )

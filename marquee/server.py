@@ -241,22 +241,38 @@ class LogMarks:
         return cls(*sizes)
 
 
-def load_failure(project: Project, name: str, version: str, since: LogMarks) -> str | None:
+@dataclass(frozen=True)
+class LoadFailure:
+    """Why a worker failed to load; ``traced`` when its own traceback is what says so."""
+
+    cause: str
+    traced: bool
+
+
+def load_failure(project: Project, name: str, version: str, since: LogMarks) -> LoadFailure | None:
     """Return why a worker of a version failed to load since then; None if none has failed.
 
     A worker that raises says so itself; of one that is killed only the server tells.
     """
     own = [*_model_log(project, name, version, since.model)]
+    told = _told(project, name, version, since, own)
+    cause = _first_traceback(own) if told is not None else None
+    if cause:
+        return LoadFailure(cause, traced=True)
+    return LoadFailure(told, traced=False) if told else None
+
+
+def _told(project: Project, name: str, version: str, since: LogMarks, own: list[str]) -> str | None:
+    """Return what the logs tell of a failure beside its traceback; None if there was none."""
     if any("Backend worker process died" in line for line in own):
-        return _first_traceback(own) or "its worker ended; the log does not say why"
+        return "its worker ended; the log does not say why"
     words = "Load model failed: "
     for line in _lines(project.logs / "ts_log.log", since.server):
         if words in line and f"-{name}_{version} " in line:
             error = line.partition(words)[2].partition("error: ")[2].strip()
-            said = f"{error} It left no traceback: killed, perhaps for lack of memory"
-            return _first_traceback(own) or said
+            return f"{error} It left no traceback: killed, perhaps for lack of memory"
     # A worker that raised MemoryError is started again and again without a word of the server.
-    return _first_traceback(own) if any(" cpu OOM, exc" in line for line in own) else None
+    return "" if any(" cpu OOM, exc" in line for line in own) else None
 
 
 def first_cause(project: Project, name: str, version: str) -> str:
@@ -269,9 +285,8 @@ def _first_traceback(lines: Iterable[str]) -> str | None:
     """Return the last line of the first traceback among a worker's lines."""
     inside = False
     for line in lines:
-        text = line.partition("MODEL_LOG - ")[2] or line
-        inside = inside or "Traceback (most recent call last)" in text
-        words = text.split(" ", 4)[-1]
+        inside = inside or "Traceback (most recent call last)" in line
+        words = line.split(" ", 4)[-1]  # after time, level and the worker's name
         if inside and words and not words.startswith((" ", "Traceback")):
             return words.strip()
     return None

@@ -21,7 +21,7 @@ from marquee.front.process import Haproxy
 from marquee.loading import wait_loaded
 from marquee.management import Management
 from marquee.project import Project
-from marquee.server import LogMarks, load_failure
+from marquee.server import LogMarks
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,255}")
 POLL_SECONDS = 0.05
@@ -33,7 +33,6 @@ WORKER_BYTES = 400 << 20
 # The weights, as they lie in the file and as the network holds them.
 COPIES = 2
 MEMORY_WORDS = ("MemoryError", "out of memory", "OutOfMemory", "allocate memory", "lack of memory")
-NO_TRACEBACK, LATE_SECONDS = "left no traceback", 2.0
 # As long as the longest request.
 DRAIN_SECONDS = 3600
 
@@ -116,9 +115,8 @@ class MultiModel:
                     seconds=self._patience,
                 )
             except MarqueeError as error:
-                reason = self._reason(stored, since, str(error))
                 self._remove(stored)
-                raise Refused(_status(reason), reason) from error
+                raise Refused(_status(str(error)), str(error)) from error
             with self._lock:
                 self._models[name] = Loaded(stored, url)
                 self._door.map(config.LOADED_MAP).set({name: "1"})
@@ -171,14 +169,6 @@ class MultiModel:
             raise MarqueeError(f"{folder} holds {len(found.archives)} archives, expected one")
         wanted = unpacked.overrides(self._settings)
         return unpacked.add_archive(found.archives[0], self._project.model_store, wanted, name)
-
-    def _reason(self, stored: Stored, since: LogMarks, told: str) -> str:
-        """Return why a model does not load; a busy machine writes the traceback late."""
-        if NO_TRACEBACK not in told:
-            return told
-        time.sleep(LATE_SECONDS)
-        said = load_failure(self._project, stored.name, stored.version, since)
-        return f"{stored.name} does not load: {said}" if said else told
 
     def _drain(self, name: str) -> None:
         """Wait for the answers to the requests that the door has let in."""
