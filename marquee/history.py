@@ -15,6 +15,7 @@ from marquee.project import Project
 
 FILE = "history.jsonl"
 DONE = "done"
+FORWARD = ("swap", "canary promote")
 
 
 def append(project: Project, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,10 +54,10 @@ def _parsed(line: str) -> dict[str, Any] | None:
 
 
 def version_before(project: Project, model: str, version: str) -> str | None:
-    """Return the version that the last swap to ``version`` replaced, if there was one."""
+    """Return the version that was replaced when ``version`` last became the default, if known."""
     for record in reversed(read(project, model)):
-        finished = record.get("outcome") == DONE and record.get("action") == "swap"
-        if finished and record.get("to") == version:
+        forward = record.get("outcome") == DONE and record.get("action") in FORWARD
+        if forward and record.get("to") == version and record.get("from"):
             return str(record["from"])
     return None
 

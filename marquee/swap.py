@@ -14,6 +14,7 @@ from typing import Any
 from marquee import guard, history, journal, recovery
 from marquee.change import Change
 from marquee.errors import MarqueeError
+from marquee.front.canaries import check_none
 from marquee.incoming import Incoming, find
 from marquee.interrupts import raised
 from marquee.judgement import DEFAULT_OPTIONS, Options
@@ -38,6 +39,7 @@ def swap(
         MarqueeError: why not; the version before goes on serving.
     """
     with raised(), journal.locked(project, model), Management.of(project) as api:
+        check_none(project, model)
         _recover_first(project, api, model, report)
         old = _serving(api, model)
         incoming = find(project, model, target)
@@ -55,12 +57,13 @@ def rollback(
         As :func:`swap`.
     """
     with raised(), journal.locked(project, model), Management.of(project) as api:
+        check_none(project, model)
         _recover_first(project, api, model, report)
         old = _serving(api, model)
         before = history.version_before(project, model, old.version)
         if before is None:
             raise MarqueeError(
-                f"no swap to {model} {old.version} is in the history, so there is no version to "
+                f"no change to {model} {old.version} is in the history, so there is no version to "
                 f"go back to; name one: marquee swap {model} VERSION"
             )
         lenient = replace(options, max_slowdown=math.inf)

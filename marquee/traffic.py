@@ -10,11 +10,23 @@ import statistics
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from marquee.project import Project
 
 LINE = re.compile(r'^\S+ \S+ "\S+ (\S+) HTTP/[\d.]+" (\d+) (\d+)$')
+# The ways to ask for a prediction at TorchServe's inference address, the plainest first.
+ROUTES = tuple(
+    re.compile(route)
+    for route in (
+        r"/predictions/(?P<model>[^/]+)(?:/(?P<version>[^/]+)(?:/.*)?)?",
+        r"/models/(?P<model>[^/]+)/invoke",
+        r"/v1/models/(?P<model>[^/]+):predict",
+        r"/v2/models/(?P<model>[^/]+)/infer",
+        r"/(?P<model>[^/]+)(?:/(?P<version>[^/]+))?/predict",
+    )
+)
+INVOCATIONS, UNNAMED = "/invocations", ""
 # Of a log that is long already, no more than this is read back.
 TAIL_BYTES = 4 << 20
 
@@ -103,18 +115,37 @@ class AccessLog:
         return whole.decode(errors="replace").splitlines(), start + len(whole) + len(newline)
 
     def count(self, seen: Seen, line: str) -> None:
-        """Add a line to what was seen, if it is of a prediction of this model."""
-        found = LINE.match(line) if f"/predictions/{self.model}" in line else None
-        if found is None:
+        """Add a line to what was seen, if this model was asked."""
+        if self.model not in line and INVOCATIONS not in line:
             return
-        parts = urlsplit(found[1]).path.strip("/").split("/")
-        if parts[:2] != ["predictions", self.model]:
+        found = LINE.match(line)
+        asked = _asked(found[1], int(found[2])) if found else None
+        if found is None or asked is None or asked[0] not in (self.model, UNNAMED):
             return
-        if len(parts) > 2:
-            seen.pinned[parts[2]] = seen.pinned.get(parts[2], 0) + 1
+        version = asked[1]
+        if version is not None:
+            seen.pinned[version] = seen.pinned.get(version, 0) + 1
             return
         seen.milliseconds.append(int(found[3]))
         seen.failed += int(found[2]) >= 400
+
+
+def _asked(target: str, status: int) -> tuple[str, str | None] | None:
+    """Return the model and the version that a request's target names; None if it asks no model.
+
+    ``/invocations`` need not name one: TorchServe then answers for the only model it was started
+    with, and with 400 if there are several.
+    """
+    parts = urlsplit(target)
+    if parts.path.rstrip("/") == INVOCATIONS:
+        named = dict(parse_qsl(parts.query))
+        if "model_name" not in named and status == 400:
+            return None
+        return named.get("model_name", UNNAMED), named.get("model_version")
+    for route in ROUTES:
+        if found := route.fullmatch(parts.path.rstrip("/")):
+            return found["model"], found.groupdict().get("version")
+    return None
 
 
 class Follower:

@@ -8,6 +8,7 @@ from typing import Any
 
 from marquee import drain, history, journal, loading
 from marquee.errors import MarqueeError
+from marquee.front.canaries import check_none
 from marquee.incoming import Incoming, find
 from marquee.interrupts import ignored, pause, raised
 from marquee.judgement import DEFAULT_OPTIONS, Options
@@ -89,10 +90,12 @@ def retire(project: Project, name: str, version: str, report: Report = silent) -
     """Drain a version and take its workers; it stays registered, for a way back.
 
     Raises:
-        MarqueeError: it is the default, there is no such version, or clients ask for it.
+        MarqueeError: it is the default or a canary, there is no such version, or clients ask
+            for it.
     """
     with raised(), journal.locked(project, name), Management.of(project) as api:
         _check_settled(project, name)
+        check_none(project, name, version)
         found = _known(api, name, version)
         if api.default(name) == version:
             raise MarqueeError(

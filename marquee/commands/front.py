@@ -84,13 +84,14 @@ def canary(
     which withdraws a canary by itself when it does worse than the default version.
     """
     from marquee.front import canary as canaries
+    from marquee.front.canaries import Limits
 
     project = Project.find()
     beginning = version is not None or share is not None
     if beginning + promote + withdraw > 1 or (beginning and (version is None or share is None)):
         raise click.UsageError("say VERSION and --share, or --promote, or --withdraw, or nothing")
     if version is not None and share is not None:
-        limits = canaries.Limits(max_errors, max_slower, min_requests)
+        limits = Limits(max_errors, max_slower, min_requests)
         begun = canaries.begin(project, model, version, share, limits)
         click.echo(f"{model} {begun.version} gets {begun.share:.2%} of the requests to {model}")
     elif promote:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import httpx
 
-from marquee import history, loading, state, versions
+from marquee import history, journal, loading, state, versions
 from marquee.errors import MarqueeError
 from marquee.front import Front, program, running
+from marquee.front.canaries import Canary, Limits, load, locked
 from marquee.front.traffic import Summary, from_json
 from marquee.management import Management, Version, keys_of
 from marquee.project import Project
@@ -21,44 +20,11 @@ from marquee.readiness import asker
 from marquee.server import LOAD_SECONDS, LogMarks
 from marquee.watch import example_of
 
-STATE, TRAFFIC = "canary.json", "traffic.json"
+TRAFFIC = "traffic.json"
 # A p95 wants more requests than an error rate, and differences this small are noise.
 LATENCY_REQUESTS = 5
 NOISE_MS = 20.0
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What makes a canary be withdrawn by itself.
-
-    Attributes:
-        max_errors: how much higher its error rate may be than the default's, 0 to 1.
-        max_slower: how much longer its p95 may be than the default's, as a share of that.
-        min_requests: how many requests it must have had for its error rate to count; for its
-            p95, five times as many (and as many of the default's).
-    """
-
-    max_errors: float = 0.05
-    max_slower: float = 0.5
-    min_requests: int = 20
-
-
-@dataclass(frozen=True)
-class Canary:
-    """A canary that gets requests.
-
-    Attributes:
-        model, version: who.
-        share: of the requests that name no version, 0 to 1.
-        since: when it began, in seconds since 1970.
-        limits: what makes it be withdrawn.
-    """
-
-    model: str
-    version: str
-    share: float
-    since: float
-    limits: Limits = field(default_factory=Limits)
+PROMOTED = "it is the default version now"
 
 
 @dataclass(frozen=True)
@@ -96,7 +62,7 @@ def begin(
             raise MarqueeError(f"{version} is the default version of {model} already")
         found = _loaded(project, api, model, version)
     _try(project, found)
-    with locked(project) as canaries:
+    with journal.locked(project, model), locked(project) as canaries:
         before = canaries.get(model)
         fresh = before is None or before.version != version
         since = time.time() if before is None or fresh else before.since
@@ -114,8 +80,10 @@ def promote(project: Project, model: str) -> Canary:
         MarqueeError: there is no canary, or it is not ready; the split then goes on.
     """
     front = _front(project)
-    with locked(project) as canaries, Management.of(project) as api:
+    held = journal.locked(project, model)  # no swap moves the default meanwhile
+    with held, locked(project) as canaries, Management.of(project) as api:
         found = _canary(canaries, model)
+        before = _default(api, model)
         described = api.describe(model, found.version)
         if described is None or not described.ready:
             raise MarqueeError(f"{model} {found.version} is not ready; the canary stays as it is")
@@ -124,7 +92,7 @@ def promote(project: Project, model: str) -> Canary:
         state.choose_default(project, model, found.version)
         del canaries[model]
         front.unsplit(model)
-    _record(project, found, "canary promote", "it is the default version now", history.DONE)
+    _record(project, found, "canary promote", PROMOTED, history.DONE, replaced=before)
     return found
 
 
@@ -173,28 +141,6 @@ def verdict(default: Summary, canary: Summary, limits: Limits) -> str | None:
     if canary.p95 > max(default.p95 * (1 + limits.max_slower), default.p95 + NOISE_MS):
         return f"its p95 is {canary.p95:.0f} ms, the default version's {default.p95:.0f} ms"
     return None
-
-
-def load(project: Project) -> dict[str, Canary]:
-    """Return the project's canaries by model; they outlive a restart."""
-    path = project.state / STATE
-    try:
-        return {
-            model: Canary(**{**one, "limits": Limits(**one["limits"])})
-            for model, one in state.read(path).items()
-        }
-    except (KeyError, TypeError) as error:
-        raise MarqueeError(f"{path} is damaged ({error}); delete it") from error
-
-
-@contextmanager
-def locked(project: Project) -> Iterator[dict[str, Canary]]:
-    """Lend the canaries to change: one process at a time, written at the end if all went well."""
-    with (state.folder(project) / "canary.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        canaries = load(project)
-        yield canaries
-        state.write(project.state / STATE, {name: asdict(one) for name, one in canaries.items()})
 
 
 def _front(project: Project) -> Front:
@@ -253,6 +199,16 @@ def _try(project: Project, version: Version) -> None:
         raise MarqueeError(f"{version.name} {version.version} {problem}; it gets no requests")
 
 
-def _record(project: Project, found: Canary, action: str, reason: str, outcome: str) -> None:
+def _record(
+    project: Project,
+    found: Canary,
+    action: str,
+    reason: str,
+    outcome: str,
+    *,
+    replaced: str | None = None,
+) -> None:
     record = {"action": action, "model": found.model, "to": found.version, "share": found.share}
+    if replaced is not None:
+        record["from"] = replaced
     history.append(project, record | {"outcome": outcome, "reason": reason})

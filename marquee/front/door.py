@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from marquee.errors import MarqueeError
-from marquee.front import canary, config, process, program, running
+from marquee.front import canaries, config, process, program, running
 from marquee.front.keeper import Keeper
 from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings, read
@@ -118,7 +118,7 @@ class Door:
         return Keeper(self.settings, prober, self._traffic, self._canaries)
 
     def _lively(self, name: str, version: str) -> float | None:
-        found = canary.load(self._project).get(name)
+        found = canaries.load(self._project).get(name)
         own = self._traffic.last_success(name, version)
         if found is not None and found.version == version:
             return own

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from marquee.front import running
-from marquee.front.canary import Canary, load, locked, verdict, withdraw
+from marquee.front.canaries import Canary, load, locked
+from marquee.front.canary import verdict, withdraw
 from marquee.front.traffic import Summary, Traffic
 from marquee.project import Project
 from marquee.readiness import Prober

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from marquee.errors import MarqueeError
@@ -13,10 +14,20 @@ from marquee.sagemaker.tarball import Packed
 from marquee.sagemaker.waiting import SAGEMAKER, Tell, describe, until_in_service
 
 GZIP = "application/gzip"
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 def data_address(packed: Packed, bucket: str, prefix: str, name: str) -> str:
-    """Return where a model.tar.gz belongs: the same bytes always at the same address."""
+    """Return where a model.tar.gz belongs: the same bytes always at the same address.
+
+    Raises:
+        MarqueeError: no bucket can have that name.
+    """
+    if not BUCKET.fullmatch(bucket):
+        raise MarqueeError(
+            f"--bucket is {bucket!r}; expected a bucket's name alone: 3 to 63 lower-case letters, "
+            "digits, dashes and dots, a letter or a digit at both ends"
+        )
     key = "/".join(filter(None, [prefix.strip("/"), name, packed.sha256[:16], "model.tar.gz"]))
     return f"s3://{bucket}/{key}"
 

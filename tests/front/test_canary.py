@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from marquee.front import canary as canaries
+from marquee.front import canaries
 from tests.front.support import load, pixel, wait_for
 from tests.support import Running, marquee
 
@@ -110,6 +110,23 @@ def test_a_canary_that_is_slow_is_withdrawn_by_itself(door: Running) -> None:
     with load(door, FAULTY, pixel(110), clients=8):  # 2.0 takes a second
         wait_for(lambda: not canaries.load(door.project), "the withdrawal")
     assert "p95" in history(door)[-1]["reason"]
+
+
+def test_swap_and_retire_ask_to_end_the_canary_first(door: Running) -> None:
+    canary(door, "2.0", "--share", "10%")
+    for words in (("swap", "faulty", "2.0"), ("rollback", "faulty"), ("retire", "faulty", "2.0")):
+        said = marquee(door.project, *words, **door.environment)
+        assert said.returncode == 1
+        assert "faulty 2.0 is tried on 10.00% of the requests; end that first" in said.stderr
+    assert counted(door, 40)[4] < 20
+
+
+def test_a_promotion_is_taken_back_by_a_rollback(door: Running) -> None:
+    canary(door, "2.0", "--share", "10%")
+    canary(door, "--promote")
+    said = marquee(door.project, "rollback", "faulty", "--watch", "1s", **door.environment)
+    assert said.returncode == 0, said.stderr
+    assert counted(door, 20) == {40: 20}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from marquee.front.canary import Limits, verdict
+from marquee.front.canaries import Limits
+from marquee.front.canary import verdict
 from marquee.front.traffic import Summary, Traffic, percentile
 
 

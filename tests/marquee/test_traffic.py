@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from marquee.traffic import AccessLog
 
 LINE = '2026-11-24T14:08:07,749 /127.0.0.1:33864 "{request} HTTP/1.1" {status} {ms}\n'
@@ -38,6 +40,47 @@ def test_requests_without_a_version_are_timed_and_their_failures_counted(tmp_pat
 def test_requests_for_a_version_are_counted_by_it(tmp_path: Path) -> None:
     seen = log(tmp_path, line("/predictions/cifar/1.0"), line("/predictions/cifar/2.0/x"))
     assert seen.follow(0).seen().pinned == {"1.0": 1, "2.0": 1}
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/models/cifar/invoke",
+        "/models/cifar/invoke?k=3",
+        "/cifar/predict",
+        "/v1/models/cifar:predict",
+        "/v2/models/cifar/infer",
+        "/invocations",
+        "/invocations/",
+        "/invocations?model_name=cifar",
+    ],
+)
+def test_each_way_to_ask_counts(tmp_path: Path, target: str) -> None:
+    seen = log(tmp_path, line(target, 500, 7)).follow(0).seen()
+    assert (seen.milliseconds, seen.failed) == ([7], 1)
+
+
+@pytest.mark.parametrize(
+    "target", ["/cifar/1.0/predict", "/invocations?model_name=cifar&model_version=1.0"]
+)
+def test_each_way_to_name_a_version_counts(tmp_path: Path, target: str) -> None:
+    seen = log(tmp_path, line(target)).follow(0).seen()
+    assert (seen.requests, seen.pinned) == (0, {"1.0": 1})
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        line("/invocations", 400),  # several models, and none was named
+        line("/invocations?model_name=smoke"),
+        line("/smoke/predict?like=cifar"),
+        line("/models/cifar"),
+        line("/ping"),
+    ],
+)
+def test_what_asks_another_model_or_none_does_not_count(tmp_path: Path, request_line: str) -> None:
+    seen = log(tmp_path, request_line).follow(0).seen()
+    assert (seen.requests, seen.pinned) == (0, {})
 
 
 def test_each_line_is_read_once_and_only_when_whole(tmp_path: Path) -> None:

@@ -185,6 +185,17 @@ def test_options_that_do_not_fit(words: list[str], told: str) -> None:
     assert told in done.stderr
 
 
+def test_a_name_that_no_bucket_can_have(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "inference.py").write_text("def model_fn(folder): return None\n")
+    where = ["--script", str(tmp_path), "--bucket", "s3://models"]
+    done = run("deploy", "tt", *BASE, *where, "--dry-run")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith(
+        "Error: --bucket is 's3://models'; expected a bucket's name alone"
+    )
+
+
 def test_a_wrong_value_is_one_sentence() -> None:
     done = run("deploy", "tt", *BASE, *DATA, "--scaling", "0", "1", "1", "--dry-run")
     assert (done.exit_code, done.stdout) == (1, "")
