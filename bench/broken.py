@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from marquee.content import MANIFEST
+from marquee.archives.content import MANIFEST
 
 HEAD = """\
 import os, time

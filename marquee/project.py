@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from marquee import properties
 from marquee.errors import MarqueeError
+from marquee.serving import properties
 
 CONFIG_NAME = "config.properties"
 

@@ -2,7 +2,7 @@
 
 Each check of ``marquee check`` becomes a test of its own, such as ``marquee::cifar::memory``.
 With the option, and without paths on the command line, nothing else is collected. From Python,
-:func:`marquee.check.check` does the same.
+:func:`marquee.conformance.check.check` does the same.
 
 pytest loads this module with every run in the environment: it imports nothing heavy.
 """
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from marquee.check import Report
+    from marquee.conformance.check import Report
     from marquee.conformance.result import Result
 
 OPTION = "--marquee-model"
@@ -76,7 +76,7 @@ class Model(pytest.Collector):
     @property
     def reports(self) -> list[Report]:
         """What came of all checks, for each version."""
-        from marquee.check import check
+        from marquee.conformance.check import check
         from marquee.project import Project
 
         if self._reports is None:

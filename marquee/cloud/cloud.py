@@ -14,7 +14,6 @@ from typing import Any
 
 import psutil
 
-from marquee import preflight, server
 from marquee.cloud import account, gateway, packages, runtime, state, template
 from marquee.cloud.asynchronous import Asynchronous, split
 from marquee.cloud.clock import Clock
@@ -28,6 +27,7 @@ from marquee.cloud.stack import Stack
 from marquee.cloud.torchserve import Target, TorchServe
 from marquee.errors import MarqueeError
 from marquee.project import Project
+from marquee.serving import preflight, server
 
 PORT = 4566
 API_PORT = 4567

@@ -8,9 +8,9 @@ import tarfile
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from marquee.archives.rooms import default_version, names, weight_names
 from marquee.cloud.torchserve import Target
 from marquee.project import Project
-from marquee.rooms import default_version, names, weight_names
 
 BUCKET = "marquee-models"
 BUCKET_PARAMETER = "ModelBucket"

@@ -100,7 +100,7 @@ def down(project: Project) -> bool:
     Returns:
         Whether there was anything to stop or to clear up.
     """
-    from marquee.server import stop as stop_server  # noqa: PLC0415 - slow to import
+    from marquee.serving.server import stop as stop_server  # noqa: PLC0415 - slow to import
 
     state = read(project)
     if state is None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import httpx
 from werkzeug.datastructures import Headers
 
-from marquee.management import keys_of
 from marquee.project import Project
+from marquee.serving.management import keys_of
 
 # What SageMaker hands on to a container; it strips all else.
 FORWARDED = (

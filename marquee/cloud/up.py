@@ -15,9 +15,9 @@ from rich.console import Console
 from marquee.cloud import account, state
 from marquee.cloud.cloud import Cloud, Options
 from marquee.errors import MarqueeError
-from marquee.preflight import running_pid
 from marquee.project import Project
-from marquee.server import last_words
+from marquee.serving.preflight import running_pid
+from marquee.serving.server import last_words
 
 WATCH_SECONDS = 0.5
 DETACH_SECONDS = 600

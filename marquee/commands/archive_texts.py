@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from marquee.archive_diff import Change, Difference
+from marquee.archives.diff import Change, Difference
+from marquee.archives.inspection import Inspection
 from marquee.commands.told import printable
-from marquee.inspection import Inspection
 
 NO_DIGEST = "its manifest states no content digest: not made by marquee, or by an early one"
 

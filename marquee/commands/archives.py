@@ -14,7 +14,7 @@ from marquee.errors import MarqueeError
 from marquee.project import Project
 
 if TYPE_CHECKING:
-    from marquee.archive import Built
+    from marquee.archives.build import Built
 
 
 @click.command()
@@ -82,15 +82,15 @@ def archive(
         return
     if models or name is None:
         raise click.UsageError("--script needs --name, and takes no MODEL")
-    from marquee import script_archive
+    from marquee.archives import script as script_archive
 
     source = script_archive.ScriptSource(script, name, **options)
     _report(script_archive.build(project, source, force=force))
 
 
 def _archive_models(project: Project, models: tuple[str, ...], force: bool) -> None:
-    from marquee import rooms
-    from marquee.archive import build
+    from marquee.archives import rooms
+    from marquee.archives.build import build
 
     for name in models or rooms.names(project):
         for model in rooms.versions(project, name):
@@ -106,8 +106,8 @@ def _look_at(looked_at: str | None, compared: tuple[str, str] | None, as_json: b
     from marquee.commands import archive_texts as texts
 
     if compared is not None:
-        from marquee.archive_diff import diff
-        from marquee.inspection import inspect
+        from marquee.archives.diff import diff
+        from marquee.archives.inspection import inspect
 
         before, after = (inspect(_find(named)) for named in compared)
         found = diff(before, after)
@@ -117,8 +117,8 @@ def _look_at(looked_at: str | None, compared: tuple[str, str] | None, as_json: b
 
 
 def _inspected(path: Path, as_json: bool) -> str:
+    from marquee.archives.inspection import inspect
     from marquee.commands import archive_texts as texts
-    from marquee.inspection import inspect
 
     try:
         found = inspect(path)
@@ -132,7 +132,7 @@ def _inspected(path: Path, as_json: bool) -> str:
 
 def _find(named: str) -> Path:
     """Return an archive by its path, which needs no project, or by its name in the store."""
-    from marquee.store import find_archive
+    from marquee.archives.store import find_archive
 
     path = Path(named)
     return path if path.exists() else find_archive(Project.find().model_store, named)

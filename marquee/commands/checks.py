@@ -15,7 +15,7 @@ from marquee.commands.told import told
 from marquee.project import Project
 
 if TYPE_CHECKING:
-    from marquee.check import Report
+    from marquee.conformance.check import Report
 
 COLOURS = {"ok": "green", "failed": "red", "skipped": "yellow"}
 
@@ -31,7 +31,7 @@ def check(named: str, as_json: bool, log: bool) -> None:
     Takes a model of the project, all its versions, or an archive by its name or path. The exit
     code is 1 if a check failed.
     """
-    from marquee.check import check as run
+    from marquee.conformance.check import check as run
 
     reports = run(Project.find(), named)
     if as_json:

@@ -17,8 +17,8 @@ from marquee.commands.told import told
 from marquee.project import Project
 
 if TYPE_CHECKING:
-    from marquee.models import ModelState
-    from marquee.status import Status
+    from marquee.serving.models import ModelState
+    from marquee.serving.status import Status
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 REPLACED = "* the file in the store is newer than the workers: not what they loaded"
@@ -36,7 +36,7 @@ def models(as_json: bool) -> None:
     workers. Memory is what the workers hold in RAM; the archive is the first 12 hex digits of its
     file's SHA-256.
     """
-    from marquee.models import models as find
+    from marquee.serving.models import models as find
 
     found = find(Project.find())
     if as_json:
@@ -84,7 +84,7 @@ def status(ready: bool, as_json: bool) -> None:
     when a server of this project runs, with --ready only when every model of the model store is
     ready, else 1. Keys themselves are never shown.
     """
-    from marquee.status import status as look
+    from marquee.serving.status import status as look
 
     found = look(Project.find())
     is_ready = found.readiness is not None and found.readiness.ready
@@ -179,11 +179,12 @@ def logs(model: str | None, follow: bool, level: str, request: str | None, last:
     These are requests, what workers say, and TorchServe's warnings. Successful look-ups of the
     management address are left out, rotated files are not read.
     """
-    from marquee.logs import Wanted
-    from marquee.logs import logs as read
+    from marquee.serving.logs import logs as read
 
-    wanted = Wanted(model, level.upper(), request)
-    for line in read(Project.find(), wanted, last=last, follow=follow):
+    lines = read(
+        Project.find(), model, level=level.upper(), request=request, last=last, follow=follow
+    )
+    for line in lines:
         origin = f"{line.model} {line.version}".strip() or line.source
         stamp = line.time.replace("T", " ")
         click.echo(f"{stamp} {line.level:5} {origin:16} {line.text}")

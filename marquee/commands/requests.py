@@ -17,7 +17,7 @@ from marquee.commands.told import told
 from marquee.project import Project
 
 if TYPE_CHECKING:
-    from marquee.asking import Answer
+    from marquee.asking.asker import Answer
 
 # Longer JSON is printed as it came: a number a line would be millions of them.
 LONGEST_PRETTY = 1 << 16
@@ -97,7 +97,7 @@ def predict(**options: Any) -> None:
     as <file>-<model>.png and the like in the current folder unless -o says where. A file that
     fails does not stop the others; the exit code is then 1.
     """
-    from marquee.predict import predict as ask
+    from marquee.asking.predict import predict as ask
 
     _show(ask, options)
 
@@ -128,7 +128,7 @@ def explain(
     The answers are heat maps, or numbers with --accept json or npy, and shown and saved as by
     'marquee predict', which see.
     """
-    from marquee.predict import explain as ask
+    from marquee.asking.predict import explain as ask
 
     own = {"method": method, "target": target, "steps": None if steps is None else str(steps)}
     given = {name: value for name, value in own.items() if value is not None}

@@ -140,7 +140,7 @@ def invoke(
 
 def _show(reply: Reply, file: Path, output: str | None) -> None:
     """Print text; save anything else, and what was asked to be."""
-    from marquee.filetypes import suffix_of
+    from marquee.asking.filetypes import suffix_of
 
     is_text = reply.content_type.startswith(TEXTS)
     if output == "-" or (output is None and is_text):

@@ -218,7 +218,7 @@ def read_rollout(given: dict[str, Any]) -> Rollout:
 
 def read_question(file: Path, output: str | None, given: dict[str, Any]) -> Question:
     """Take a request's options out of ``given``; types by the files' names where none is said."""
-    from marquee.filetypes import ANSWERS, accepted, type_of
+    from marquee.asking.filetypes import ANSWERS, accepted, type_of
     from marquee.sagemaker.invoke import Question
 
     accept = given.pop("accept")

@@ -18,7 +18,7 @@ from marquee.project import Project
 @told
 def serve(front: bool) -> None:
     """Start TorchServe, wait until every model answers, and stop it with Ctrl-C."""
-    from marquee.serve import run
+    from marquee.serving.serve import run
 
     sys.exit(run(Project.find(), front=front))
 
@@ -28,7 +28,7 @@ def serve(front: bool) -> None:
 def stop() -> None:
     """Stop the project's server, wherever it was started."""
     from marquee.front import running as front_of
-    from marquee.server import stop as stop_server
+    from marquee.serving.server import stop as stop_server
 
     project = Project.find()
     front = front_of(project)
@@ -43,7 +43,7 @@ def stop() -> None:
 @told
 def token(kind: str) -> None:
     """Print a valid token of the running server, renewed if it is about to expire."""
-    from marquee.management import keys_of
+    from marquee.serving.management import keys_of
 
     keys = keys_of(Project.find())
     if keys is None:
@@ -57,6 +57,6 @@ def token(kind: str) -> None:
 @told
 def env() -> None:
     """Print shell exports that make plain torchserve commands use this project."""
-    from marquee.environment import exports, variables
+    from marquee.serving.environment import exports, variables
 
     click.echo(exports(variables(Project.find())))

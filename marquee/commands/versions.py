@@ -16,8 +16,8 @@ from marquee.commands.told import told
 from marquee.project import Project
 
 if TYPE_CHECKING:
-    from marquee.judgement import Options
-    from marquee.steps import Note, Report
+    from marquee.swapping.judgement import Options
+    from marquee.swapping.steps import Note, Report
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 Command = Callable[..., Any]
@@ -109,7 +109,7 @@ def swap(model: str, target: str, as_json: bool, **options: Any) -> None:
     made the default and watched under live traffic; then the old one is drained and gives up its
     workers. On any failure before that, and on Ctrl-C, the old version serves as before.
     """
-    from marquee.swap import swap as run
+    from marquee.swapping.swap import swap as run
 
     with _ended(as_json) as end:
         end(run(Project.find(), model, target, _options(options), _report(as_json)))
@@ -121,7 +121,7 @@ def swap(model: str, target: str, as_json: bool, **options: Any) -> None:
 @told
 def rollback(model: str, as_json: bool, **options: Any) -> None:
     """Go back to the version of MODEL that served before the last swap, in the same way."""
-    from marquee.swap import rollback as run
+    from marquee.swapping.swap import rollback as run
 
     with _ended(as_json) as end:
         end(run(Project.find(), model, _options(options), _report(as_json)))
@@ -136,7 +136,7 @@ def register(archive: str, as_json: bool, **options: Any) -> None:
 
     It answers at /predictions/MODEL/VERSION; 'marquee swap' makes it the default.
     """
-    from marquee.versions import register as run
+    from marquee.swapping.versions import register as run
 
     with _ended(as_json) as end:
         end(run(Project.find(), archive, _options(options), _report(as_json)))
@@ -149,7 +149,7 @@ def register(archive: str, as_json: bool, **options: Any) -> None:
 @told
 def retire(model: str, version: str, as_json: bool) -> None:
     """Drain VERSION of MODEL and take its workers; it can be swapped to again."""
-    from marquee.versions import retire as run
+    from marquee.swapping.versions import retire as run
 
     with _ended(as_json) as end:
         end(run(Project.find(), model, version, _report(as_json)))
@@ -176,7 +176,7 @@ def scale(model: str, workers: int, as_json: bool, **options: Any) -> None:
     A worker that ends fails the requests it holds, and TorchServe cannot drain a single one:
     fewer workers are set in a moment without requests, or with --force at once.
     """
-    from marquee.versions import scale as run
+    from marquee.swapping.versions import scale as run
 
     with _ended(as_json) as end:
         end(run(Project.find(), model, workers, report=_report(as_json), **options))
@@ -189,7 +189,7 @@ def scale(model: str, workers: int, as_json: bool, **options: Any) -> None:
 @told
 def history(model: str | None, number: int, as_json: bool) -> None:
     """Show the last changes of MODEL, or of all models: who, when, what, how it went."""
-    from marquee.history import read
+    from marquee.swapping.history import read
 
     records = read(Project.find(), model)[-number:]
     if as_json:
@@ -215,7 +215,7 @@ def _line(record: dict[str, Any]) -> str:
 
 
 def _options(given: dict[str, Any]) -> Options:
-    from marquee.judgement import Options
+    from marquee.swapping.judgement import Options
 
     return Options(**given)
 

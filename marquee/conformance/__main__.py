@@ -15,10 +15,10 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from marquee.archives.worker import Worker
 from marquee.conformance.result import FAILED, OK, SKIPPED, Failed, Result, Skipped
 from marquee.conformance.subject import Subject
 from marquee.conformance.suite import CHECKS, LOAD, SILENCE
-from marquee.worker import Worker
 
 BATCH = 4
 

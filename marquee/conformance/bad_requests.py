@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from marquee.archives.likeness import JSON, NPY, media_type
+from marquee.archives.worker import Asked
 from marquee.conformance.result import Skipped
 from marquee.conformance.subject import Subject, error_problem, fail_if, trace_in, unlike
 from marquee.conformance.subject import with_headers as headed
-from marquee.likeness import JSON, NPY, media_type
-from marquee.worker import Asked
 
 # Well-formed, but perhaps nothing that this model reads.
 UNUSABLE = (400, 413, 415, 422)

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from marquee.archives.likeness import NPY, media_type
+from marquee.archives.worker import Asked, Reply
 from marquee.conformance.result import Skipped
 from marquee.conformance.subject import Subject, error_problem, fail_if, good_problem, unlike
 from marquee.conformance.subject import with_headers as headed
-from marquee.likeness import NPY, media_type
-from marquee.worker import Asked, Reply
 
 FLIPS = (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180)
 LARGEST = 4

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
+from marquee.archives.likeness import media_type
 from marquee.conformance.result import Failed
 from marquee.conformance.subject import Subject, error_problem, fail_if, good_problem, trace_in
-from marquee.likeness import media_type
 
 # As few as allowed: whether it works is asked here, not how well.
 STEPS = "steps"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import json
 
+from marquee.archives.likeness import JSON, difference, media_type
+from marquee.archives.worker import Asked
 from marquee.conformance.result import Failed
 from marquee.conformance.subject import Subject, error_problem, fail_if, good_problem, unlike
 from marquee.conformance.subject import with_headers as headed
-from marquee.likeness import JSON, difference, media_type
-from marquee.worker import Asked
 
 PARTS = ("image", "data", "file", "body")
 MULTIPART = "multipart/form-data; boundary=x"

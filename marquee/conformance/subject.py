@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from marquee.archives.golden_making import example_request
+from marquee.archives.likeness import JSON, difference, media_type, spread
+from marquee.archives.worker import Asked, Reply, Worker
 from marquee.conformance.result import Failed, Skipped
-from marquee.golden_making import example_request
-from marquee.likeness import JSON, difference, media_type, spread
-from marquee.worker import Asked, Reply, Worker
 
 # Between answers of one process: only the size of a batch may move the last digits.
 SAME = 0.01

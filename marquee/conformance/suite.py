@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from marquee import golden
+from marquee.archives import golden
+from marquee.archives.worker import Asked
 from marquee.conformance import bad_requests, batches, requests
 from marquee.conformance.explanations import explanations
 from marquee.conformance.memory import memory
 from marquee.conformance.result import Skipped
 from marquee.conformance.subject import Subject, fail_if
-from marquee.worker import Asked
 
 Check = Callable[[Subject], str]
 

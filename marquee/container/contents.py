@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from marquee import model_folder
-from marquee.content import MANIFEST
+from marquee.archives import model_folder
+from marquee.archives.content import MANIFEST
 from marquee.errors import MarqueeError
 
 TORCHSCRIPT = (".pt", ".pth")

@@ -18,10 +18,10 @@ from marquee.container.variables import Settings
 from marquee.errors import MarqueeError
 from marquee.front import config, runtime
 from marquee.front.process import Haproxy
-from marquee.loading import wait_loaded
-from marquee.management import Management
 from marquee.project import Project
-from marquee.server import LogMarks
+from marquee.serving.management import Management
+from marquee.serving.server import LogMarks
+from marquee.swapping.loading import wait_loaded
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,255}")
 POLL_SECONDS = 0.05

@@ -10,7 +10,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from marquee import model_folder, requirements
+from marquee.archives import model_folder, requirements
 from marquee.container.variables import Settings
 from marquee.errors import MarqueeError
 

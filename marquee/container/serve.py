@@ -10,7 +10,6 @@ import time
 from contextlib import nullcontext
 from types import FrameType
 
-from marquee import preflight, server
 from marquee.container import contents, control, devices, packages, unpacked, variables, workspace
 from marquee.container.multimodel import MultiModel
 from marquee.container.unpacked import Stored
@@ -19,8 +18,9 @@ from marquee.errors import MarqueeError
 from marquee.front.door import Door
 from marquee.front.settings import FrontSettings, folder_of
 from marquee.project import Project
-from marquee.readiness import Prober, Readiness
-from marquee.server import Server
+from marquee.serving import preflight, server
+from marquee.serving.readiness import Prober, Readiness
+from marquee.serving.server import Server
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,8 @@ from types import FrameType
 
 import yaml
 
-from marquee import archive, rooms
+from marquee.archives import build as archive
+from marquee.archives import rooms
 from marquee.container import workspace
 from marquee.container.job import Job
 from marquee.container.variables import Settings

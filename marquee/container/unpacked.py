@@ -17,10 +17,11 @@ from typing import Any
 
 import yaml
 
-from marquee import model_folder, script_archive
-from marquee.archive import read_manifest
+from marquee.archives import model_folder
+from marquee.archives import script as script_archive
+from marquee.archives.build import read_manifest
+from marquee.archives.content import MANIFEST
 from marquee.container.variables import Settings
-from marquee.content import MANIFEST
 from marquee.errors import MarqueeError
 from marquee.project import Project
 

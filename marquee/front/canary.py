@@ -9,16 +9,17 @@ from dataclasses import dataclass
 
 import httpx
 
-from marquee import history, journal, loading, state, versions
+from marquee import state
 from marquee.errors import MarqueeError
 from marquee.front import Front, program, running
 from marquee.front.canaries import Canary, Limits, load, locked
 from marquee.front.traffic import Summary, from_json
-from marquee.management import Management, Version, keys_of
 from marquee.project import Project
-from marquee.readiness import asker
-from marquee.server import LOAD_SECONDS, LogMarks
-from marquee.watch import example_of
+from marquee.serving.management import Management, Version, keys_of
+from marquee.serving.readiness import asker
+from marquee.serving.server import LOAD_SECONDS, LogMarks
+from marquee.serving.watch import example_of
+from marquee.swapping import history, journal, loading, versions
 
 TRAFFIC = "traffic.json"
 # A p95 wants more requests than an error rate, and differences this small are noise.

@@ -20,11 +20,11 @@ from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings, read
 from marquee.front.traffic import Traffic
 from marquee.front.watcher import Watcher
-from marquee.management import Management
 from marquee.project import Project
-from marquee.readiness import Prober, asker
-from marquee.tokens import Keys
-from marquee.watch import Timing
+from marquee.serving.management import Management
+from marquee.serving.readiness import Prober, asker
+from marquee.serving.tokens import Keys
+from marquee.serving.watch import Timing
 
 KEYS_SECONDS = 60
 READY_SECONDS = 120

@@ -13,7 +13,7 @@ from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings
 from marquee.front.traffic import Traffic, as_json
 from marquee.front.watcher import Watcher
-from marquee.readiness import Prober, Readiness
+from marquee.serving.readiness import Prober, Readiness
 
 BEAT_SECONDS = 1.0
 # What was told is believed for so long: a process that is stuck or dead makes /ping unready.

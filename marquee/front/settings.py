@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import yaml
 
 from marquee.errors import MarqueeError
-from marquee.management import keys_of
 from marquee.project import Project
+from marquee.serving.management import keys_of
 
 FILE_NAME = "front.yaml"
 MIN_API_KEY = 16

@@ -9,7 +9,7 @@ from marquee.front.canaries import Canary, load, locked
 from marquee.front.canary import verdict, withdraw
 from marquee.front.traffic import Summary, Traffic
 from marquee.project import Project
-from marquee.readiness import Prober
+from marquee.serving.readiness import Prober
 
 
 class Watcher:

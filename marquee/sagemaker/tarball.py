@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from marquee import model_folder, rooms
-from marquee.archive import build
+from marquee.archives import model_folder, rooms
+from marquee.archives.build import build
+from marquee.archives.normalise import epoch
+from marquee.archives.store import file_digest
 from marquee.errors import MarqueeError
-from marquee.normalise import epoch
 from marquee.project import Project
-from marquee.store import file_digest
 
 ALL = "all"
 

@@ -54,7 +54,7 @@ def test_nothing_to_serve_says_what_was_expected(tmp_path: Path) -> None:
 
 
 def test_manifest_of_a_file_that_is_no_archive(tmp_path: Path) -> None:
-    from marquee.archive import read_manifest  # noqa: PLC0415
+    from marquee.archives.build import read_manifest  # noqa: PLC0415
 
     (tmp_path / "a" / "MAR-INF").mkdir(parents=True)
     (tmp_path / "a" / "MAR-INF" / "MANIFEST.json").write_text(json.dumps({"model": {}}))

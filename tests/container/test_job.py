@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from marquee.archive import read_manifest
+from marquee.archives.build import read_manifest
 from marquee.container.job import Job
 from marquee.errors import MarqueeError
 from tests.support import clean_environment

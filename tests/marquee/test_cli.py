@@ -5,7 +5,7 @@ import subprocess
 import pytest
 from click.testing import CliRunner
 
-from marquee import archive
+from marquee.archives import build as archive
 from marquee.cli import SECTIONS, main
 from marquee.commands.reference import page
 from marquee.project import Project

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from marquee import golden
+from marquee.archives import golden
 from marquee.project import Project
 from tests.support import Running
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from marquee.models import models
 from marquee.project import Project
-from marquee.status import status
+from marquee.serving.models import models
+from marquee.serving.status import status
 from tests.support import Running, make_project, marquee
 
 

@@ -15,9 +15,9 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from marquee.asking.predict import predict
 from marquee.cli import main
 from marquee.errors import MarqueeError
-from marquee.predict import predict
 from marquee.project import Project
 from tests.server.faulty.model import FAULTS
 from tests.support import BIN, ROOT, Running, make_project

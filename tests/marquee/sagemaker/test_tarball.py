@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from marquee import model_folder, rooms
-from marquee.archive import in_store
+from marquee.archives import model_folder, rooms
+from marquee.archives.build import in_store
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.sagemaker import tarball

@@ -1,0 +1,227 @@
+"""Build TorchServe archives: the same inputs give the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from marquee.archives import dryrun, packing, sources
+from marquee.archives.content import MANIFEST
+from marquee.archives.normalise import epoch, normalise
+from marquee.archives.rooms import ModelVersion
+from marquee.archives.store import StoreRecord
+from marquee.errors import MarqueeError
+from marquee.project import Project
+
+# Of what is made from the same inputs; another number builds all archives again.
+FORMAT = "format 2: golden requests, content digest"
+
+
+@dataclass(frozen=True)
+class Built:
+    """An archive in the model store.
+
+    Attributes:
+        path: the archive.
+        sha256: of its bytes, in hex.
+        digest: of everything that went into it, in hex.
+        fresh: whether it was built now, or was up to date.
+    """
+
+    path: Path
+    sha256: str
+    digest: str
+    fresh: bool
+
+
+def build(
+    project: Project, model: ModelVersion, *, force: bool = False, store: Path | None = None
+) -> Built:
+    """Bring one archive up to date: build it, load it once, and put it into the store.
+
+    Args:
+        project: whose model it is.
+        model: what to build.
+        force: build it also when it is up to date.
+        store: a folder to build into, in place of the project's model store.
+
+    Raises:
+        MarqueeError: something is missing, or the model does not load or fails on its example.
+    """
+    store = project.model_store if store is None else store
+    store.mkdir(parents=True, exist_ok=True)
+    record = StoreRecord(store)
+    contents, digest = _inputs(project, model, record)
+    path = store / model.archive_name
+    known = record.sha256(path, digest)
+    if known and not force:
+        record.save()
+        return Built(path, known, digest, fresh=False)
+    with tempfile.TemporaryDirectory(prefix="marquee-") as folder:
+        packed = Path(folder) / "packed"
+        packed.mkdir()
+        serialized = packing.pack(project, model, packed)
+        contents |= {file.name: file for file in packed.iterdir() if file != serialized}
+        plain = _run_archiver(model, contents, serialized, Path(folder))
+        golden = _try_out(model, serialized.name, plain, Path(folder))
+        sha256 = normalise(plain, golden, path, _about(model, digest, record))
+    record.add(path, digest, sha256)
+    record.save()
+    return Built(path, sha256, digest, fresh=True)
+
+
+def up_to_date(project: Project, model: ModelVersion) -> Path | None:
+    """Return the model's archive in the store, unless it is not there or would be built again."""
+    record = StoreRecord(project.model_store)
+    _, digest = _inputs(project, model, record)
+    path = project.model_store / model.archive_name
+    return None if record.sha256(path, digest) is None else path
+
+
+def _inputs(
+    project: Project, model: ModelVersion, record: StoreRecord
+) -> tuple[dict[str, Path], str]:
+    """Return the files of code and example, and the digest of all that goes in."""
+    contents = _contents(project, model)
+    return contents, _digest(model, contents, packing.inputs(project, model), record)
+
+
+def _contents(project: Project, model: ModelVersion) -> dict[str, Path]:
+    """Return archive name -> file of the code and the example."""
+    handler = model.room / "handler.py"
+    files = {
+        path.relative_to(project.root).as_posix(): path
+        for path in sources.needed(project.root, handler)
+    }
+    examples = {path.name: path for path in sorted(model.room.glob("example.*"))}
+    if not examples:
+        raise MarqueeError(
+            f"{model.room} has no example.*: put a sample input there; the model is warmed up "
+            "and checked with it"
+        )
+    return files | examples | {"handler.py": handler}
+
+
+def _digest(
+    model: ModelVersion, contents: dict[str, Path], inputs: list[Path], record: StoreRecord
+) -> str:
+    # By name, not by place: the same files in another folder make the same archive.
+    lines = [f"input {path.name} {record.digest_of(path)}" for path in inputs]
+    return digest_of([model.name, model.version, model.config_text, *lines], contents, record)
+
+
+def digest_of(head: list[str], contents: Mapping[str, Path], record: StoreRecord) -> str:
+    """Return a digest, in hex, of ``head``, of all ``contents`` and of the time entries get."""
+    total = hashlib.sha256()
+    lines = [f"{name} {record.digest_of(path)}" for name, path in sorted(contents.items())]
+    for line in [FORMAT, *head, str(epoch()), *lines]:
+        total.update(line.encode() + b"\0")
+    return total.hexdigest()
+
+
+def _run_archiver(
+    model: ModelVersion, contents: dict[str, Path], serialized: Path, folder: Path
+) -> Path:
+    """Run torch-model-archiver in ``folder`` and return the archive it wrote."""
+    config = folder / "model-config.yaml"
+    config.write_text(model.config_text)
+    arguments: dict[str, str | Path] = {
+        "--model-name": model.name,
+        "--version": model.version,
+        "--handler": model.room / "handler.py",
+        "--serialized-file": serialized,
+        "--config-file": config,
+    }
+    extras = {name: path for name, path in contents.items() if name != "handler.py"}
+    return run_archiver(arguments, extras, folder)
+
+
+def run_archiver(
+    arguments: Mapping[str, str | Path], extras: Mapping[str, Path], folder: Path
+) -> Path:
+    """Run torch-model-archiver in ``folder`` with further files; return the archive it wrote.
+
+    Raises:
+        MarqueeError: the archiver's last line.
+    """
+    extra = folder / "extra"
+    for name, path in extras.items():
+        (extra / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, extra / name)
+    places = {"--extra-files": extra, "--export-path": folder, "--archive-format": "zip-store"}
+    command = [sys.executable, "-m", "model_archiver.model_packaging"]
+    command += [str(word) for pair in {**arguments, **places}.items() for word in pair]
+    # The archiver stages in <temp>/<model name>, wiped first: it gets a temp of its own.
+    staging = folder / "staging"
+    staging.mkdir()
+    environment = os.environ | {"TMPDIR": str(staging)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    named = f"{arguments['--model-name']} {arguments['--version']}"
+    if done.returncode != 0:
+        last = (done.stderr.strip() or "no message").splitlines()[-1]
+        raise MarqueeError(f"torch-model-archiver failed for {named}: {last}")
+    return folder / f"{arguments['--model-name']}.mar"
+
+
+def _try_out(model: ModelVersion, serialized: str, archive: Path, folder: Path) -> Path:
+    problem, golden = try_out(archive, folder)
+    if problem is not None:
+        told = problem.replace(str(folder / "unpacked" / serialized), str(model.weights))
+        raise MarqueeError(f"{model.name} {model.version} does not load: {told}")
+    return golden
+
+
+def try_out(archive: Path, folder: Path) -> tuple[str | None, Path]:
+    """Load the archive as a worker would, in a process of its own, and ask it its example.
+
+    Returns:
+        What went wrong, or None; and the folder of files that came of it: golden requests.
+    """
+    unpacked, made = folder / "unpacked", folder / "made"
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(unpacked)
+    made.mkdir()
+    return dryrun.run(unpacked, made), made
+
+
+def _about(model: ModelVersion, digest: str, record: StoreRecord) -> dict[str, str]:
+    return {"digest": digest, "weights": record.digest_of(model.weights)}
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Return the manifest of an archive, or of an unpacked one.
+
+    Raises:
+        MarqueeError: the file is no archive, or has no manifest.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads(_manifest_text(path))
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise MarqueeError(
+            f"{path} is no model archive ({error}); delete it and run: make archive"
+        ) from error
+    return manifest
+
+
+def _manifest_text(path: Path) -> bytes:
+    if path.is_dir():
+        return (path / MANIFEST).read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        return archive.read(MANIFEST)
+
+
+def in_store(store: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield each archive of the model store with its manifest's ``model`` section."""
+    for path in sorted(store.glob("*.mar")):
+        if not path.name.startswith("."):
+            yield path, read_manifest(path)["model"]

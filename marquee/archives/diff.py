@@ -1,0 +1,88 @@
+"""How two archives differ, file by file."""
+
+from __future__ import annotations
+
+import difflib
+import zipfile
+from dataclasses import dataclass
+
+from marquee.archives import golden
+from marquee.archives.inspection import Entry, Inspection
+
+TEXTS = (".py", ".yaml", ".yml", ".json", ".txt", ".md", ".cfg", ".data", ".names", ".csv")
+# Longer texts differ in more lines than anyone reads.
+MAX_TEXT = 256 << 10
+
+
+@dataclass(frozen=True)
+class Change:
+    """One file that is in one archive only, or differs.
+
+    Attributes:
+        name: in the archive.
+        before, after: the file, or None where it is absent.
+        text: a unified diff, of text files that are in both.
+    """
+
+    name: str
+    before: Entry | None
+    after: Entry | None
+    text: str | None = None
+
+    @property
+    def verb(self) -> str:
+        """``added``, ``removed`` or ``changed``."""
+        if self.before is None:
+            return "added"
+        return "removed" if self.after is None else "changed"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """All changes by name, and whether the weights are ``same`` or ``changed``."""
+
+    changes: tuple[Change, ...]
+    weights: str
+
+
+def diff(before: Inspection, after: Inspection) -> Difference:
+    """Compare two inspected archives."""
+    names = sorted(before.entries.keys() | after.entries.keys())
+    with zipfile.ZipFile(before.path) as old, zipfile.ZipFile(after.path) as new:
+        changes = [
+            _change(name, (before, old), (after, new))
+            for name in names
+            if before.entries.get(name) != after.entries.get(name)
+        ]
+    same = _weights(before) == _weights(after)
+    return Difference(tuple(changes), "same" if same else "changed")
+
+
+def _weights(archive: Inspection) -> Entry | None:
+    return None if archive.weights is None else archive.entries[archive.weights]
+
+
+def _change(
+    name: str,
+    before: tuple[Inspection, zipfile.ZipFile],
+    after: tuple[Inspection, zipfile.ZipFile],
+) -> Change:
+    old, new = before[0].entries.get(name), after[0].entries.get(name)
+    texts = [_lines(side[1], name) for side in (before, after)] if old and new else [None]
+    left, right = texts[0], texts[-1]
+    if left is None or right is None or len(texts) < 2:
+        return Change(name, old, new)
+    labels = (f"{before[0].path.name}/{name}", f"{after[0].path.name}/{name}")
+    return Change(name, old, new, "".join(difflib.unified_diff(left, right, *labels)))
+
+
+def _lines(archive: zipfile.ZipFile, name: str) -> list[str] | None:
+    """Return a file's lines, or None where it is no text, too long, or an answer's numbers."""
+    is_answer = name.startswith(f"{golden.FOLDER}/") and name != golden.INDEX
+    if is_answer or not name.endswith(TEXTS) or archive.getinfo(name).file_size > MAX_TEXT:
+        return None
+    try:
+        text = archive.read(name).decode()
+    except UnicodeDecodeError:
+        return None
+    return [line + "\n" for line in text.splitlines()]

@@ -1,0 +1,110 @@
+"""Golden requests: what an archive was asked when it was made, and what it answered."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from marquee.archives.likeness import difference, media_type
+from marquee.errors import MarqueeError
+
+FOLDER = "golden"
+INDEX = f"{FOLDER}/requests.json"
+# Of the requests, and of each body: an archive may come from anywhere.
+MAX_REQUESTS = 256
+MAX_BYTES = 100 << 20
+
+
+@dataclass(frozen=True)
+class GoldenRequest:
+    """A request with the answer that the archive gave on the day it was made.
+
+    Attributes:
+        name: such as ``example.png as application/json``.
+        headers: to send, such as Accept.
+        body: to send.
+        status: expected.
+        content_type: of the expected answer.
+        expected: its bytes.
+        tolerance: how far each number may be off: absolute for arrays, in grey levels of 255
+            for pictures, and a share for JSON; see :func:`marquee.archives.likeness.difference`.
+    """
+
+    name: str
+    headers: Mapping[str, str]
+    body: bytes
+    status: int
+    content_type: str
+    expected: bytes
+    tolerance: float
+
+    def problem(self, status: int, content_type: str, body: bytes) -> str | None:
+        """Return in a sentence what is wrong with an answer, or None if it fits."""
+        if status != self.status:
+            said = body[:200].decode(errors="replace")
+            return f"{self.name}: answered with {status}, expected {self.status}: {said}"
+        if media_type(content_type) != media_type(self.content_type):
+            found = media_type(content_type) or "no type"
+            return f"{self.name}: the answer is {found}, expected {self.content_type}"
+        wrong = difference(self.content_type, self.expected, body, self.tolerance)
+        return None if wrong is None else f"{self.name}: {wrong}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How the index names a golden request; bodies are entries of the archive."""
+
+    name: str
+    headers: Mapping[str, str]
+    body: str
+    status: int
+    content_type: str
+    expected: str
+    tolerance: float
+
+
+def index_text(entries: list[Entry]) -> str:
+    """Return the index file of golden requests."""
+    listed = [asdict(entry) for entry in entries]
+    return json.dumps({"requests": listed}, indent=1, sort_keys=True) + "\n"
+
+
+def read(archive: Path) -> list[GoldenRequest]:
+    """Return an archive's golden requests; none of one that was not made by marquee.
+
+    Raises:
+        MarqueeError: there is no such file, or its golden requests are damaged.
+    """
+    if not archive.exists():
+        raise MarqueeError(f"there is no archive {archive}")
+    if not zipfile.is_zipfile(archive):
+        return []
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            if INDEX not in opened.namelist():
+                return []
+            listed = json.loads(_bytes(opened, INDEX))["requests"]
+            return [_request(opened, Entry(**one)) for one in listed[:MAX_REQUESTS]]
+    except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise MarqueeError(
+            f"the golden requests in {archive} cannot be read ({type(error).__name__}: {error}); "
+            "build the archive again: marquee archive --force"
+        ) from error
+
+
+def _request(archive: zipfile.ZipFile, entry: Entry) -> GoldenRequest:
+    fields: dict[str, Any] = asdict(entry)
+    fields["body"] = _bytes(archive, entry.body)
+    fields["expected"] = _bytes(archive, entry.expected)
+    return GoldenRequest(**fields)
+
+
+def _bytes(archive: zipfile.ZipFile, name: str) -> bytes:
+    size = archive.getinfo(name).file_size
+    if size > MAX_BYTES:
+        raise ValueError(f"{PurePosixPath(name)} has {size} bytes, expected at most {MAX_BYTES}")
+    return archive.read(name)

@@ -1,0 +1,92 @@
+"""A room's own step from the user's weight files to what its archive holds: ``pack.py``.
+
+A room without ``pack.py`` has its weight file packed as it is. Otherwise
+``inputs(weights) -> [Path, ...]`` names every file that is read, and ``pack(weights, out) ->
+Path`` writes the archive's files into the folder ``out`` and returns the one that becomes the
+archive's serialized file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import cast
+
+from marquee.archives import sources
+from marquee.archives.rooms import ModelVersion
+from marquee.errors import MarqueeError
+from marquee.project import Project
+
+HOOK = "pack.py"
+
+
+def inputs(project: Project, model: ModelVersion) -> list[Path]:
+    """Return every file that packing depends on: weights and their companions, and the code.
+
+    Raises:
+        MarqueeError: a companion of the weight file is missing or unreadable.
+    """
+    hook = model.room / HOOK
+    if not hook.is_file():
+        return [model.weights]
+    try:
+        files = cast(list[Path], _load(hook, model.name).inputs(model.weights))
+    except (ValueError, OSError) as error:
+        raise MarqueeError(f"{model.name} {model.version} cannot be packed: {error}") from error
+    return [*files, hook, *sources.needed(project.root, hook)]
+
+
+def _load(hook: Path, name: str) -> ModuleType:
+    """Import a room's pack.py by its path: other projects' rooms may have the same name."""
+    spec = importlib.util.spec_from_file_location(f"_pack_{name}", hook)
+    if spec is None or spec.loader is None:
+        raise MarqueeError(f"{hook} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def pack(project: Project, model: ModelVersion, out: Path) -> Path:
+    """Fill ``out`` with the archive's files and return the serialized one.
+
+    Runs in a process of its own, which imports the project's rooms and may take much memory.
+
+    Raises:
+        MarqueeError: what the room says is wrong with its files.
+    """
+    if not (model.room / HOOK).is_file():
+        return model.weights
+    module = f"handlers.{model.name}.{Path(HOOK).stem}"
+    done = subprocess.run(
+        [sys.executable, "-m", "marquee.archives.packing", module, str(model.weights), str(out)],
+        env=os.environ | {"PYTHONPATH": str(project.root)},
+        cwd=project.root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        last = (done.stderr.strip() or "no message").splitlines()[-1]
+        raise MarqueeError(f"{model.name} {model.version} cannot be packed: {last}")
+    return Path(done.stdout.splitlines()[-1])
+
+
+def main() -> int:
+    """Run ``MODULE.pack(WEIGHTS, OUT)`` and print the path it returns."""
+    name, weights, out = sys.argv[1:]
+    try:
+        path = importlib.import_module(name).pack(Path(weights), Path(out))
+    except (ValueError, OSError) as error:
+        sys.stderr.write(" ".join(str(error).split()) + "\n")
+        return 1
+    sys.stdout.write(f"{path}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,254 @@
+"""One file to a running server and its answer back, patient with a server that is busy."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from marquee.asking.filetypes import type_of
+from marquee.asking.places import Places
+from marquee.errors import MarqueeError
+from marquee.project import Project
+from marquee.serving.management import Management, keys_of
+
+FIRST_PAUSE = 0.5  # seconds, doubled each time
+LONGEST_PAUSE = 10.0
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of each file.
+
+    Attributes:
+        model, version: who answers; the default version when none is named.
+        verb: ``predictions`` or ``explanations``.
+        accept: media type of the answer; the model's own default when there is none.
+        parameters: the model's parameters, such as ``{"top_k": "3"}``.
+    """
+
+    model: str
+    version: str | None = None
+    verb: str = "predictions"
+    accept: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """The path of the request."""
+        return "/".join(filter(None, ("", self.verb, self.model, self.version)))
+
+    def headers(self, file: Path) -> dict[str, str]:
+        """Return the headers for a body that is ``file``.
+
+        Raises:
+            MarqueeError: a parameter does not fit into a header.
+        """
+        made = {"Content-Type": type_of(file)} | ({"Accept": self.accept} if self.accept else {})
+        for name, value in self.parameters.items():
+            if not (f"{name}{value}".isascii() and f"{name}{value}".isprintable()):
+                raise MarqueeError(
+                    f"parameter {name}={value!r} is not plain ASCII, which a header needs; send "
+                    "it in a JSON file with the image as base64 instead"
+                )
+            made[f"X-Marquee-{name.replace('_', '-').title()}"] = value
+        return made
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back for one file.
+
+    Attributes:
+        file: what was sent.
+        status: HTTP status, None when there was no answer.
+        content_type: of the answer.
+        body: the answer, empty when it was saved to a file instead.
+        saved: that file.
+        problem: why there is no answer, in words; None for an answer.
+    """
+
+    file: Path
+    status: int | None = None
+    content_type: str = ""
+    body: bytes = b""
+    saved: Path | None = None
+    problem: str | None = None
+
+
+class _Failed(Exception):
+    """This file has no answer; others may."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class _Busy(_Failed):
+    """Worth trying again, after so many seconds."""
+
+    def __init__(self, message: str, status: int | None = None, after: float = 0.0) -> None:
+        super().__init__(message, status)
+        self.after = after
+
+
+class _Void(_Failed):
+    """The key was refused."""
+
+
+class Asker:
+    """A connection to a project's server for one question; used by several threads at once.
+
+    Args:
+        retries: how often a busy server is asked again, with growing pauses.
+        timeout: seconds that an answer may take.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        question: Question,
+        places: Places,
+        *,
+        retries: int = 6,
+        timeout: float = 300.0,
+    ) -> None:
+        self._project, self._question, self._places = project, question, places
+        self._retries, self._timeout = retries, timeout
+        self._address = project.properties["inference_address"]
+        self._keys, self._renewing = keys_of(project), threading.Lock()
+        self._client = httpx.Client(
+            base_url=self._address, timeout=httpx.Timeout(timeout, connect=10), trust_env=False
+        )
+
+    def close(self) -> None:
+        """Close the connections, those in use included."""
+        self._client.close()
+
+    def ask(self, file: Path) -> Answer:
+        """Send a file and return its answer, or why this file has none.
+
+        Raises:
+            MarqueeError: what no other file could overcome: no server, no such model.
+        """
+        try:
+            return self._patiently(file)
+        except _Failed as error:
+            return Answer(file, error.status, problem=str(error))
+        except OSError as error:
+            elsewhere = error.filename is not None and Path(error.filename) != file
+            where = f"{error.filename}: " if elsewhere else ""
+            return Answer(file, problem=f"{where}{error.strerror}")
+
+    def _patiently(self, file: Path) -> Answer:
+        for pause in _pauses(self._retries):
+            try:
+                return self._with_a_valid_key(file)
+            except _Busy as busy:
+                time.sleep(max(pause, busy.after))
+        return self._with_a_valid_key(file)
+
+    def _with_a_valid_key(self, file: Path) -> Answer:
+        """A key is void as soon as another process has renewed it: the file has the new one."""
+        try:
+            return self._once(file)
+        except _Void:
+            return self._once(file)
+
+    def _once(self, file: Path) -> Answer:
+        headers = self._question.headers(file) | self._authorization()
+        with file.open("rb") as body:
+            try:
+                return self._exchange(file, body, headers)
+            except httpx.ConnectError as error:
+                raise MarqueeError(
+                    f"no server answers at {self._address} ({error}); start it: make serve"
+                ) from error
+            except httpx.TimeoutException as error:
+                raise _Failed(
+                    f"no answer within {self._timeout:g} s (--timeout); 'marquee models' shows "
+                    "whether its workers are there"
+                ) from error
+            except httpx.TransportError as error:
+                raise _Busy(f"the connection broke ({error}){self._size_hint(file)}") from error
+
+    def _exchange(self, file: Path, body: Any, headers: Mapping[str, str]) -> Answer:
+        path = self._question.path
+        with self._client.stream("POST", path, content=body, headers=headers) as answer:
+            if answer.status_code == 200:
+                return self._received(file, answer)
+            answer.read()
+        raise self._refusal(file, answer)
+
+    def _received(self, file: Path, answer: httpx.Response) -> Answer:
+        content_type = answer.headers.get("content-type", "")
+        if self._places.wants(content_type):
+            saved = self._places.save(file, content_type, answer.iter_bytes())
+            return Answer(file, 200, content_type, saved=saved)
+        return Answer(file, 200, content_type, answer.read())
+
+    def _refusal(self, file: Path, answer: httpx.Response) -> Exception:
+        status, (kind, words) = answer.status_code, _words(answer)
+        if status == 404 and kind in ("ModelNotFoundException", "ModelVersionNotFoundException"):
+            return MarqueeError(self._unknown())
+        told = f"{status} {words or 'without a word'}"
+        if status == 413 and not words:
+            told = f"413 the request is too large{self._size_hint(file)}"
+        if kind == "InvalidKeyException":
+            return _Void(told, status)
+        if status == 503:
+            return _Busy(told, status, _seconds(answer.headers.get("retry-after", "")))
+        asked = answer.headers.get("x-request-id", "")
+        return _Failed(f"{told} (request {asked})" if status >= 500 and asked else told, status)
+
+    def _unknown(self) -> str:
+        model, version = self._question.model, self._question.version
+        with Management.of(self._project) as api:
+            if version is not None and (found := api.versions(model)):
+                known = ", ".join(sorted(one.version for one in found))
+                return f"{model} has no version {version} on this server; it has {known}"
+            known = ", ".join(api.models()) or "none"
+        return f"there is no model '{model}' on this server; it has {known}"
+
+    def _authorization(self) -> dict[str, str]:
+        if self._keys is None:
+            return {}
+        with self._renewing:  # a key renewed twice at once would be void for one of the two
+            return {"Authorization": f"Bearer {self._keys.get('inference')}"}
+
+    def _size_hint(self, file: Path) -> str:
+        """Say that the file is too large, if it is: the server then just hangs up."""
+        limit = int(self._project.properties.get("max_request_size", "6553500"))
+        size = file.stat().st_size
+        if size <= limit:
+            return ""
+        return (
+            f": it has {size} bytes, the server takes {limit} (max_request_size); "
+            "send less, or set TS_MAX_REQUEST_SIZE and restart the server"
+        )
+
+
+def _pauses(count: int) -> Iterator[float]:
+    """Yield growing pauses with jitter, so that those turned away do not come back together."""
+    for number in range(count):
+        yield min(FIRST_PAUSE * 2**number, LONGEST_PAUSE) * (0.5 + secrets.randbelow(1000) / 1000)
+
+
+def _words(answer: httpx.Response) -> tuple[str, str]:
+    """Return the type and the message of an error's JSON; what is no such JSON as it is."""
+    try:
+        found = answer.json()
+        return str(found["type"]), str(found["message"])
+    except (ValueError, KeyError, TypeError):
+        return "", answer.text.strip()[:500]
+
+
+def _seconds(header: str) -> float:
+    """Read a Retry-After in seconds; a date, which no server of ours sends, counts as none."""
+    return min(float(header), LONGEST_PAUSE) if header.isdecimal() else 0.0

@@ -1,0 +1,143 @@
+"""``marquee check``: the conformance suite on a handler, without a server, in seconds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from marquee.archives import build as archive
+from marquee.archives import dryrun, rooms
+from marquee.archives.inspection import inspect
+from marquee.archives.rooms import ModelVersion
+from marquee.archives.store import find_archive
+from marquee.conformance.result import FAILED, Result
+from marquee.conformance.suite import NAMES, SILENCE
+from marquee.errors import MarqueeError
+from marquee.project import Project
+
+# Of one archive; the largest models on two slow cores take minutes.
+TIMEOUT_SECONDS = 1800
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of all checks of one archive.
+
+    Attributes:
+        name: such as ``cifar 2.0``.
+        results: in the order of the checks.
+        log: what the worker said on stderr.
+    """
+
+    name: str
+    results: tuple[Result, ...]
+    log: str
+
+    @property
+    def failed(self) -> list[Result]:
+        """The checks that failed."""
+        return [result for result in self.results if result.outcome == FAILED]
+
+
+def check(project: Project, named: str) -> list[Report]:
+    """Check every version of a model of the project, or one archive.
+
+    Args:
+        project: with the model, or the model store.
+        named: a model's name; ``<model>-<version>`` or a path of an archive.
+
+    Raises:
+        MarqueeError: there is no such model or archive, it cannot be built, or is not safe.
+    """
+    with archives(project, named) as found:
+        return [check_archive(path) for path in found]
+
+
+def check_archive(path: Path) -> Report:
+    """Check one archive.
+
+    Raises:
+        MarqueeError: it is not safe, or damaged.
+    """
+    about = inspect(path)
+    with tempfile.TemporaryDirectory(prefix="marquee-") as folder:
+        unpacked = Path(folder) / "unpacked"
+        with zipfile.ZipFile(path) as packed:
+            packed.extractall(unpacked)
+        results, log = _run(unpacked, path.resolve(), Path(folder) / "results")
+    return Report(f"{about.model} {about.version}", results, log)
+
+
+@contextmanager
+def archives(project: Project, named: str) -> Iterator[list[Path]]:
+    """Give the archives that a name stands for; those that are out of date are built aside.
+
+    Raises:
+        MarqueeError: there is no such model or archive, or it cannot be built.
+    """
+    if named not in rooms.names(project):
+        yield [_archive(project, named)]
+        return
+    with tempfile.TemporaryDirectory(prefix="marquee-") as store:
+        versions = rooms.versions(project, named)
+        yield [_up_to_date(project, version, Path(store)) for version in versions]
+
+
+def _archive(project: Project, named: str) -> Path:
+    try:
+        return find_archive(project.model_store, named)
+    except MarqueeError as error:
+        known = ", ".join(rooms.names(project)) or "none"
+        raise MarqueeError(
+            f"there is no model '{named}' (the models are: {known}); {error}"
+        ) from error
+
+
+def _up_to_date(project: Project, version: ModelVersion, store: Path) -> Path:
+    ready = archive.up_to_date(project, version)
+    return archive.build(project, version, store=store).path if ready is None else ready
+
+
+def _run(folder: Path, path: Path, out: Path) -> tuple[tuple[Result, ...], str]:
+    """Run the checks in a process of their own and return their results and its stderr."""
+    log = out.with_suffix(".log")
+    with log.open("w") as sink:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "marquee.conformance", str(folder), str(path), str(out)],
+            env=dryrun.environment(folder),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            ended = f"its process ended with {process.wait(TIMEOUT_SECONDS)}"
+        except subprocess.TimeoutExpired:
+            ended = f"it did not end within {TIMEOUT_SECONDS} seconds"
+        finally:
+            process.kill()
+            process.wait()
+    results = _read(out)
+    return (*results, *_missing(results, ended)), log.read_text(errors="replace")
+
+
+def _read(out: Path) -> list[Result]:
+    lines = out.read_text().splitlines() if out.is_file() else []
+    return [Result(**json.loads(line)) for line in lines]
+
+
+def _missing(results: list[Result], ended: str) -> list[Result]:
+    """Return a failure for the check during which the process ended, if it did."""
+    known = {result.check for result in results}
+    stopped_at_load = len(results) == 1 and results[0].outcome == FAILED
+    if SILENCE in known or stopped_at_load:
+        return []
+    during = next(name for name in NAMES if name not in known)
+    return [Result(during, FAILED, f"{ended} during this check; the rest was not run")]

@@ -1,0 +1,39 @@
+"""The curl line that shows what a model does."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from marquee.archives.rooms import names, show_options
+from marquee.project import Project
+from marquee.serving.management import keys_of
+
+
+def curl_lines(project: Project) -> Iterator[str]:
+    """Yield a line for each model that works when pasted into a shell in the project's root."""
+    for name in names(project):
+        yield curl_line(project, name)
+
+
+def curl_line(project: Project, name: str) -> str:
+    """Return the line for one model: its example in, its answer to the terminal or a file."""
+    example = next(iter(sorted((project.handlers / name).glob("example.*"))))
+    url = f"{project.properties['inference_address']}/predictions/{name}"
+    words = ["curl", "-sS", "--fail-with-body"]
+    token = f' -H "Authorization: Bearer $({_marquee(project)} token)"' if keys_of(project) else ""
+    options = [*show_options(project, name), "-T", str(example.relative_to(project.root)), url]
+    return " ".join(words) + token + " " + shlex.join(options)
+
+
+def _marquee(project: Project) -> str:
+    """Return how to call the marquee that runs now, relative to the root where it is inside."""
+    # Not resolved: a virtual environment's python is a link out of it.
+    command = Path(os.path.abspath(sys.executable)).parent / "marquee"  # noqa: PTH100
+    try:
+        return shlex.quote(str(command.relative_to(project.root)))
+    except ValueError:
+        return shlex.quote(str(command))

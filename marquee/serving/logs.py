@@ -1,0 +1,203 @@
+"""TorchServe's logs as one: merged by time, filtered, followed."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import re
+import time
+from collections import deque
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from marquee.errors import MarqueeError
+from marquee.project import Project
+
+LEVELS = ("DEBUG", "INFO", "WARN", "ERROR")
+FILES = {"access": "access_log.log", "model": "model_log.log", "server": "ts_log.log"}
+FOLLOW_SECONDS = 0.5
+
+HEAD = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d,\d{3}) (.*)")
+ACCESS = re.compile(r'"(\w+) (/\S*) [^"]*" (\d{3})')
+# W-9000-cifar_1.0-stdout: the thread that reads what a worker prints.
+WORKER = re.compile(r"(\w+) +W-\d+-(.+?)_([^_ ]+?)-std(?:out|err) (.*)")
+SERVER = re.compile(r"(\w+) +(.*)")
+ASKED = re.compile(r"/(?:predictions|explanations|v1/models|v2/models)/([^/:? ]+)(?:/([^/?: ]+))?")
+# What marquee itself asks all the time while it waits for something.
+POLLING = re.compile(r'"GET /(?:models|ping|metrics|token)\b[^"]*" 2')
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a log.
+
+    Attributes:
+        time: ISO 8601 with milliseconds, local time; a line without one has its predecessor's.
+        level: one of ``LEVELS``.
+        source: ``access``, ``model`` or ``server``.
+        model, version: whom it is about, empty where the line does not say.
+        text: the rest.
+        story: what the first line of its traceback says, to know the request it belongs to.
+    """
+
+    time: str
+    level: str
+    source: str
+    text: str
+    model: str = ""
+    version: str = ""
+    story: str = ""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """Which lines are shown: of a model, from a level on, of a request."""
+
+    model: str | None = None
+    level: str = "DEBUG"
+    request: str | None = None
+
+    def fits(self, line: Line) -> bool:
+        """Whether a line is wanted."""
+        return (
+            (self.model is None or line.model == self.model)
+            and LEVELS.index(line.level) >= LEVELS.index(self.level)
+            and (self.request is None or self.request in f"{line.story}\n{line.text}")
+            and not (line.source == "access" and POLLING.search(line.text))
+        )
+
+
+def logs(
+    project: Project,
+    model: str | None = None,
+    *,
+    level: str = "DEBUG",
+    request: str | None = None,
+    last: int = 50,
+    follow: bool = False,
+) -> Generator[Line, None, None]:
+    """Yield the last lines that are wanted, oldest first; with ``follow``, new ones for ever.
+
+    Successful look-ups of the management address are left out. Rotated files (``*.gz``) are
+    not read.
+
+    Args:
+        project: whose logs.
+        model: only lines about it.
+        level: one of ``LEVELS``: only lines as grave as that.
+        request: only the story of the answer with this ``x-request-id``.
+        last: how many of the lines that are there already.
+        follow: go on with what is written from now on.
+
+    Raises:
+        MarqueeError: there are no logs.
+    """
+    wanted = _Wanted(model, level, request)
+    tails = [Tail(project.logs / name, source) for source, name in FILES.items()]
+    if not follow and not any(tail.path.is_file() for tail in tails):
+        raise MarqueeError(f"there are no logs in {project.logs} yet; start a server: make serve")
+    try:
+        yield from deque((line for line in _merged(tails) if wanted.fits(line)), maxlen=last)
+        while follow:
+            time.sleep(FOLLOW_SECONDS)
+            yield from (line for line in _merged(tails) if wanted.fits(line))
+    finally:
+        for tail in tails:
+            tail.close()
+
+
+def _merged(tails: list[Tail]) -> Iterator[Line]:
+    return heapq.merge(*(tail.read() for tail in tails), key=lambda line: line.time)
+
+
+class Tail:
+    """One log file, read on where the last reading ended, also when the file is replaced."""
+
+    def __init__(self, path: Path, source: str) -> None:
+        self.path = path
+        self._reader = _Reader(source)
+        self._file: BinaryIO | None = None
+        self._part = b""
+
+    def read(self) -> Iterator[Line]:
+        """Yield the lines written since the last time."""
+        if self._file is not None:
+            yield from self._rest(self._file)
+        if self._replaced():
+            self.close()
+            self._file = self.path.open("rb")
+            yield from self._rest(self._file)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _replaced(self) -> bool:
+        """Whether there is another file than the one that is open: rotated, or a new start."""
+        if not self.path.is_file():
+            return False
+        if self._file is None:
+            return True
+        status, mine = self.path.stat(), os.fstat(self._file.fileno())
+        return status.st_ino != mine.st_ino or status.st_size < self._file.tell()
+
+    def _rest(self, file: BinaryIO) -> Iterator[Line]:
+        while text := file.readline():
+            self._part += text
+            if text.endswith(b"\n"):  # else it is still being written
+                whole, self._part = self._part.decode(errors="replace").rstrip("\n"), b""
+                yield self._reader.line(whole)
+
+
+class _Reader:
+    """Turns text into lines; remembers in which traceback each worker is."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._last = Line("", "INFO", source, "")
+        self._before: dict[tuple[str, str], Line] = {}
+        self._inside: set[tuple[str, str]] = set()
+
+    def line(self, text: str) -> Line:
+        """Parse a line of the file."""
+        head = HEAD.fullmatch(text)
+        if head is None:  # a Java stack trace, or a message of several lines
+            return replace(self._last, text=text, story=self._last.story or self._last.text)
+        self._last = self._with_story(_parse(self._source, head[1], head[2]))
+        return self._last
+
+    def _with_story(self, line: Line) -> Line:
+        """Give each line of a Python traceback its level, and what the line before it said."""
+        key = (line.model, line.version)
+        before = self._before.get(key)
+        if line.text.startswith("Traceback (most recent call last)"):
+            self._inside.add(key)
+        elif key not in self._inside:
+            self._before[key] = line
+            return line
+        # The first line that is not indented tells the exception, and is the last.
+        if not line.text.startswith((" ", "Traceback")) and line.text:
+            self._inside.discard(key)
+        return replace(line, level="ERROR", story=before.text if before else "")
+
+
+def _parse(source: str, moment: str, rest: str) -> Line:
+    if source == "access" and (found := ACCESS.search(rest)):
+        level = "INFO" if found[3] < "400" else "WARN" if found[3] < "500" else "ERROR"
+        asked = ASKED.match(found[2])
+        model, version = (asked[1], asked[2] or "") if asked else ("", "")
+        return Line(moment, level, source, rest, model, version)
+    if source == "model" and (found := WORKER.fullmatch(rest)):
+        return Line(moment, _level(found[1]), source, found[4], found[2], found[3])
+    found = SERVER.fullmatch(rest)
+    known = found is not None and found[1] in (*LEVELS, "TRACE", "FATAL")
+    if found is None or not known:
+        return Line(moment, "INFO", source, rest)
+    return Line(moment, _level(found[1]), source, found[2])
+
+
+def _level(word: str) -> str:
+    return {"FATAL": "ERROR", "TRACE": "DEBUG"}.get(word, word)

@@ -1,0 +1,204 @@
+"""The server as a whole: process, Java, addresses, tokens, readiness, and what is at risk."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+
+from marquee.errors import MarqueeError
+from marquee.project import Project
+from marquee.serving import exposure
+from marquee.serving.management import keys_of
+from marquee.serving.preflight import ADDRESSES, GRPC_PORTS, running_pid
+from marquee.serving.readiness import Readiness, ready
+
+CONNECT_SECONDS = 1.0
+NOT_RUNNING = "no server of this project is running; start it: make serve"
+
+
+@dataclass(frozen=True)
+class Process:
+    """The server's Java process.
+
+    Attributes:
+        pid: process id.
+        since: when it was started.
+        java: its version, such as ``17.0.15``; empty where Java does not say.
+        memory: bytes that it holds in RAM.
+        heap: its largest heap as Java was told, such as ``2g``; empty for Java's own choice.
+        workers: bytes that all workers hold in RAM.
+    """
+
+    pid: int
+    since: datetime
+    java: str
+    memory: int
+    heap: str
+    workers: int
+
+
+@dataclass(frozen=True)
+class Token:
+    """A key's age, and how long it is valid; None for one that does not expire."""
+
+    age: timedelta
+    left: timedelta | None
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the server listens as configured, and whether something takes connections there."""
+
+    url: str
+    answers: bool
+
+
+@dataclass(frozen=True)
+class Status:
+    """What ``marquee status`` shows.
+
+    Attributes:
+        process: None where no server of the project runs.
+        addresses: by name, such as ``inference``.
+        tokens: by kind; None where they are turned off.
+        readiness: None where there is nobody to ask; ``problem`` then says why.
+        problem: why the server does not tell its readiness.
+        warnings: what is at risk, a sentence each.
+    """
+
+    process: Process | None
+    addresses: Mapping[str, Address]
+    tokens: Mapping[str, Token] | None
+    readiness: Readiness | None
+    problem: str | None
+    warnings: list[str]
+
+
+def status(project: Project) -> Status:
+    """Return the state of the project's server, which need not run."""
+    pid = running_pid(project)
+    process = None if pid is None else _process(pid)
+    readiness, problem = (None, NOT_RUNNING) if process is None else _readiness(project)
+    configured = project.properties if pid is None else _as_bound(project.properties, pid)
+    return Status(
+        process=process,
+        addresses={
+            name: Address(url, _answers(url)) for name, url in _addresses(project.properties)
+        },
+        tokens=_tokens(project),
+        readiness=readiness,
+        problem=problem,
+        warnings=exposure.warnings(configured),
+    )
+
+
+def _process(pid: int) -> Process | None:
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            return Process(
+                pid=pid,
+                since=datetime.fromtimestamp(process.create_time(), timezone.utc),
+                java=_java_version(Path(process.exe())),
+                memory=process.memory_info().rss,
+                heap=_heap(process.cmdline()),
+                workers=sum(child.memory_info().rss for child in process.children(recursive=True)),
+            )
+    except psutil.Error:
+        return None  # it ended while we looked
+
+
+def _heap(command: list[str]) -> str:
+    return next((w.removeprefix("-Xmx") for w in reversed(command) if w.startswith("-Xmx")), "")
+
+
+def _java_version(executable: Path) -> str:
+    """Return what a Java's ``release`` file says: running it takes a tenth of a second."""
+    release = executable.resolve().parent.parent / "release"
+    lines = release.read_text().splitlines() if release.is_file() else []
+    named = (line.partition("=")[2] for line in lines if line.startswith("JAVA_VERSION="))
+    return next(named, "").strip('"')
+
+
+def _readiness(project: Project) -> tuple[Readiness | None, str | None]:
+    try:
+        return ready(project), None
+    except MarqueeError as error:
+        return None, str(error)
+
+
+def _addresses(properties: Mapping[str, str]) -> list[tuple[str, str]]:
+    web = [(name.removesuffix("_address"), properties[name]) for name in ADDRESSES]
+    grpc = [
+        (
+            name.removesuffix("_port").replace("grpc_", "gRPC "),
+            f"grpc://{properties.get(name.replace('_port', '_address'), '127.0.0.1')}"
+            f":{properties[name]}",
+        )
+        for name in GRPC_PORTS
+    ]
+    return web + grpc
+
+
+def _answers(url: str) -> bool:
+    """Whether something takes connections there."""
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname, parts.port or 80), CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def _as_bound(properties: Mapping[str, str], pid: int) -> dict[str, str]:
+    """Return the properties with the hosts that the server really listens on.
+
+    It may have been started from a shell with other variables than this one.
+    """
+    bound = _listening(pid)
+    real = dict(properties)
+    for name in ADDRESSES:
+        port = urlsplit(properties[name]).port
+        if port in bound:
+            real[name] = f"http://{_bracketed(bound[port])}:{port}"
+    port = int(properties["grpc_management_port"])
+    if port in bound:
+        real["grpc_management_address"] = bound[port]
+    return real
+
+
+def _listening(pid: int) -> dict[int, str]:
+    try:
+        found = psutil.Process(pid).net_connections("inet")
+    except psutil.Error:
+        return {}
+    return {one.laddr.port: one.laddr.ip for one in found if one.status == psutil.CONN_LISTEN}
+
+
+def _bracketed(ip: str) -> str:
+    return f"[{ip}]" if ipaddress.ip_address(ip).version == 6 else ip
+
+
+def _tokens(project: Project) -> dict[str, Token] | None:
+    keys = keys_of(project)
+    if keys is None:
+        return None
+    if not keys.path.is_file():
+        return {}
+    found = json.loads(keys.path.read_text())
+    written = datetime.fromtimestamp(keys.path.stat().st_mtime, timezone.utc)
+    now = datetime.now(timezone.utc)
+    made = {}
+    for kind in ("inference", "management"):
+        left = keys.left(found[kind])
+        age = now - written if left is None else keys.lifetime - left
+        made[kind] = Token(max(age, timedelta()), left)
+    return made

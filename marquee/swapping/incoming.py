@@ -1,0 +1,172 @@
+"""The archive that a command names: by version, path or URL; brought into the model store."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import httpx
+
+from marquee.archives.build import in_store
+from marquee.archives.inspection import inspect
+from marquee.archives.store import file_digest
+from marquee.errors import MarqueeError
+from marquee.interrupts import check
+from marquee.project import Project
+
+DOWNLOAD_TIMEOUT = httpx.Timeout(30, connect=10)
+# Left free on the disk by a download.
+SPARE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A version that is to serve.
+
+    Attributes:
+        name, version: as its manifest says.
+        archive: its file in the model store.
+        digest: sha256 of the file, in hex.
+        copied: whether the file was brought into the store just now.
+    """
+
+    name: str
+    version: str
+    archive: Path
+    digest: str
+    copied: bool = False
+
+    def discard(self) -> None:
+        """Take the file out of the store again, if it was brought there just now."""
+        if self.copied:
+            self.archive.unlink(missing_ok=True)
+
+
+def find(project: Project, model: str | None, target: str) -> Incoming:
+    """Return what ``target`` names: a version, an archive in the store or a path to one, a URL.
+
+    Raises:
+        MarqueeError: there is no such thing, it is unsafe, or it is not of ``model``.
+    """
+    if "://" in target:
+        with _fetched(project, target) as path:
+            return _brought(project, model, path)
+    for path in (Path(target), project.model_store / target):
+        if path.is_file():
+            return _brought(project, model, path)
+    if model is None or "/" in target or target.endswith(".mar"):
+        raise MarqueeError(
+            f"there is no archive '{target}', neither as a path nor in {project.model_store}"
+        )
+    return _version(project, model, target)
+
+
+def _version(project: Project, model: str, version: str) -> Incoming:
+    present = {}
+    for path, about in in_store(project.model_store):
+        if about["modelName"] == model:
+            present[about["modelVersion"]] = path
+    if version in present:
+        return _checked(model, present[version])
+    # Not even one that the server has: without its archive it could be neither checked nor
+    # started again.
+    known = ", ".join(sorted(present)) or "none"
+    raise MarqueeError(
+        f"{project.model_store} has no archive of {model} '{version}', and there is no archive of "
+        f"that name; known are: {known}"
+    )
+
+
+def _checked(model: str | None, path: Path) -> Incoming:
+    """Inspect an archive before anyone runs it."""
+    found = inspect(path)
+    if model is not None and found.model != model:
+        raise MarqueeError(
+            f"{path} is an archive of {found.model} {found.version}, expected one of {model}"
+        )
+    return Incoming(found.model, found.version, path, found.sha256)
+
+
+def _brought(project: Project, model: str | None, path: Path) -> Incoming:
+    """Copy an archive into the store if it is not there."""
+    found = _checked(model, path)
+    if path.resolve().parent == project.model_store.resolve():
+        return found
+    for other, about in in_store(project.model_store):
+        if (about["modelName"], about["modelVersion"]) == (found.name, found.version):
+            return _same(found, other)
+    return _copied(project, found, path)
+
+
+def _same(found: Incoming, other: Path) -> Incoming:
+    digest = file_digest(other)
+    if digest != found.digest:
+        raise MarqueeError(
+            f"{other} is another {found.name} {found.version} ({digest[:12]}, the new one is "
+            f"{found.digest[:12]}); give the new one a version of its own"
+        )
+    return Incoming(found.name, found.version, other, digest)
+
+
+def _copied(project: Project, found: Incoming, path: Path) -> Incoming:
+    target = project.model_store / f"{found.name}-{found.version}.mar"
+    if target.exists():
+        raise MarqueeError(f"{target} is in the way: it is an archive of something else; rename it")
+    part = target.with_name(f".{target.name}.part")
+    try:
+        shutil.copyfile(path, part)
+        if file_digest(part) != found.digest:
+            raise MarqueeError(f"{path} changed while it was copied; try again")
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    return Incoming(found.name, found.version, target, found.digest, copied=True)
+
+
+@contextmanager
+def _fetched(project: Project, url: str) -> Iterator[Path]:
+    """Download what a URL names, if the server's own rules allow it."""
+    _check_allowed(project, url)
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        yield Path(unquote(parts.path))
+        return
+    with tempfile.TemporaryDirectory(prefix="marquee-") as folder:
+        path = Path(folder) / (Path(parts.path).name or "download.mar")
+        _download(url, path)
+        yield path
+
+
+def _check_allowed(project: Project, url: str) -> None:
+    allowed = project.properties.get("allowed_urls", "file://.*|http(s)?://.*")
+    patterns = [pattern.strip() for pattern in allowed.split(",")]
+    if ".." in unquote(url) or not any(re.fullmatch(pattern, url) for pattern in patterns):
+        raise MarqueeError(
+            f"'{url}' is not allowed by allowed_urls={allowed} in config.properties; download it "
+            "and give its path, or allow it there and restart the server"
+        )
+
+
+def _download(url: str, path: Path) -> None:
+    room = shutil.disk_usage(path.parent).free - SPARE_BYTES
+    try:
+        with (
+            httpx.stream("GET", url, timeout=DOWNLOAD_TIMEOUT) as answer,
+            path.open("wb") as file,
+        ):
+            if answer.status_code != 200:
+                raise MarqueeError(f"'{url}' was answered with {answer.status_code}, expected 200")
+            for block in answer.iter_bytes(1 << 20):
+                check()
+                room -= len(block)
+                if room < 0:
+                    raise MarqueeError(f"'{url}' is larger than the free space in {path.parent}")
+                file.write(block)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise MarqueeError(f"'{url}' cannot be downloaded: {error}") from error

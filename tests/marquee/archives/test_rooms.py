@@ -1,0 +1,110 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from marquee.archives.rooms import default_version, find_weights, names, versions
+from marquee.errors import MarqueeError
+from marquee.project import Project
+from tests.support import ROOT, make_project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return make_project(tmp_path / "project", "cifar", "inkwash")
+
+
+def place(folder: Path, name: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(b"weights")
+    return folder / name
+
+
+def found(project: Project, version: str = "2.0", *, sole: bool = False) -> Path:
+    return find_weights(project, "cifar", version, ["vgg11.pth", "final.pth"], sole=sole)
+
+
+def test_our_models_and_their_versions() -> None:
+    project = Project(ROOT)
+    assert {"cifar", "inkwash"} <= set(names(project))
+    assert [model.archive_name for model in versions(project, "cifar")] == [
+        "cifar-1.0.mar",
+        "cifar-2.0.mar",
+    ]
+    assert default_version(project, "cifar") == "2.0"
+    assert default_version(project, "inkwash") == "1.0"
+    assert default_version(project, "nobody") is None
+
+
+def test_every_setting_but_the_list_of_versions_reaches_the_archive(project: Project) -> None:
+    (model,) = versions(project, "inkwash")
+    assert model.config["batchSize"] == 4
+    assert model.config["marquee"]["max_items"] == 1
+    assert model.config["marquee"]["version"] == "1.0"
+    assert not {"versions", "default", "curl", "weights"} & set(model.config["marquee"])
+    assert yaml.safe_load(model.config_text) == model.config
+
+
+def test_the_users_weights_beat_the_demos(project: Project) -> None:
+    demo = found(project)
+    assert demo.parent.name == "demo"
+    anywhere = place(project.weights, "final.pth")
+    assert found(project) == anywhere
+    own = place(project.weights / "cifar", "final.pth")
+    assert found(project) == own
+    better = place(project.weights / "cifar", "vgg11.pth")
+    assert found(project) == better
+    versioned = place(project.weights / "cifar" / "2.0", "anything.pt")
+    assert found(project) == versioned
+
+
+def test_a_single_file_of_any_name_will_do_for_a_model_of_one_version(project: Project) -> None:
+    named = place(project.weights / "cifar", "latest.pth")
+    assert found(project, sole=True) == named
+    assert found(project, sole=False).parent.name == "demo"
+
+
+def test_several_files_of_unknown_names_are_a_question(project: Project) -> None:
+    place(project.weights / "cifar" / "2.0", "a.pth")
+    place(project.weights / "cifar" / "2.0", "b.pth")
+    with pytest.raises(MarqueeError, match=r"several weight files .*a\.pth, b\.pth"):
+        found(project)
+
+
+def test_no_weights_says_where_to_put_which(project: Project) -> None:
+    for file in (project.handlers / "cifar" / "demo").glob("*.pth"):
+        file.unlink()
+    with pytest.raises(MarqueeError, match=r"put vgg11\.pth or final\.pth into .*weights/cifar"):
+        found(project)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: [", "not valid YAML"),
+        ("minWorkers: 1", "at least one version"),
+        ("marquee: {versions: {}}", "at least one version"),
+        ("marquee: {versions: {1.0: {weights: [a]}}}", "in quotes"),
+        ("marquee: {versions: {'1.0': {}}}", "needs weights"),
+        ("marquee: {default: '2', versions: {'1.0': {weights: [a]}}}", "default is '2'"),
+    ],
+)
+def test_a_wrong_configuration_is_named(project: Project, text: str, words: str) -> None:
+    (project.handlers / "cifar" / "model-config.yaml").write_text(text)
+    with pytest.raises(MarqueeError, match=words):
+        versions(project, "cifar")
+
+
+def test_an_unknown_model_is_told_the_known_ones(project: Project) -> None:
+    with pytest.raises(MarqueeError, match="no model 'cat'.*cifar, inkwash"):
+        versions(project, "cat")
+
+
+def test_the_environments_timeout_goes_into_the_archive(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TS_DEFAULT_RESPONSE_TIMEOUT", "33")
+    assert versions(project, "cifar")[0].config["responseTimeout"] == 33
+    monkeypatch.setenv("TS_DEFAULT_RESPONSE_TIMEOUT", "soon")
+    with pytest.raises(MarqueeError, match="'soon', expected seconds"):
+        versions(project, "cifar")

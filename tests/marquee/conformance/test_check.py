@@ -1,0 +1,138 @@
+"""``marquee check``: our models pass, and whatever a handler does is told."""
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from marquee.archives import golden
+from marquee.archives.script import ScriptSource, build
+from marquee.archives.store import file_digest
+from marquee.conformance.check import Report, check, check_archive
+from marquee.errors import MarqueeError
+from marquee.project import Project
+from tests.handlers.script import scripts
+from tests.handlers.script.harness import make_folder
+from tests.support import make_project, marquee
+
+MANIFEST = {"model": {"modelName": "m", "modelVersion": "1", "handler": "handler.py"}}
+
+
+def outcomes(report: Report) -> dict[str, str]:
+    return {result.check: result.outcome for result in report.results}
+
+
+def why(report: Report, name: str) -> str:
+    return next(result.why for result in report.results if result.check == name)
+
+
+@pytest.mark.parametrize("model", ["rotifer", "smoke", "timetravel"])
+def test_the_detectors_pass(detectors_project: Project, model: str) -> None:
+    (report,) = check(detectors_project, f"{model}-1.0")
+    assert report.name == f"{model} 1.0"
+    assert report.failed == []
+    assert len(report.results) == 17
+
+
+def test_inkwash_passes(project: Project) -> None:
+    (report,) = check(project, "inkwash-1.0")
+    assert report.failed == []
+
+
+def test_cifar_passes_and_is_built_aside_when_out_of_date(
+    small_project: Project, tmp_path: Path
+) -> None:
+    changed = Project(tmp_path / "project")
+    shutil.copytree(small_project.root, changed.root, copy_function=shutil.copy2)
+    handler = changed.handlers / "cifar" / "handler.py"
+    handler.write_text(handler.read_text().replace("SIDE = 32\n", 'SIDE = 32\nprint("loud")\n'))
+    stored = changed.model_store / "cifar-2.0.mar"
+    before = file_digest(stored)
+    done = marquee(changed, "check", "cifar", "--json")
+    assert done.returncode == 1, done.stderr
+    (report,) = json.loads(done.stdout)
+    assert report["name"] == "cifar 2.0"
+    assert report["ok"] is False
+    failed = [result["check"] for result in report["results"] if result["outcome"] != "ok"]
+    assert failed == ["silence on stdout"]
+    assert file_digest(stored) == before
+
+
+def handler_archive(path: Path, code: str, *more: tuple[str, str]) -> Path:
+    """Write an archive of somebody else's, which knows nothing of marquee."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("MAR-INF/MANIFEST.json", json.dumps(MANIFEST))
+        archive.writestr("handler.py", code)
+        for name, text in more:
+            archive.writestr(name, text)
+    return path
+
+
+ECHO = """
+def handle(data, context):
+    if data is None:
+        return None
+    return [str(len(row.get("body", b""))) for row in data]
+"""
+
+
+def test_a_foreign_handler_is_checked_as_far_as_it_says(tmp_path: Path) -> None:
+    report = check_archive(handler_archive(tmp_path / "m.mar", ECHO, ("example.txt", "abc")))
+    found = outcomes(report)
+    assert report.failed == []
+    assert found["example"] == found["memory"] == found["bad bodies"] == "ok"
+    assert found["content types"] == found["golden requests"] == "skipped"
+    assert "does not say" in why(report, "content types")
+
+
+def test_without_an_example_most_is_skipped(tmp_path: Path) -> None:
+    report = check_archive(handler_archive(tmp_path / "m.mar", ECHO))
+    assert report.failed == []
+    assert why(report, "example") == "the archive has no example.*"
+
+
+def test_a_process_that_ends_is_told_and_what_came_before_kept(tmp_path: Path) -> None:
+    code = ECHO.replace("return [", "__import__('os')._exit(7)\n    return [")
+    report = check_archive(handler_archive(tmp_path / "m.mar", code))
+    assert outcomes(report) == {"load": "ok", "description": "failed"}
+    assert why(report, "description") == (
+        "its process ended with 7 during this check; the rest was not run"
+    )
+
+
+def test_what_does_not_load_is_told(tmp_path: Path) -> None:
+    path = handler_archive(tmp_path / "m.mar", "raise ValueError('no weights')\n")
+    report = check_archive(path)
+    assert outcomes(report) == {"load": "failed"}
+    assert "no weights" in why(report, "load")
+    assert "Traceback" in report.log
+
+
+def test_an_unsafe_archive_is_not_run(tmp_path: Path) -> None:
+    path = handler_archive(tmp_path / "m.mar", ECHO, ("../evil.py", ""))
+    with pytest.raises(MarqueeError, match="leads out of the archive"):
+        check_archive(path)
+
+
+def test_a_script_has_golden_requests_and_passes(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project", "script")
+    example = tmp_path / "numbers.json"
+    example.write_text("[[1, 2]]")
+    folder = make_folder(tmp_path / "m", scripts.MODEL_ONLY)
+    built = build(project, ScriptSource(folder, "halves", example=example))
+    (request,) = golden.read(built.path)
+    assert request.headers == {"Content-Type": "application/json"}
+    assert json.loads(request.expected) == [[0.5, 1.0]]
+    done = marquee(project, "check", "halves-1.0")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.startswith("halves 1.0\n  ok       load")
+    assert "0 of 17 checks failed" in done.stdout
+
+
+def test_what_is_not_there_is_told(small_project: Project) -> None:
+    done = marquee(small_project, "check", "nobody")
+    assert done.returncode == 1
+    assert "there is no model 'nobody' (the models are: cifar)" in done.stderr
+    assert "the model store holds cifar-2.0.mar" in done.stderr

@@ -1,0 +1,43 @@
+"""When live traffic sends a new version back."""
+
+import pytest
+
+from marquee.swapping.judgement import Options, worse
+from marquee.swapping.probe import Latency
+from marquee.swapping.traffic import Seen
+
+
+def seen(requests: int, failed: int = 0, ms: int = 10) -> Seen:
+    return Seen([ms] * requests, failed)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (seen(1000), seen(100, failed=2), None),  # too few to tell
+        (seen(1000), seen(1000, failed=9), None),  # within the margin of 1 %
+        (seen(1000), seen(100, failed=3), "3 of 100 requests failed"),
+        (seen(1000, failed=300), seen(1000, failed=300), None),  # as bad as before
+        (seen(0), seen(10, failed=10), "10 of 10"),
+        (seen(100), seen(100, ms=30), None),  # slower, by less than the floor
+        (seen(100), seen(100, ms=36), "requests take 36 ms"),
+        (seen(100, ms=100), seen(100, ms=299), None),  # within three times
+        (seen(100), seen(49, ms=900), None),  # too few to tell
+        (seen(19), seen(100, ms=900), None),
+    ],
+)
+def test_what_is_worse(before: Seen, after: Seen, words: str | None) -> None:
+    found = worse(before, after, Options())
+    assert (found is None) if words is None else words in str(found)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "slow"),
+    [(2.0, 26.0, False), (2.0, 28.0, True), (100.0, 299.0, False), (100.0, 301.0, True)],
+)
+def test_what_is_too_slow(old: float, new: float, slow: bool) -> None:
+    assert (Latency(old, new).problem(3.0, 25.0) is not None) == slow
+
+
+def test_a_version_that_could_not_be_timed_is_not_too_slow() -> None:
+    assert Latency(None, 1000.0).problem(3.0, 25.0) is None
