@@ -5,7 +5,7 @@ Each operating command of ``marquee`` is a function of the same name here, with 
     import marquee
 
     project = marquee.Project.find()
-    record = marquee.swap(project, "cifar", "2.0")
+    record = marquee.swap(project, "cifar", "1.0")
 
 All raise :class:`MarqueeError` with the sentence that the command line prints.
 """
