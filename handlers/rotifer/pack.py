@@ -1,7 +1,5 @@
 """The four files of a darknet model as an archive holds them.
 
-    python -m handlers.rotifer.pack WEIGHTS OUT
-
 ``.cfg`` and ``.data`` are looked for beside the ``.weights``: of the same name, or the only one
 there. The ``.data`` file names the ``.names`` file.
 """
@@ -10,7 +8,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 from pathlib import Path
 
 NAME = "rotifer"
@@ -76,20 +73,3 @@ def pack(weights: Path, out: Path) -> Path:
     for kind, file in zip(KINDS, files, strict=True):
         shutil.copyfile(file, out / f"{NAME}.{kind}")
     return out / f"{NAME}.weights"
-
-
-def main() -> int:
-    """Pack from the command line; 1 with a message when a file is wrong."""
-    if len(sys.argv) != 3:
-        sys.stderr.write("usage: python -m handlers.rotifer.pack WEIGHTS OUT\n")
-        return 2
-    try:
-        pack(Path(sys.argv[1]), Path(sys.argv[2]))
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

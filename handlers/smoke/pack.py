@@ -1,7 +1,5 @@
 """What goes into smoke's archive: its weights as a plain state dict, whatever they come as.
 
-    python -m handlers.smoke.pack WEIGHTS OUT
-
 The original's file is a Keras model in HDF5. It is read here, when the archive is made, so
 that h5py is needed here only and the archive runs with what every TorchServe has. The state
 dict is written by torch.save and read with weights_only: the one format for which torch
@@ -10,7 +8,6 @@ alone is enough.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -164,20 +161,3 @@ def _tensor(array: Any, like: Tensor, where: str) -> Tensor:
     if turned.dtype.kind != "f" or not np.isfinite(turned).all():
         raise KerasError(f"{where} holds something else than finite numbers")
     return torch.from_numpy(np.ascontiguousarray(turned, dtype=np.float32))
-
-
-def main() -> int:
-    """Pack ``WEIGHTS`` into the folder ``OUT``; print nothing but errors."""
-    if len(sys.argv) != 3:
-        sys.stderr.write(f"{__doc__}")
-        return 2
-    try:
-        pack(Path(sys.argv[1]), Path(sys.argv[2]))
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

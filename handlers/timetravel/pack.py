@@ -1,12 +1,8 @@
-"""What an archive carries besides the code: the weights, and dlib's landmark model if it is there.
-
-python -m handlers.timetravel.pack WEIGHTS OUT
-"""
+"""What goes into an archive: the weights, and dlib's landmark model if it is there."""
 
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
 PREDICTOR = "shape_predictor_68_face_landmarks.dat"
@@ -29,14 +25,3 @@ def pack(weights: Path, out: Path) -> Path:
     for path in inputs(weights):
         shutil.copyfile(path, out / path.name)
     return out / weights.name
-
-
-def main() -> None:
-    """Pack for ``WEIGHTS OUT`` of the command line."""
-    if len(sys.argv) != 3:
-        sys.exit("usage: python -m handlers.timetravel.pack WEIGHTS OUT")
-    pack(Path(sys.argv[1]), Path(sys.argv[2]))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,8 +1,8 @@
 """moto's emulated services in this process, with its Lambda made to run code.
 
-moto itself runs functions in Docker only. Three of its joints are ours: its Lambda without
-Docker, S3's call of a function, and which topic a notification came from. Its version is pinned,
-and ``tests/cloud`` has a test for each joint.
+moto itself runs functions in Docker only. Four of its joints are ours: its Lambda without
+Docker, S3's call of a function, which topic a notification came from, and SageMaker's update of
+an endpoint. Its version is pinned, and ``tests/cloud`` has a test for each joint.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ import moto.s3.notifications as s3_notifications
 from moto.awslambda.models import LambdaFunction
 from moto.core.base_backend import BackendDict
 from moto.core.config import default_user_config
+from moto.core.responses import ActionResult
 from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
+from moto.sagemaker.responses import SageMakerResponse
 from moto.sns.models import Subscription
 
 from marquee.cloud.account import ACCOUNT
@@ -50,6 +52,7 @@ def application(runner: Runner) -> Callable[..., Any]:
     _run_functions(runner)
     _deliver_objects(runner)
     _name_topics()
+    _update_endpoints()
     app: Callable[..., Any] = DomainDispatcherApplication(create_backend_app)
     return app
 
@@ -136,6 +139,19 @@ def _name_topics() -> None:
 
     publish.names_topics = True  # type: ignore[attr-defined]
     Subscription.publish = publish  # type: ignore[method-assign]
+
+
+def _update_endpoints() -> None:
+    def update_endpoint(self: SageMakerResponse) -> ActionResult:
+        name, config = (self._get_param(key) for key in ("EndpointName", "EndpointConfigName"))
+        backend = self.sagemaker_backend
+        backend.describe_endpoint(name)  # refuses one that is not there
+        before = backend.endpoints[name]
+        after = backend.create_endpoint(name, config, before.tags)
+        after.creation_time = before.creation_time
+        return ActionResult({"EndpointArn": after.arn})
+
+    SageMakerResponse.update_endpoint = update_endpoint  # type: ignore[attr-defined]
 
 
 def s3_event(event: Mapping[str, Any]) -> Json:

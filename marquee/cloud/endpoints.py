@@ -8,6 +8,7 @@ import re
 import tarfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from marquee.cloud.torchserve import Target
@@ -46,6 +47,7 @@ class Endpoint:
         asynchronous: its AsyncInferenceConfig, if it is one of those.
         variants: name and weight.
         models: each variant's model name.
+        since: when it was created or last updated, which is when SageMaker fetches its packages.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Endpoint:
     asynchronous: Mapping[str, Any] | None
     variants: Mapping[str, float]
     models: Mapping[str, str]
+    since: datetime | None = None
 
     def variant(self, wanted: str | None) -> str:
         """Return the wanted variant, or one drawn by the weights.
@@ -90,7 +93,7 @@ class Endpoints:
         self._fetch = fetch
         self._served = served
         self._aliases = aliases
-        self._packed: dict[str, Target | None] = {}
+        self._packed: dict[tuple[str, datetime | None], Target | None] = {}
 
     def find(self, name: str, region: str) -> Endpoint:
         """Return an endpoint that is in service.
@@ -117,7 +120,8 @@ class Endpoints:
             for one in found.production_variants
         }
         models = {one["VariantName"]: one["ModelName"] for one in config.production_variants}
-        return Endpoint(name, region, config.async_inference_config or None, weights, models)
+        asynchronous, since = config.async_inference_config or None, found.last_modified_time
+        return Endpoint(name, region, asynchronous, weights, models, since)
 
     def target(self, endpoint: Endpoint, variant: str, target_model: str | None) -> Target:
         """Return what serves a variant.
@@ -134,7 +138,7 @@ class Endpoints:
         if wanted := (container.get("Environment") or {}).get("SAGEMAKER_DEFAULT_MODEL"):
             return Target(wanted)
         url = str(container.get("ModelDataUrl") or "")
-        found = self._inside(url) if url else None
+        found = self._inside(url, endpoint.since) if url else None
         return found or self._named(endpoint, url, endpoint.models[variant], endpoint.name)
 
     def _named(self, endpoint: Endpoint, *texts: str) -> Target:
@@ -149,14 +153,15 @@ class Endpoints:
             "the model's environment"
         )
 
-    def _inside(self, url: str) -> Target | None:
+    def _inside(self, url: str, since: datetime | None) -> Target | None:
         """Return the model whose archive is in a model.tar.gz, if it can be read and has one."""
-        if url not in self._packed:
+        fetched = url, since
+        if fetched not in self._packed:
             data = self._fetch(url)
             if data is None:
                 return None  # it may still be uploaded
-            self._packed[url] = archive_in(data)
-        return self._packed[url]
+            self._packed[fetched] = archive_in(data)
+        return self._packed[fetched]
 
 
 def archive_in(data: bytes) -> Target | None:

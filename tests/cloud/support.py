@@ -121,8 +121,8 @@ class UpCloud:
         )
         return str(made["FunctionArn"])
 
-    def endpoint(self, name: str, model: str, **config: Any) -> None:
-        """Make an endpoint that stands for ``model``."""
+    def endpoint(self, name: str, model: str, data: str | None = None, **config: Any) -> None:
+        """Make an endpoint that stands for ``model``, or for what the package at ``data`` holds."""
         sagemaker = self.client("sagemaker")
         variant = {
             "VariantName": "main",
@@ -131,10 +131,12 @@ class UpCloud:
             "InstanceType": "ml.m5.large",
             "InitialVariantWeight": 1,
         }
+        named = {"Environment": {"SAGEMAKER_DEFAULT_MODEL": model}}
+        about: dict[str, Any] = {"ModelDataUrl": data} if data else named
         sagemaker.create_model(
             ModelName=f"{name}-model",
             ExecutionRoleArn="arn:aws:iam::123456789012:role/marquee-EndpointRole",
-            PrimaryContainer={"Image": "x", "Environment": {"SAGEMAKER_DEFAULT_MODEL": model}},
+            PrimaryContainer={"Image": "x"} | about,
         )
         sagemaker.create_endpoint_config(
             EndpointConfigName=f"{name}-config", ProductionVariants=[variant], **config

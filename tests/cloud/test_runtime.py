@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from marquee.cloud.packages import package
+from marquee.cloud.torchserve import Target
 from tests.cloud.support import UpCloud, eventually, example
 
 CIFAR = "marquee-cifar-vgg11"
@@ -75,6 +77,33 @@ def test_an_endpoint_that_nothing_names_says_what_to_do(cloud: UpCloud, runtime:
     cloud.endpoint("mystery", "")
     found = refusal(runtime.invoke_endpoint, EndpointName="mystery", Body=b"x")
     assert "--endpoint mystery=MODEL" in found["Error"]["Message"]
+
+
+def test_an_update_serves_what_the_package_holds_by_then(cloud: UpCloud, runtime: Any) -> None:
+    s3, control = cloud.client("s3"), cloud.client("sagemaker")
+    s3.create_bucket(Bucket="packages")
+    where = {"Bucket": "packages", "Key": "model.tar.gz"}
+
+    def answer(endpoint: str) -> Any:
+        body = example("cifar").read_bytes()
+        said = runtime.invoke_endpoint(EndpointName=endpoint, Body=body, ContentType="image/png")
+        return json.loads(said["Body"].read())
+
+    s3.put_object(**where, Body=package(Target("cifar", "1.0")))
+    cloud.endpoint("switched", "", data="s3://packages/model.tar.gz")
+    lenet = answer("switched")
+    s3.put_object(**where, Body=package(Target("cifar", "2.0")))
+    assert answer("switched") == lenet
+    control.update_endpoint(EndpointName="switched", EndpointConfigName="switched-config")
+    assert answer("switched") == answer(CIFAR) != lenet
+
+
+def test_an_update_of_nothing_is_refused(cloud: UpCloud) -> None:
+    control = cloud.client("sagemaker")
+    wrong = {"EndpointName": "nowhere", "EndpointConfigName": "none"}
+    assert "nowhere" in refusal(control.update_endpoint, **wrong)["Error"]["Message"]
+    wrong["EndpointName"] = CIFAR
+    assert "none" in refusal(control.update_endpoint, **wrong)["Error"]["Message"]
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 from handlers.rotifer.labels import LabelsError
-from handlers.rotifer.pack import PackError, inputs, main, pack
+from handlers.rotifer.pack import PackError, inputs, pack
 from handlers.rotifer.weights import WeightReader
 from handlers.runtime.weights import WeightsError
 from tests.handlers.rotifer.support import GOLDEN
@@ -94,17 +93,3 @@ def test_an_unreadable_data_file(mine: Path, out: Path, content: bytes) -> None:
     (mine.parent / "obj.data").write_bytes(content)
     with pytest.raises(LabelsError, match=r"obj\.data"):
         pack(mine, out)
-
-
-def test_the_command_line(
-    mine: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["pack", str(mine), str(out)])
-    assert main() == 0
-    assert capsys.readouterr() == ("", "")
-    assert len(list(out.iterdir())) == 4
-    monkeypatch.setattr(sys, "argv", ["pack", str(mine.parent / "no.weights"), str(out)])
-    assert main() == 1
-    assert "there is no such weight file" in capsys.readouterr().err
-    monkeypatch.setattr(sys, "argv", ["pack"])
-    assert main() == 2

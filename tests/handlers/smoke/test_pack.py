@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +16,7 @@ from handlers.runtime.weights import WeightsError
 from handlers.smoke.model import SmokeNet, load_network
 from handlers.smoke.pack import KerasError, inputs, pack, read_keras
 from tests.golden import synth
-from tests.support import GOLDEN, ROOT
+from tests.support import GOLDEN
 
 h5py = pytest.importorskip("h5py", reason="reads and writes Keras files")
 
@@ -157,18 +155,3 @@ def test_without_h5py_the_message_says_what_to_install(
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(KerasError, match="pip install h5py"):
         pack(H5, tmp_path)
-
-
-def test_as_a_command(tmp_path: Path) -> None:
-    def run(weights: Path) -> subprocess.CompletedProcess[str]:
-        words = [sys.executable, "-m", "handlers.smoke.pack", str(weights), str(tmp_path)]
-        paths = os.pathsep.join([str(ROOT), str(Path(h5py.__file__).parents[1])])
-        environment = os.environ | {"PYTHONPATH": paths}
-        return subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-
-    done = run(H5)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert (tmp_path / "smoke.pth").is_file()
-    failed = run(tmp_path / "no.h5")
-    assert failed.returncode == 1
-    assert "there is no such weight file" in failed.stderr

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from handlers.timetravel import faces, pack
-from tests.support import ROOT
 
 
 @pytest.fixture
@@ -42,13 +39,3 @@ def test_the_nearest_landmark_model_is_packed(weights: Path, tmp_path: Path) -> 
     pack.pack(weights, out)
     assert (out / pack.PREDICTOR).read_bytes() == b"model 2"
     assert (out / weights.name).read_bytes() == b"network"
-
-
-def test_as_a_command(weights: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "handlers.timetravel.pack", str(weights), str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert (tmp_path / weights.name).read_bytes() == b"network"
-    short = subprocess.run(command[:-1], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert short.returncode != 0
-    assert "usage" in short.stderr

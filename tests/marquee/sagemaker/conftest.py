@@ -59,5 +59,5 @@ def runtime(account: Account) -> Iterator[Stubber]:
 
 @pytest.fixture
 def control(account: Account) -> Iterator[Stubber]:
-    """What SageMaker answers, call by call: the emulator has no UpdateEndpoint."""
+    """What SageMaker answers, call by call: the emulator updates at once, if at all."""
     yield from _stubbed(account, "sagemaker")
