@@ -124,9 +124,12 @@ def test_swap_and_retire_ask_to_end_the_canary_first(door: Running) -> None:
 def test_a_promotion_is_taken_back_by_a_rollback(door: Running) -> None:
     canary(door, "2.0", "--share", "10%")
     canary(door, "--promote")
-    said = marquee(door.project, "rollback", "faulty", "--watch", "1s", **door.environment)
+    words = ("rollback", "faulty", "--watch", "1s", "--keep")  # other tests ask 2.0 by its number
+    said = marquee(door.project, *words, **door.environment)
     assert said.returncode == 0, said.stderr
     assert counted(door, 20) == {40: 20}
+    with door.client() as client:
+        assert client.post(f"{FAULTY}/2.0", content=pixel(40)).json()["fault"] == 4
 
 
 @pytest.mark.parametrize(
