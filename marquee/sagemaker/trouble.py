@@ -32,6 +32,10 @@ VALIDATION = (
     "check the value it names: --role must be a role that SageMaker may assume and that may read "
     "the image and the model data, both in the endpoint's region"
 )
+INVOCATION = (
+    "check the endpoint's name and --region, and that it is in service: "
+    "aws sagemaker describe-endpoint --endpoint-name NAME"
+)
 
 
 @contextmanager
@@ -53,16 +57,18 @@ def _refused(doing: str, response: dict[str, Any]) -> MarqueeError:
     code, message = str(error.get("Code", "unknown")), " ".join(str(error.get("Message")).split())
     if code == "ModelError":
         return _model_error(response)
-    return MarqueeError(f"{doing} was refused ({code}): {message.rstrip('.')}; {_advice(code)}")
+    return MarqueeError(
+        f"{doing} was refused ({code}): {message.rstrip('.')}; {_advice(doing, code)}"
+    )
 
 
-def _advice(code: str) -> str:
+def _advice(doing: str, code: str) -> str:
     for known, advice in ADVICE.items():
         # AWS has both AccessDenied and AccessDeniedException.
         if code.removesuffix("Exception") == known.removesuffix("Exception"):
             return advice
     if code.startswith("Validation"):
-        return VALIDATION
+        return INVOCATION if doing.startswith("Invoke") else VALIDATION
     return "see the service's API reference for this code"
 
 

@@ -59,12 +59,12 @@ class UpCloud:
             self.clients[service] = account.client(service, self.known.address)
         return self.clients[service]
 
-    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def command(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a marquee command beside it."""
         return subprocess.run(
             [BIN / "marquee", *words],
             cwd=self.project.root,
-            env=clean_environment(**self.environment),
+            env=clean_environment(**self.environment, **variables),
             capture_output=True,
             text=True,
             check=False,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from marquee.cloud import account
 from marquee.cloud.packages import package
 from marquee.cloud.torchserve import Target
 from tests.cloud.support import UpCloud, eventually, example
@@ -96,6 +97,28 @@ def test_an_update_serves_what_the_package_holds_by_then(cloud: UpCloud, runtime
     assert answer("switched") == lenet
     control.update_endpoint(EndpointName="switched", EndpointConfigName="switched-config")
     assert answer("switched") == answer(CIFAR) != lenet
+
+
+def test_an_endpoint_is_deployed_asked_updated_and_deleted_by_our_commands(cloud: UpCloud) -> None:
+    variables = account.variables(cloud.known.address)
+
+    def run(action: str, *words: str) -> str:
+        done = cloud.command("sagemaker", action, *words, **variables)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    where = ["--endpoint", "mine", "--instance-type", "ml.c5.large", "--bucket", "marquee-models"]
+    where += ["--role", "arn:aws:iam::123456789012:role/marquee-EndpointRole"]
+    where += ["--image", "123456789012.dkr.ecr.us-east-1.amazonaws.com/marquee:1"]
+    asked = ("mine", str(example("cifar")))
+    run("deploy", "cifar", "--version", "1.0", *where)
+    lenet = json.loads(run("invoke", *asked))
+    run("update", "cifar", "--version", "2.0", *where)
+    assert lenet != json.loads(run("invoke", *asked))
+    run("delete", "mine", "--yes")
+    gone = cloud.command("sagemaker", "invoke", *asked, **variables)
+    assert gone.returncode == 1
+    assert "check the endpoint's name" in gone.stderr
 
 
 def test_an_update_of_nothing_is_refused(cloud: UpCloud) -> None:

@@ -12,10 +12,16 @@ from marquee.sagemaker.cloud import Account, Rehearsal
 from tests.marquee.sagemaker.support import REGION
 
 
-def refusal(code: str, message: str = "It said no.") -> str:
-    with pytest.raises(MarqueeError) as told, trouble.told("CreateEndpoint"):
-        raise ClientError({"Error": {"Code": code, "Message": message}}, "CreateEndpoint")
+def refusal(code: str, message: str = "It said no.", doing: str = "CreateEndpoint") -> str:
+    with pytest.raises(MarqueeError) as told, trouble.told(doing):
+        raise ClientError({"Error": {"Code": code, "Message": message}}, doing)
     return str(told.value)
+
+
+def test_an_endpoint_that_cannot_be_invoked_is_looked_at() -> None:
+    told = refusal("ValidationError", doing="InvokeEndpoint")
+    assert "check the endpoint's name and --region" in told
+    assert "--role" not in told
 
 
 @pytest.mark.parametrize(
