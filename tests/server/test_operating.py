@@ -10,7 +10,7 @@ import pytest
 from marquee.project import Project
 from marquee.serving.models import models
 from marquee.serving.status import status
-from tests.support import Running, make_project, marquee
+from tests.support import ROOT, Running, make_project, marquee
 
 
 @pytest.fixture
@@ -127,3 +127,12 @@ def test_the_logs_of_one_model(here: Project, server: Running) -> None:
     lines = said.stdout.splitlines()
     assert len(lines) == 5
     assert all(" inkwash" in line for line in lines)
+
+
+def test_a_batch_is_no_line_of_the_models_log(here: Project, server: Running) -> None:
+    photo = (ROOT / "handlers" / "cifar" / "example.png").read_bytes()
+    with server.client() as client:
+        assert client.post("/predictions/cifar", content=photo).status_code == 200
+    log = (here.logs / "model_log.log").read_text()
+    assert "Torch worker started" in log
+    assert "Backend received" not in log
