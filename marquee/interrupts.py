@@ -6,7 +6,6 @@ could come while a library holds a lock of its own, and the way back would wait 
 
 from __future__ import annotations
 
-import queue
 import signal
 import threading
 import time
@@ -48,26 +47,27 @@ def waited(call: Callable[[], Result]) -> Result:
     """
     if threading.current_thread() is not threading.main_thread():
         return call()
-    outcome: queue.SimpleQueue[Callable[[], Result]] = queue.SimpleQueue()
+    outcome: list[Callable[[], Result]] = []
+    # Not a SimpleQueue: a signal just before its timeout makes CPython 3.11 wait for ever.
+    ended = threading.Event()
 
     def run() -> None:
         try:
             result = call()
-        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
-            outcome.put(_raiser(error))
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            outcome.append(_raiser(error))
         else:
-            outcome.put(lambda: result)
+            outcome.append(lambda: result)
+        ended.set()
 
     threading.Thread(target=run, daemon=True).start()
-    while True:
+    check()
+    while not ended.wait(STEP_SECONDS):
         check()
-        try:
-            return outcome.get(timeout=STEP_SECONDS)()
-        except queue.Empty:
-            continue
+    return outcome[0]()
 
 
-def _raiser(error: Exception) -> Callable[[], Any]:
+def _raiser(error: BaseException) -> Callable[[], Any]:
     def again() -> Any:
         raise error
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,14 +18,16 @@ from tests.handlers.rotifer.support import golden_files
 from tests.handlers.timetravel.support import write_small_checkpoint
 from tests.support import FOREIGN, GOLDEN, Running, golden_state, make_project, marquee, serving
 
+# An activated shell's TEMP is a server's folder; what is made there gets too long for sockets.
+os.environ.pop("TEMP", None)
+tempfile.tempdir = None
+
 FAULTY_ROOM = Path(__file__).parent / "server" / "faulty"
 
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep a developer's activated shell out of the tests."""
-    import os  # noqa: PLC0415
-
     for name in [*os.environ]:
         if FOREIGN.fullmatch(name):
             monkeypatch.delenv(name)

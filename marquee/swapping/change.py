@@ -84,8 +84,7 @@ class Change:
         model, new = self._plan.model, self._plan.new
         with self.steps.step("load") as note:
             since = LogMarks.now(self.project)
-            known = history.workers_before(self.project, model, new)
-            wanted = max(1, known or self._plan.old_workers)
+            wanted = max(1, self._plan.old_workers)
             found = self.api.describe(model, new)
             if found is None or self._is_stale(found):
                 self._register(found)

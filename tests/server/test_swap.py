@@ -176,7 +176,7 @@ def test_a_version_that_fails_after_a_while_is_rolled_back(
     assert set(afterwards) == {200}
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGHUP])
 def test_a_command_that_ends_too_early_leaves_the_old_version(
     swapping: Running, number: signal.Signals
 ) -> None:
@@ -265,6 +265,26 @@ def test_workers_are_added_and_taken_away(swapping: Running) -> None:
     while len(swapping.worker_pids("cifar", version)) != 1 and time.monotonic() < deadline:
         time.sleep(0.2)
     assert len(swapping.worker_pids("cifar", version)) == 1
+
+
+def test_versions_of_two_workers_change_without_a_loss(swapping: Running, clients: Load) -> None:
+    before, load = default(swapping), clients.fresh()
+    assert run(swapping, "scale", "cifar", "--workers", "2").returncode == 0
+    while_asked(swapping, load, ("swap", "cifar", other(before)))
+    assert not [sample for sample in load.samples if sample.status != 200 or sample.wrong]
+    assert len(swapping.worker_pids("cifar", other(before))) == 2
+    assert not swapping.worker_pids("cifar", before)
+    assert run(swapping, "scale", "cifar", "--workers", "1").returncode == 0
+
+
+def test_a_version_that_is_kept_keeps_its_workers(swapping: Running) -> None:
+    before = default(swapping)
+    pids = swapping.worker_pids("cifar", before)
+    swapped(swapping, "swap", "cifar", other(before), "--keep")
+    assert swapping.worker_pids("cifar", before) == pids
+    swapped(swapping, "rollback", "cifar")
+    assert default(swapping) == before
+    assert swapping.worker_pids("cifar", before) == pids
 
 
 def test_the_last_worker_killed_in_a_swap_costs_what_it_held(

@@ -78,3 +78,24 @@ def ask_until_answered(project: Project, special: dict[str, str]) -> str:
             return str(answer.json()["label"])
         time.sleep(0.5)
     raise AssertionError("no answer within two minutes")
+
+
+def test_deactivate_leaves_nothing() -> None:
+    script = f"env > before; . {BIN}/activate; env > within; deactivate; env > after; cat {{0}}"
+    with tempfile.TemporaryDirectory() as folder:
+
+        def shell(shown: str) -> set[str]:
+            command = ["bash", "-ec", script.format(shown)]
+            environment = clean_environment(JAVA_HOME="/old java", VIRTUAL_ENV_DISABLE_PROMPT="1")
+            said = subprocess.run(
+                command, cwd=folder, env=environment, capture_output=True, text=True, check=True
+            )
+            return {line for line in said.stdout.splitlines() if not line.startswith("_=")}
+
+        assert shell("after") == shell("before")
+        assert {line.split("=")[0] for line in shell("within") - shell("before")} >= {
+            "JAVA_HOME",
+            "LOG_LOCATION",
+            "TEMP",
+            "TS_CONFIG_FILE",
+        }
