@@ -19,9 +19,11 @@ from handlers.runtime import (
     Result,
     VisionHandler,
 )
-from handlers.runtime.arrays import NPY_MAGIC, Array
+from handlers.runtime.arrays import Array
 from handlers.runtime.explain import METHOD, STEPS, attribute
 from handlers.runtime.heatmap import picture_of
+from handlers.runtime.looks import is_image
+from handlers.runtime.media import UNTOLD
 
 SIDE = 32
 PLANES = (3, SIDE, SIDE)
@@ -103,15 +105,22 @@ class CifarHandler(VisionHandler):
 def _pixels(payload: Payload) -> Array:
     """Return (N, 3, 32, 32), 0 to 255, from whatever was sent."""
     data = payload.data
-    if isinstance(data, bytes) and len(data) == PLANE_BYTES and not data.startswith(NPY_MAGIC):
-        # The phone app's and the first entry point's format: R, G and B plane, no header.
-        return np.frombuffer(data, np.uint8).reshape(1, *PLANES)
     if payload.is_array:
         return _checked(payload.array())
+    if isinstance(data, bytes) and _are_planes(data, payload.content_type):
+        return np.frombuffer(data, np.uint8).reshape(1, *PLANES)
     image = payload.image(reduced_to=(SIDE, SIDE))
     small: Array = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
     planes: Array = small.transpose(2, 0, 1)[np.newaxis]
     return planes
+
+
+def _are_planes(data: bytes, content_type: str) -> bool:
+    """Tell whether a body is the phone app's format: R, G and B plane, no header.
+
+    Its size alone does not say so: an image file may have it too.
+    """
+    return len(data) == PLANE_BYTES and content_type in UNTOLD and not is_image(data)
 
 
 def _checked(array: Array) -> Array:

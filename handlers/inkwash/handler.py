@@ -27,6 +27,7 @@ from handlers.runtime.blur import blurred
 from handlers.runtime.explain import METHOD, STEPS, attribute
 from handlers.runtime.heatmap import picture_of
 from handlers.runtime.region import Box, cut, region_of, region_parameter
+from handlers.runtime.result import check_jpeg_size
 
 WORKING_SIZE = 256
 LARGEST_SIZE = 8192
@@ -85,6 +86,8 @@ class InkwashHandler(VisionHandler):
                 f"at {width} x {height} pixels there is nothing to paint; the shorter side must "
                 f"have at least {MIN_SIDE}"
             )
+        if request.accept == JPEG:
+            check_jpeg_size(width, height)  # now, not after minutes of painting
         if width * height > self.settings.max_pixels:
             raise TooLarge(
                 f"at this size the painting has {width} x {height} pixels, at most "

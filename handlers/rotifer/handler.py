@@ -32,6 +32,7 @@ from handlers.runtime import (
 from handlers.runtime.engine import is_out_of_memory
 from handlers.runtime.explain import METHOD, STEPS, attribute
 from handlers.runtime.heatmap import picture_of
+from handlers.runtime.result import LARGEST_JPEG_SIDE
 
 QUALITY = 75  # of the original's answer
 
@@ -120,7 +121,9 @@ class RotiferHandler(VisionHandler):
         picture = Result(image=draw(pixels, found), jpeg_quality=QUALITY)
         if request.accept != JSON:
             return picture
-        return Result(json=self._answer(picture.encode(JPEG), found))
+        # A JPEG, as the original's; a longer picture than that can hold comes as PNG.
+        drawn = picture.encode(JPEG if max(pixels.shape) <= LARGEST_JPEG_SIDE else PNG)
+        return Result(json=self._answer(drawn, found))
 
     def _detections(self, heads: tuple[Floats, ...], request: Request) -> list[Detection]:
         network, (height, width) = cast(Darknet, self.network), request.notes["pixels"].shape[:2]

@@ -24,6 +24,8 @@ def resize(pixels: Pixels, size: tuple[int, int]) -> Floats:
     column; the last row takes only its upper neighbour's share, as in the original: where
     rounding puts that neighbour one row higher, the last row comes out black.
 
+    Takes memory for 2 * height rows of 3 * (W + 8 * width) bytes at the most, whatever H is.
+
     Args:
         pixels: (H, W, 3) RGB.
         size: width and height wanted.
@@ -36,14 +38,24 @@ def resize(pixels: Pixels, size: tuple[int, int]) -> Floats:
         return _planes(_unit(pixels))
     columns, right = _positions(pixels.shape[1], width)
     rows, below = _positions(pixels.shape[0], height)
-    following = np.minimum(columns + 1, pixels.shape[1] - 1)
-    right, below = right[:, None], below[:, None, None]
-    wide = (1 - right) * _unit(pixels[:, columns]) + right * _unit(pixels[:, following])
-    wide[:, -1] = _unit(pixels[:, -1])
-    result = (1 - below) * wide[rows]
-    if pixels.shape[0] > 1:
-        result[:-1] += below[:-1] * wide[rows[:-1] + 1]
+    last = pixels.shape[0] - 1
+    # At most two for each row of the result, however high the picture is.
+    used, places = np.unique([rows, np.minimum(rows + 1, last)], return_inverse=True)
+    upper, lower = places.reshape(2, -1)
+    wide = _widened(pixels[used], columns, right[:, None])
+    below = below[:, None, None]
+    result = (1 - below) * wide[upper]
+    if last > 0:
+        result[:-1] += below[:-1] * wide[lower[:-1]]
     return _planes(result)
+
+
+def _widened(pixels: Pixels, columns: NDArray[np.intp], right: Floats) -> Floats:
+    """Return (H, width, 3) in [0, 1], each column from its two neighbours."""
+    following = np.minimum(columns + 1, pixels.shape[1] - 1)
+    wide: Floats = (1 - right) * _unit(pixels[:, columns]) + right * _unit(pixels[:, following])
+    wide[:, -1] = _unit(pixels[:, -1])
+    return wide
 
 
 def _planes(values: Floats) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,12 @@ from handlers.runtime.errors import BadRequest
 Array = NDArray[Any]
 
 NPY_MAGIC = b"\x93NUMPY"
+# Of numpy's dtypes: booleans, integers, floats, complex numbers and text. Not structures and raw
+# bytes (V), whose items may take no bytes at all, so that a file can promise any number of them.
+PLAIN_KINDS = "biufcSU"
+NUMBERS = {int, float}
+# numpy's own limit is 64.
+MAX_DEPTH = 32
 
 
 def read_npy(data: bytes) -> Array:
@@ -32,6 +39,8 @@ def read_npy(data: bytes) -> Array:
             "the .npy file holds pickled Python objects, which are never loaded; "
             "save a plain numeric array"
         )
+    if dtype.kind not in PLAIN_KINDS:
+        raise BadRequest(f"the .npy file holds {dtype}, expected an array of numbers")
     promised, present = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
     if promised != present:
         raise BadRequest(
@@ -71,14 +80,39 @@ def write_npy(array: Array) -> bytes:
 def from_lists(value: Any) -> Array:
     """Turn nested JSON lists of numbers into an array.
 
+    Takes memory for one level at a time: 8 bytes an entry, whatever the entries are.
+
     Raises:
         BadRequest: ragged, empty, or anything else than finite numbers.
     """
-    try:
-        array = np.asarray(value)
-    except (ValueError, OverflowError) as error:
-        raise BadRequest("the nested list is ragged: all rows must be of one length") from error
-    return check_numeric(array)
+    shape: list[int] = []
+    level = value if isinstance(value, list) else [value]
+    while True:
+        shape.append(len(level) // math.prod(shape) if level else 0)
+        kinds = set(map(type, level))
+        if kinds != {list}:
+            break
+        if len(set(map(len, level))) > 1:
+            raise _ragged()
+        if len(shape) >= MAX_DEPTH:
+            raise BadRequest(f"the list is nested more than {MAX_DEPTH} deep")
+        level = list(chain.from_iterable(level))
+    # Before numpy sees them: of texts it makes an array that has room for the longest everywhere.
+    if list in kinds:
+        raise _ragged()
+    if not kinds <= NUMBERS:
+        raise BadRequest(f"expected an array of numbers, found {_named(kinds)}")
+    return check_numeric(np.array(level).reshape(shape if isinstance(value, list) else ()))
+
+
+def _ragged() -> BadRequest:
+    return BadRequest("the nested list is ragged: all rows must be of one length")
+
+
+def _named(kinds: set[type]) -> str:
+    names = {str: "text", bool: "booleans", type(None): "null", dict: "objects"}
+    found = {"numbers" if kind in NUMBERS else names.get(kind, kind.__name__) for kind in kinds}
+    return " and ".join(sorted(found))
 
 
 def check_numeric(array: Array) -> Array:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
+from handlers.runtime import lenient
 from handlers.runtime.errors import BadRequest, TooLarge, Unprocessable
+from handlers.runtime.looks import is_image, looks_like
 
 # Formats whose decoders run in-process and are widely fuzzed. Not among them: EPS and
 # PDF-like ones, which start an external interpreter.
@@ -20,6 +25,11 @@ FORMATS = tuple(
 )
 
 EXIF_ORIENTATION = 0x0112
+# TIFF 6.0, section 15.
+TILE_WIDTH, TILE_LENGTH = 322, 323
+# Pixels that a tile may have however small the picture is, and what else tiles may hold besides
+# the picture, as its multiple.
+USUAL_TILE, MOST_PADDING = 1 << 20, 4
 # EXIF 2.32, tag 274: what has to be done to the stored pixels to see them upright.
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -30,9 +40,20 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# What undoes each: the others undo themselves.
+UNDONE = {6: 8, 8: 6}
 # A reduced JPEG decode stays at least this much larger than what is needed, so that
 # the resize that follows still averages over whole pixels.
 REDUCED_MARGIN = 2
+ROWS_COMPARED = 256
+
+
+class Damaged(BadRequest):
+    """An image file whose pixels cannot all be read."""
+
+    def __init__(self, reason: Exception | str) -> None:
+        why = reason if isinstance(reason, str) else f"{type(reason).__name__}: {reason}"
+        super().__init__(f"the image is truncated or damaged ({why})")
 
 
 def open_image(
@@ -62,15 +83,55 @@ def open_image(
     """
     if not data:
         raise BadRequest("the body is empty; send the bytes of an image file")
+    read = partial(_read, max_pixels=max_pixels, upright=upright, reduced_to=reduced_to)
+    try:
+        return read(data)
+    except Damaged:
+        mended = _read_leniently(data, read)
+        if mended is None:
+            raise
+        return mended
+
+
+def _read(
+    data: bytes, *, max_pixels: int, upright: bool, reduced_to: tuple[int, int] | None
+) -> Image.Image:
     image = _identify(data, max_pixels)
     _check_pixels(image, max_pixels)
     if reduced_to is not None:
         wanted = max(reduced_to) * REDUCED_MARGIN
         image.draft(image.mode, (wanted, wanted))
+    # Pillow turns a TIFF while it decodes it, and forgets its orientation.
+    turned = _orientation(image) if image.format == "TIFF" else 1
     rgb = to_rgb(_decode(image))
+    if image.format == "TIFF":
+        return rgb if upright else _transposed(rgb, UNDONE.get(turned, turned))
     # Only now: reading a PNG's EXIF data decodes it as well, and would hide that it is damaged.
-    orientation = _orientation(image) if upright else 1
-    return rgb.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else rgb
+    return _transposed(rgb, _orientation(image)) if upright else rgb
+
+
+def _read_leniently(data: bytes, read: Callable[[bytes], Image.Image]) -> Image.Image | None:
+    """Read a file whose pixels are all there, though it is damaged; None if they are not."""
+    ended = lenient.with_end_marker(data)
+    if ended is not None:
+        picture, other = (read(each) for each in ended)
+        return picture if _equal(picture, other) else None
+    bare = lenient.without_metadata(data)
+    return None if bare is None else read(bare)
+
+
+def _equal(one: Image.Image, other: Image.Image) -> bool:
+    """Compare two pictures, a few rows at a time to bound the memory."""
+    if one.size != other.size:
+        return False
+    boxes = [
+        (0, top, one.width, top + ROWS_COMPARED) for top in range(0, one.height, ROWS_COMPARED)
+    ]
+    return all(one.crop(box).tobytes() == other.crop(box).tobytes() for box in boxes)
+
+
+def _transposed(picture: Image.Image, orientation: int) -> Image.Image:
+    return picture.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else picture
 
 
 def _identify(data: bytes, max_pixels: int) -> Image.Image:
@@ -82,12 +143,20 @@ def _identify(data: bytes, max_pixels: int) -> Image.Image:
         except Image.DecompressionBombError as error:
             raise TooLarge(f"the image has far more than {max_pixels} pixels") from error
         except UnidentifiedImageError as error:
-            raise BadRequest(
-                f"the {len(data)} bytes are no image that can be read; expected JPEG, PNG, WebP, "
-                "GIF, BMP, TIFF or PPM (with curl: -T file, or --data-binary @file)"
-            ) from error
+            raise _unidentified(data) from error
         except Exception as error:
-            raise _damaged(error) from error
+            raise Damaged(error) from error
+
+
+def _unidentified(data: bytes) -> BadRequest:
+    if is_image(data):
+        return Damaged("its first bytes are an image's, what follows is not")
+    what = looks_like(data)
+    return BadRequest(
+        f"the {len(data)} bytes are no image that can be read"
+        f"{f'; they look like {what}' if what else ''}. Expected JPEG, PNG, WebP, "
+        "GIF, BMP, TIFF, PPM or AVIF (with curl: -T file, or --data-binary @file)"
+    )
 
 
 def _check_pixels(image: Image.Image, max_pixels: int) -> None:
@@ -98,6 +167,27 @@ def _check_pixels(image: Image.Image, max_pixels: int) -> None:
         raise TooLarge(
             f"the image is {width} x {height} = {width * height} pixels, at most {max_pixels} "
             "are decoded; send a smaller one (or raise marquee.max_pixels in model-config.yaml)"
+        )
+    _check_tiles(image, max_pixels)
+
+
+def _check_tiles(image: Image.Image, max_pixels: int) -> None:
+    """Refuse a TIFF whose tiles, which are decoded whole, hold more than the picture may.
+
+    Strips need no such check: libtiff cuts them to the picture's height.
+    """
+    if not isinstance(image, TiffImageFile):
+        return
+    sides = [image.tag_v2.get(tag) for tag in (TILE_WIDTH, TILE_LENGTH)]
+    if not any(sides):
+        return
+    across, down = (side if isinstance(side, int) and side > 0 else 1 for side in sides)
+    width, height = image.size
+    decoded = -(-width // across) * across * -(-height // down) * down
+    if decoded > max(USUAL_TILE, min(MOST_PADDING * width * height, max_pixels)):
+        raise TooLarge(
+            f"the TIFF's tiles of {across} x {down} pixels hold {decoded} pixels for a picture of "
+            f"{width} x {height}; save it with smaller tiles, or in strips"
         )
 
 
@@ -117,12 +207,8 @@ def _decode(image: Image.Image) -> Image.Image:
         except MemoryError:
             raise
         except Exception as error:  # decoders raise almost anything on damaged data
-            raise _damaged(error) from error
+            raise Damaged(error) from error
     return image
-
-
-def _damaged(error: Exception) -> BadRequest:
-    return BadRequest(f"the image is truncated or damaged ({type(error).__name__}: {error})")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -147,5 +233,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 def _from_integers(image: Image.Image) -> Image.Image:
     """Scale 16-bit gray (modes I;16*, or I as some files open) to 8 bits: x // 256."""
-    values = np.asarray(image).astype(np.int64).clip(0, 0xFFFF)
+    values = np.asarray(image)
+    if values.dtype != np.uint16:
+        values = values.clip(0, 0xFFFF)
     return Image.fromarray((values >> 8).astype(np.uint8))

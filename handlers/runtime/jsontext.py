@@ -6,6 +6,7 @@ On long lists of numbers, such as a satellite scene's, orjson is several times a
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
@@ -25,7 +26,10 @@ def fast() -> ModuleType | None:
 
 
 def loads(text: bytes, refuse: Callable[[str], Any]) -> Any:
-    """Parse JSON; ``refuse`` is called with the name of a NaN or an infinity.
+    """Parse JSON in UTF-8; ``refuse`` is called with the name of a NaN or an infinity.
+
+    A byte order mark is passed over, as RFC 8259 (8.1) allows. The standard library would guess
+    UTF-16 and UTF-32 as well, which that text rules out.
 
     What orjson refuses is read again by the standard library, so that errors are the same with
     and without it.
@@ -33,13 +37,14 @@ def loads(text: bytes, refuse: Callable[[str], Any]) -> Any:
     Raises:
         ValueError, RecursionError: the text is no JSON, or nested too deeply.
     """
+    text = text.removeprefix(BOM_UTF8)
     orjson = fast()
     if orjson is None:
-        return json.loads(text, parse_constant=refuse)
+        return json.loads(text.decode(), parse_constant=refuse)
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        return json.loads(text, parse_constant=refuse)
+        return json.loads(text.decode(), parse_constant=refuse)
 
 
 def dumps(value: Any) -> bytes:

@@ -12,13 +12,56 @@ NPY = "application/x-npy"
 PNG = "image/png"
 JPEG = "image/jpeg"
 OCTETS = "application/octet-stream"
+PLAIN = "text/plain"
 MULTIPART = "multipart/form-data"
 FORM = "application/x-www-form-urlencoded"
+# What clients send in place of the registered names.
+ALIASES = {
+    "image/jpg": JPEG,
+    "image/pjpeg": JPEG,
+    "image/jpe": JPEG,
+    "image/jfif": JPEG,
+    "image/x-jpeg": JPEG,
+    "image/x-jpg": JPEG,
+    "image/x-png": PNG,
+    "image/apng": PNG,
+    "image/tif": "image/tiff",
+    "image/x-tiff": "image/tiff",
+    "image/geotiff": "image/tiff",
+    "application/geotiff": "image/tiff",
+    "application/npy": NPY,
+    "application/x-numpy": NPY,
+    "text/json": JSON,
+    "text/x-json": JSON,
+    "application/x-json": JSON,
+}
+# Types that say nothing about the bytes, such as what object stores give a file of unknown type.
+UNTOLD = frozenset(
+    {
+        "",
+        "*/*",
+        OCTETS,
+        "application/binary",
+        "application/data",
+        "application/force-download",
+        "application/image",
+        "application/octetstream",
+        "application/unknown",
+        "application/x-binary",
+        "application/x-download",
+        "application/x-image",
+        "application/x-octet-stream",
+        "application/x-unknown",
+        "binary/octet-stream",
+        "content/unknown",
+    }
+)
 
 
 def media_type(header: str | None) -> str:
-    """Return the lower-case media type of a Content-Type header, without its parameters."""
-    return (header or "").split(";", 1)[0].strip().lower()
+    """Return the lower-case media type of a header, without parameters, by its registered name."""
+    named = (header or "").split(";", 1)[0].strip().lower()
+    return ALIASES.get(named, named)
 
 
 def matches(media: str, pattern: str) -> bool:

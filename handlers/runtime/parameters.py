@@ -82,7 +82,8 @@ class Parameter:
             return None
 
     def _in_range(self, value: float) -> bool:
-        if not math.isfinite(value):
+        # Integers have any length; asked whether they are finite, long ones raise.
+        if isinstance(value, float) and not math.isfinite(value):
             return False
         low = -math.inf if self.minimum is None else self.minimum
         high = math.inf if self.maximum is None else self.maximum
@@ -140,7 +141,9 @@ def parse_parameters(declared: Sequence[Parameter], given: Mapping[str, Any]) ->
     known = {parameter.name: parameter for parameter in declared}
     for name in given:
         if name not in known:
-            raise BadRequest(f"unknown parameter '{name}'; this model knows {_listed(known)}")
+            raise BadRequest(
+                f"unknown parameter '{str(name)[:60]}'; this model knows {_listed(known)}"
+            )
     values: Values = {parameter.name: parameter.default for parameter in declared}
     values.update({name: known[name].parse(raw) for name, raw in given.items()})
     return values

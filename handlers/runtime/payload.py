@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import string
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,14 @@ from PIL import Image
 from handlers.runtime.arrays import NPY_MAGIC, Array, check_numeric, from_lists, read_npy
 from handlers.runtime.errors import BadRequest, UnsupportedMediaType
 from handlers.runtime.images import open_image
-from handlers.runtime.media import NPY
+from handlers.runtime.looks import is_image
+from handlers.runtime.media import NPY, media_type
 from handlers.runtime.stopwatch import Stopwatch
 
 DATA_URL = re.compile(r"^data:(?P<type>[\w.+/*-]*)(;[^,]*)?;base64,", re.IGNORECASE)
+BASE64_LETTERS = (string.ascii_letters + string.digits + "+/-_=\r\n\t ").encode()
+# Bytes that tell nearly always that a body is no text, before all of it is looked at.
+PROBED = 256
 URL_SAFE = str.maketrans("-_", "+/")
 
 
@@ -70,6 +75,24 @@ class Payload:
             )
 
 
+def from_text(data: bytes) -> tuple[bytes, str] | None:
+    """Return what base64 text or a data: URL that came as bytes holds, and its media type.
+
+    Returns:
+        None for anything else, and where base64 letters by chance spell no image and no array.
+    """
+    start = data[:64].lstrip()[:5].lower()
+    if start != b"data:" and data[:PROBED].translate(None, BASE64_LETTERS):
+        return None
+    if start != b"data:" and data.translate(None, BASE64_LETTERS):
+        return None
+    try:
+        found, media = from_base64(data.decode("ascii"), "body")
+    except (BadRequest, UnicodeDecodeError):
+        return None
+    return (found, media) if is_image(found) or found.startswith(NPY_MAGIC) else None
+
+
 def from_base64(text: str, name: str) -> tuple[bytes, str]:
     """Decode base64 text (line breaks, URL-safe letters and a data: prefix tolerated).
 
@@ -80,7 +103,7 @@ def from_base64(text: str, name: str) -> tuple[bytes, str]:
         BadRequest: ``name`` is the field that is no base64.
     """
     prefix = DATA_URL.match(text)
-    media = prefix["type"].lower() if prefix else ""
+    media = media_type(prefix["type"]) if prefix else ""
     letters = "".join(text[prefix.end() if prefix else 0 :].split()).translate(URL_SAFE)
     padded = letters.rstrip("=") + "=" * (-len(letters.rstrip("=")) % 4)
     try:

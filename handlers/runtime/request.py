@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import math
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from handlers.runtime import jsontext
 from handlers.runtime.attributes import HEADER as ATTRIBUTES_HEADER
 from handlers.runtime.attributes import parameter_items
 from handlers.runtime.errors import BadRequest, TooLarge, UnsupportedMediaType
-from handlers.runtime.media import FORM, JSON, MULTIPART, OCTETS, matches, media_type, negotiate
+from handlers.runtime.jsonbody import LIST_NAMES, PAYLOAD_NAMES, JsonBody, NotJson, parse_json
+from handlers.runtime.looks import is_image
+from handlers.runtime.media import (
+    FORM,
+    JSON,
+    MULTIPART,
+    PLAIN,
+    UNTOLD,
+    matches,
+    media_type,
+    negotiate,
+)
 from handlers.runtime.parameters import Parameter, Values, parse_parameters
-from handlers.runtime.payload import Payload, from_base64
+from handlers.runtime.payload import Payload, from_text
 from handlers.runtime.stopwatch import Stopwatch
 
-# Names a payload may have, in multipart parts and JSON fields.
-PAYLOAD_NAMES = ("image", "data", "file", "body")
 # Query parameters that TorchServe reads itself and passes on all the same.
 ROUTING_NAMES = ("model_name", "model_version")
 PARAMETER_HEADER = "x-marquee-"
+# What a part of a multipart body takes beside its name, its data and the boundary: dispositions,
+# types, a file name of 255 letters in two encodings.
+PART_OVERHEAD = 1024
 
 Row = Mapping[str, Any]
 Headers = Mapping[str, Any]
@@ -104,7 +116,7 @@ class _Draft:
         interface = self.interface
         if len(self.payloads) >= interface.max_items:
             raise TooLarge(f"at most {interface.max_items} inputs a request are taken, send fewer")
-        known = content_type not in ("", OCTETS, JSON)
+        known = content_type not in UNTOLD and content_type != JSON
         if known and not any(matches(content_type, pattern) for pattern in interface.consumes):
             raise UnsupportedMediaType(_unreadable(content_type, interface))
         self.payloads.append(Payload(data, content_type, interface.max_pixels, self.watch))
@@ -140,10 +152,23 @@ def parse_request(row: Row, headers: Headers, interface: Interface, watch: Stopw
         else:
             draft.parameters |= _texts(row, besides=("body",))
             _read_body(draft, row.get("body", b""), content_type)
+        _check_names(interface, draft)
         parameters = parse_parameters(interface.parameters, draft.parameters)
     if not draft.payloads:
         raise BadRequest(f"the request holds no input; send {_choices(interface)}")
     return Request(tuple(draft.payloads), parameters, accept, draft.listed)
+
+
+def _check_names(interface: Interface, draft: _Draft) -> None:
+    """Refuse fields that nobody knows, where there is no input: one of them was meant as such."""
+    known = {parameter.name for parameter in interface.parameters}
+    unknown = [str(name)[:60] for name in draft.parameters if name not in known]
+    if unknown and not draft.payloads:
+        raise BadRequest(
+            f"the request holds no input, and the unknown field '{unknown[0]}'; an input is named "
+            f"{', '.join(PAYLOAD_NAMES)}, several {' or '.join(LIST_NAMES)}; parameters are "
+            f"{', '.join(sorted(known)) or 'none'}"
+        )
 
 
 def _header_parameters(named: Mapping[str, str]) -> dict[str, Any]:
@@ -176,6 +201,7 @@ def _text(name: str, value: Any) -> Any:
 def _read_parts(draft: _Draft, row: Row, headers: Headers) -> None:
     """Read a multipart body, which TorchServe has already split into one entry a part."""
     files = [name for name in PAYLOAD_NAMES if name in row]
+    _check_complete(row, headers)
     for name in files:
         about = headers.get(name)
         sent = about.get("content-type") if isinstance(about, dict) else None
@@ -185,88 +211,62 @@ def _read_parts(draft: _Draft, row: Row, headers: Headers) -> None:
     draft.parameters |= _texts(row, besides=files)
 
 
+def _check_complete(row: Row, headers: Headers) -> None:
+    """Refuse a form of which parts are missing: of those with one name TorchServe keeps the last.
+
+    Only the length of the whole body tells; parts that came parsed have no length any more.
+    """
+    lengths = {key.lower(): value for key, value in headers.items() if isinstance(value, str)}
+    stated = lengths.get("content-length", "")
+    texts = [part for part in row.values() if isinstance(part, (bytes, bytearray))]
+    if not stated.isdecimal() or len(texts) != len(row):
+        return
+    missing = int(stated) - sum(map(len, texts)) - PART_OVERHEAD * len(row)
+    if missing > 0:
+        raise BadRequest(
+            f"the form has {stated} bytes, its parts {', '.join(row)} only {sum(map(len, texts))}: "
+            "of several parts with one name the server sees the last alone; send one input a "
+            "form, or several as JSON 'instances'"
+        )
+
+
 def _read_body(draft: _Draft, body: Any, content_type: str) -> None:
     """Read a raw body or a part: a file's bytes, JSON text, or JSON that came parsed."""
     if isinstance(body, str):
         body = body.encode()
-    is_bytes = isinstance(body, (bytes, bytearray))
-    if not is_bytes or content_type == JSON or content_type.endswith("+json"):
-        _read_json(draft, parse_json(bytes(body)) if is_bytes else body)
+    if not isinstance(body, (bytes, bytearray)):
+        _read_json(draft, body)
+    elif content_type == JSON or content_type.endswith("+json"):
+        _read_json(draft, parse_json(bytes(body)))
+    elif body and (content_type in UNTOLD or content_type == PLAIN):
+        _read_untold(draft, bytes(body), content_type)
     elif body:
         draft.add(bytes(body), content_type)
 
 
-def parse_json(body: bytes) -> Any:
-    """Parse JSON strictly: UTF-8, no NaN, no infinities.
+def _read_untold(draft: _Draft, body: bytes, content_type: str) -> None:
+    """Read bytes of which nobody says what they are: JSON, base64 and data: URLs as well.
 
-    Raises:
-        BadRequest: says where the text stops being JSON.
+    Whatever is none of these for certain stays as it is: planes of pixels may begin like text.
     """
-    if not body.strip():
-        raise BadRequest("the JSON body is empty")
-    try:
-        return jsontext.loads(body, _refuse_constant)
-    except RecursionError as error:
-        raise BadRequest("the JSON body is nested too deeply") from error
-    except ValueError as error:
-        raise BadRequest(f"the body is not valid JSON: {error}") from error
-
-
-def _refuse_constant(name: str) -> None:
-    raise BadRequest(f"the JSON body holds {name}, which is no JSON number; send finite numbers")
+    start = body[:64].removeprefix(BOM_UTF8).lstrip()[:1]
+    if start in (b"{", b"[", b'"'):
+        try:
+            _read_json(draft, parse_json(body))
+        except NotJson:
+            draft.add(body, content_type)
+    elif found := from_text(body):
+        draft.add(*found)
+    else:
+        # Scripts and forms call files text; other text no model reads.
+        draft.add(body, "" if is_image(body) else content_type)
 
 
 def _read_json(draft: _Draft, value: Any) -> None:
-    if isinstance(value, dict):
-        _read_object(draft, value)
-    else:
-        _add_json(draft, "body", value)
-
-
-def _read_object(draft: _Draft, value: dict[str, Any]) -> None:
-    """Read ``{"image": ..., <parameter>: ...}`` or ``{"instances": [...], "parameters": ...}``."""
-    fields = dict(value)
-    instances = fields.pop("instances", None)
-    nested = fields.pop("parameters", {})
-    if not isinstance(nested, dict):
-        raise BadRequest("'parameters' must be a JSON object of names and values")
-    for name in PAYLOAD_NAMES:
-        if name in fields:
-            _add_json(draft, name, fields.pop(name))
-    if instances is not None:
-        _read_instances(draft, instances)
-    draft.parameters |= nested | fields
-
-
-def _read_instances(draft: _Draft, instances: Any) -> None:
-    if not isinstance(instances, list) or not instances:
-        raise BadRequest("'instances' must be a list with at least one input")
-    draft.listed = True
-    for position, instance in enumerate(instances):
-        name = f"instances[{position}]"
-        _add_json(
-            draft, name, _only_field(instance, name) if isinstance(instance, dict) else instance
-        )
-
-
-def _only_field(instance: dict[str, Any], name: str) -> Any:
-    """Return the input of ``{"image": ...}``, or of ``{"b64": ...}`` as other servers have it."""
-    allowed = (*PAYLOAD_NAMES, "b64")
-    if len(instance) != 1 or next(iter(instance)) not in allowed:
-        raise BadRequest(f"'{name}' must be an object with one field of {', '.join(allowed)}")
-    value = next(iter(instance.values()))
-    return value["b64"] if isinstance(value, dict) and set(value) == {"b64"} else value
-
-
-def _add_json(draft: _Draft, name: str, value: Any) -> None:
-    if isinstance(value, str):
-        draft.add(*from_base64(value, name))
-    elif isinstance(value, list):
-        draft.add(value, JSON)
-    else:
-        raise BadRequest(
-            f"'{name}' is {type(value).__name__}, expected base64 text or a nested list of numbers"
-        )
+    body = JsonBody(draft.add)
+    body.read(value)
+    draft.parameters |= body.parameters
+    draft.listed |= body.listed
 
 
 def _unreadable(content_type: str, interface: Interface) -> str:

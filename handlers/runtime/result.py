@@ -11,7 +11,11 @@ from PIL import Image
 
 from handlers.runtime import jsontext
 from handlers.runtime.arrays import Array, write_npy
+from handlers.runtime.errors import NotAcceptable
 from handlers.runtime.media import JPEG, JSON, NPY, PNG
+
+# libjpeg's JPEG_MAX_DIMENSION; the format itself has room for 65,535.
+LARGEST_JPEG_SIDE = 65_500
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class Result:
 
         Raises:
             LookupError: the model declared ``media`` but gave no such form.
+            NotAcceptable: the picture is longer than a JPEG can be.
         """
         encoders = {JSON: self._json, NPY: self._npy, PNG: self._png, JPEG: self._jpeg}
         if media not in encoders:
@@ -67,6 +72,21 @@ class Result:
         return stream.getvalue()
 
     def _jpeg(self) -> bytes:
+        picture = self._picture()
+        check_jpeg_size(*picture.size)
         stream = io.BytesIO()
-        self._picture().save(stream, "JPEG", quality=self.jpeg_quality)
+        picture.save(stream, "JPEG", quality=self.jpeg_quality)
         return stream.getvalue()
+
+
+def check_jpeg_size(width: int, height: int) -> None:
+    """Refuse a picture that no JPEG can hold.
+
+    Raises:
+        NotAcceptable: says what to ask for instead.
+    """
+    if max(width, height) > LARGEST_JPEG_SIDE:
+        raise NotAcceptable(
+            f"the picture would be {width} x {height} pixels, a JPEG has at most "
+            f"{LARGEST_JPEG_SIDE} a side; ask for {PNG} (Accept), or send a smaller picture"
+        )

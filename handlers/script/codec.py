@@ -17,8 +17,8 @@ from torch import Tensor
 
 from handlers.runtime.arrays import Array, check_numeric, from_lists, read_npy, write_npy
 from handlers.runtime.errors import BadRequest, NotAcceptable, TooLarge, UnsupportedMediaType
+from handlers.runtime.jsonbody import parse_json
 from handlers.runtime.media import JSON, NPY, media_type, negotiate
-from handlers.runtime.request import parse_json
 from handlers.script.sparse import is_sparse, to_dense
 
 CSV = "text/csv"

@@ -173,7 +173,7 @@ def test_a_bad_item_leaves_its_batch_mates_alone(handler: RotiferHandler) -> Non
     [
         ({"body": b""}, {}, 400, "holds no input"),
         ({"body": PICTURE[:5000]}, {}, 400, "truncated"),
-        ({"body": PICTURE}, {"content-type": "text/plain"}, 415, "text/plain"),
+        ({"body": b"a text"}, {"content-type": "text/plain"}, 415, "text/plain"),
         ({"body": PICTURE}, {"accept": "text/html"}, 406, "text/html"),
         ({"body": PICTURE}, {"x-marquee-thresh": "0"}, 400, "from 0.001 to 1"),
         ({"body": PICTURE}, {"x-marquee-thresh": "nan"}, 400, "thresh"),
@@ -267,3 +267,23 @@ def test_a_bad_example_stops_the_loading(tmp_path: Path) -> None:
     shutil.copyfile(GOLDEN / "rotifer.names", folder / "example.png")
     with pytest.raises(LoadError, match=r"example\.png"):
         loaded(folder)
+
+
+@pytest.mark.parametrize("size", [(70_000, 16), (16, 70_000)])
+def test_a_picture_too_long_for_jpeg_is_drawn_as_png(
+    handler: RotiferHandler, size: tuple[int, int]
+) -> None:
+    body = png_of(size)
+    answer, asked = answers(
+        handler, [Exchange({"body": body}), Exchange({"body": body}, {"accept": "image/jpeg"})]
+    )
+    assert answer.status == 200
+    with Image.open(io.BytesIO(base64.b64decode(json.loads(answer.body)["img"]))) as drawn:
+        assert (drawn.format, drawn.size) == ("PNG", size)
+    assert "at most 65500 a side; ask for image/png" in said(asked, 406)
+
+
+def png_of(size: tuple[int, int]) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", size, (90, 120, 150)).save(stream, "PNG")
+    return stream.getvalue()

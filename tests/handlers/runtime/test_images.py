@@ -1,8 +1,11 @@
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from handlers.runtime.errors import BadRequest, TooLarge, Unprocessable
 from handlers.runtime.images import UPRIGHT, open_image
@@ -133,3 +136,105 @@ def test_formats_that_run_programs_are_not_tried() -> None:
 def test_floating_point_pixels_have_no_known_range() -> None:
     with pytest.raises(Unprocessable, match="16 bits"):
         open_image(encoded(Image.new("F", (8, 8)), "TIFF"), max_pixels=LIMIT)
+
+
+@pytest.mark.parametrize("kind", ["text", "unicode", "profile", "many"])
+def test_metadata_beyond_every_limit_is_passed_over(kind: str) -> None:
+    """Pillow refuses texts and profiles that unpack to more than a megabyte, 64 in all."""
+    info, options = PngInfo(), {}
+    if kind == "text":
+        info.add_text("parameters", "a" * (2 << 20), zip=True)
+    elif kind == "unicode":
+        info.add_itxt("XML:com.adobe.xmp", "b" * (3 << 20), zip=True)
+    elif kind == "many":
+        for index in range(70):
+            info.add_text(f"k{index}", "c" * ((1 << 20) - 10), zip=True)
+    else:
+        options["icc_profile"] = bytes(2 << 20)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    data = encoded(GRAY, "PNG", pnginfo=info, exif=exif, **options)
+    with pytest.raises(ValueError, match="too large|Too much"):
+        Image.open(io.BytesIO(data)).load()
+    assert np.array_equal(opened(data)[::-1, ::-1, 0], PIXELS)
+
+
+def test_a_broken_checksum_of_metadata_hurts_no_pixel() -> None:
+    info = PngInfo()
+    info.add_text("note", "something")
+    data = encoded(GRAY, "PNG", pnginfo=info)
+    assert np.array_equal(opened(data.replace(b"something", b"somethinG"))[..., 0], PIXELS)
+
+
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (70, 50, 3), np.uint8))
+JPEGS = {
+    "baseline": encoded(NOISE, "JPEG"),
+    "progressive": encoded(NOISE, "JPEG", progressive=True),
+    "gray": encoded(NOISE.convert("L"), "JPEG"),
+    "cmyk": encoded(NOISE.convert("CMYK"), "JPEG"),
+    "smooth": encoded(GRAY, "JPEG"),
+    "restarts": encoded(NOISE, "JPEG", restart_marker_blocks=2),
+}
+
+
+@pytest.mark.parametrize("name", JPEGS)
+@pytest.mark.parametrize("tail", [b"", b"\xff", b"\0" * 40, b"\xff\xff\xff"])
+def test_a_jpeg_without_its_end_marker_is_whole(name: str, tail: bytes) -> None:
+    data = JPEGS[name]
+    assert np.array_equal(opened(data[:-2] + tail), opened(data))
+
+
+@pytest.mark.parametrize("name", ["baseline", "gray", "cmyk", "restarts"])
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.9, 0.97])
+def test_a_jpeg_without_all_its_pixels_is_damaged(name: str, part: float) -> None:
+    data = JPEGS[name]
+    with pytest.raises(BadRequest, match="truncated"):
+        opened(data[: int(len(data) * part)])
+
+
+def tiff(**options: object) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encoded(GRAY, "TIFF", exif=exif, **options)
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate"])
+def test_a_tiff_is_turned_only_where_that_is_wanted(compression: str) -> None:
+    data = tiff(compression=compression)
+    stored = open_image(data, max_pixels=LIMIT, upright=False)
+    assert np.array_equal(np.asarray(stored)[..., 0], PIXELS)
+    assert np.array_equal(opened(data)[..., 0], np.rot90(PIXELS, -1))
+
+
+def tiled(width: int, height: int, side: int) -> bytes:
+    """One deflated tile of side x side gray pixels, for a picture of another size (TIFF 6.0)."""
+    tile = zlib.compress(bytes(side * side), 9)
+    tags = [(256, width), (257, height), (258, 8), (259, 8), (262, 1), (277, 1)]
+    tags += [(322, side), (323, side), (324, 8), (325, len(tile))]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    head = struct.pack("<2sHI", b"II", 42, 8 + len(tile))
+    return head + tile + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+@pytest.mark.parametrize("side", [1040, 4096, 8192])
+def test_tiles_far_larger_than_the_picture_are_not_decoded(side: int) -> None:
+    with pytest.raises(TooLarge, match=f"tiles of {side} x {side} pixels"):
+        open_image(tiled(1, 1, side), max_pixels=100_000_000)
+
+
+def test_tiles_of_a_usual_size_may_be_larger_than_the_picture() -> None:
+    assert opened(tiled(100, 60, 512)).shape == (60, 100, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"%PDF-1.7", "look like a PDF document"),
+        (b"\x1f\x8b" + bytes(50), "look like gzip"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(50), "truncated or damaged"),
+        (b"\x01\x02\x03", "3 bytes are no image that can be read. Expected JPEG"),
+    ],
+)
+def test_what_is_no_image_is_told_by_its_looks(data: bytes, words: str) -> None:
+    with pytest.raises(BadRequest, match=words):
+        opened(data)

@@ -92,3 +92,13 @@ def test_the_schema_says_what_is_checked() -> None:
     }
     assert WORD.schema()["enum"] == ["red", "green"]
     assert AGES.schema()["items"] == {"type": "integer", "minimum": 0, "maximum": 100}
+
+
+@pytest.mark.parametrize(
+    "raw", [10**400, -(10**400), "9" * 400, "9" * 5000, 1e400, "1e400", "-inf"]
+)
+@pytest.mark.parametrize("kind", [int, float])
+def test_numbers_beyond_all_bounds(kind: type, raw: object) -> None:
+    free = Parameter("n", kind, default=1, minimum=0, maximum=9, text="a number")
+    with pytest.raises(BadRequest, match=r"'n' is .*expected (integer|number) from 0 to 9"):
+        parse_parameters([free], {"n": raw})

@@ -1,17 +1,30 @@
 import base64
+import io
 import json
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from handlers.runtime.errors import BadRequest, TooLarge, UnsupportedMediaType
+from handlers.runtime.jsonbody import parse_json
 from handlers.runtime.parameters import Parameter
-from handlers.runtime.request import Interface, Request, parse_json, parse_request
+from handlers.runtime.request import Interface, Request, parse_request
 from handlers.runtime.stopwatch import Stopwatch
 
 SIZE = Parameter("size", int, default=1, minimum=0, maximum=9, text="a size")
 INTERFACE = Interface(("image/*",), ("application/json", "image/png"), (SIZE,), max_items=3)
 B64 = base64.b64encode(b"picture").decode()
+
+
+def encoded_png() -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (9, 7), (1, 2, 3)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def bytes_tensor(texts: list[str]) -> dict[str, Any]:
+    return {"name": "image", "shape": [len(texts)], "datatype": "BYTES", "data": texts}
 
 
 def parsed(row: dict[str, Any], **headers: Any) -> Request:
@@ -161,6 +174,107 @@ def test_an_interface_extended_for_explanations() -> None:
     with pytest.raises(BadRequest, match="unknown parameter 'steps'"):
         parse_request(row, {"x-marquee-steps": "9"}, INTERFACE, Stopwatch())
     assert [*extended.offer()["parameters"]["properties"]] == ["size", "steps"]
+
+
+PNG = encoded_png()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["", "application/x-image", "binary/octet-stream", "application/binary", "text/plain", "*/*"],
+)
+@pytest.mark.parametrize(
+    "body",
+    [
+        PNG,
+        base64.b64encode(PNG),
+        base64.encodebytes(PNG),
+        b"data:image/png;base64," + base64.b64encode(PNG),
+        json.dumps({"image": base64.b64encode(PNG).decode()}).encode(),
+        b"\xef\xbb\xbf " + json.dumps([base64.b64encode(PNG).decode()][0]).encode(),
+    ],
+    ids=["file", "base64", "lines", "url", "json", "text"],
+)
+def test_types_that_say_nothing_leave_it_to_the_bytes(kind: str, body: bytes) -> None:
+    assert data(parsed({"body": bytearray(body)}, content_type=kind)) == [PNG]
+    part = {"file": bytearray(body)}
+    form = {"content_type": "multipart/form-data; boundary=x", "file": {"content-type": kind}}
+    assert data(parsed(part, **form)) == [PNG]
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 3072, b'{"a": ', b"QUJD" * 9, b"A" * 3072, b'"', b"data:image/png;base64,#"]
+)
+def test_bytes_that_only_begin_like_text_stay_as_they_are(body: bytes) -> None:
+    assert data(parsed({"body": bytearray(body)}, content_type="application/octet-stream")) == [
+        body
+    ]
+
+
+def test_other_text_is_not_read() -> None:
+    with pytest.raises(UnsupportedMediaType, match="text/plain"):
+        parsed({"body": bytearray(b"words")}, content_type="text/plain; charset=utf-8")
+
+
+@pytest.mark.parametrize(
+    ("body", "count"),
+    [
+        ({"image": {"b64": B64}}, 1),
+        ({"inputs": [B64]}, 1),
+        ({"inputs": B64}, 1),
+        ({"inputs": {"image": B64}}, 1),
+        ({"inputs": {"any_name": [{"b64": B64}, {"b64": B64}]}}, 2),
+        ({"inputs": [{"image": B64}], "parameters": {"size": 2}}, 1),
+        ({"instances": [{"image_bytes": {"b64": B64}}, {"other_name": {"b64": B64}}]}, 2),
+        ({"id": "7", "outputs": [], "inputs": [bytes_tensor([B64, B64])]}, 2),
+        ({"inputs": [bytes_tensor([B64]), bytes_tensor([B64])]}, 2),
+    ],
+)
+def test_the_forms_of_other_servers(body: dict[str, Any], count: int) -> None:
+    request = parsed({"body": json.dumps(body).encode()}, content_type="application/json")
+    assert data(request) == [b"picture"] * count
+    assert request.listed == ("image" not in body)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"img": B64}, "unknown field 'img'; an input is named image, data, file, body, several"),
+        ({"inputs": []}, "'inputs' must be a list"),
+        ({"inputs": {"a": B64, "b": B64}}, "'inputs' must be a list"),
+        ({"inputs": 5}, "'inputs' must be a list"),
+        ({"image": {"b64": 5}}, "'image' is int"),
+        ({"image": {"b64": B64, "c": 1}}, "'image' is dict"),
+        ({"instances": [{}]}, r"instances\[0\]"),
+        ({"instances": [{"image": B64, "size": 2}]}, "go into 'parameters' beside"),
+        ({"image": B64, "sise": 1}, "unknown parameter 'sise'; this model knows size"),
+    ],
+)
+def test_what_is_unknown_is_told_with_what_would_do(body: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadRequest, match=words):
+        parsed({"body": json.dumps(body).encode()}, content_type="application/json")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"])
+def test_json_in_other_encodings_is_refused(encoding: str) -> None:
+    text = json.dumps({"image": B64, "ä": "ß"}, ensure_ascii=False).encode(encoding)
+    with pytest.raises(BadRequest, match="not valid JSON in UTF-8"):
+        parse_json(text)
+
+
+def test_an_image_sent_as_json_is_seen() -> None:
+    with pytest.raises(BadRequest, match="is an image file"):
+        parsed({"body": bytearray(PNG)}, content_type="application/json")
+
+
+def test_parts_that_the_server_dropped_are_missed() -> None:
+    """Of two parts with one name TorchServe hands on the last; the body's length tells."""
+    form: dict[str, Any] = {"content_type": "multipart/form-data; boundary=x"}
+    kept = {"image": bytearray(PNG * 20), "size": bytearray(b"2")}
+    whole = sum(map(len, kept.values())) + 2 * 500
+    assert len(parsed(kept, **form, content_length=str(whole)).payloads) == 1
+    with pytest.raises(BadRequest, match="several parts with one name"):
+        parsed(kept, **form, content_length=str(whole + 2 * len(PNG * 20)))
 
 
 def test_notes_are_each_requests_own() -> None:

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handlers.runtime.result import Result
+from handlers.runtime.errors import NotAcceptable
+from handlers.runtime.result import LARGEST_JPEG_SIDE, Result
 
 PICTURE = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
 
@@ -34,3 +35,13 @@ def test_a_form_that_is_not_there_is_our_own_fault(media: str) -> None:
 def test_nan_is_no_json() -> None:
     with pytest.raises(ValueError, match="JSON"):
         Result(json=float("nan")).encode("application/json")
+
+
+@pytest.mark.parametrize("shape", [(2, LARGEST_JPEG_SIDE + 1, 3), (LARGEST_JPEG_SIDE + 1, 2)])
+def test_a_picture_too_long_for_jpeg_is_refused_with_what_would_do(shape: tuple[int, ...]) -> None:
+    result = Result(image=np.zeros(shape, np.uint8))
+    with pytest.raises(NotAcceptable, match="at most 65500 a side; ask for image/png"):
+        result.encode("image/jpeg")
+    assert result.encode("image/png")
+    longest = np.zeros((2, LARGEST_JPEG_SIDE, 3), np.uint8)
+    assert Result(image=longest).encode("image/jpeg")

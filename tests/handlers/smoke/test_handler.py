@@ -233,7 +233,7 @@ BAD: dict[str, tuple[int, bytes, dict[str, str], str]] = {
     "ragged JSON": (400, b"[[[1, 2], [3]]]", JSON_TYPE, "ragged"),
     "broken JSON": (400, b"[[[1,", JSON_TYPE, "not valid JSON"),
     "JSON NaN": (400, b"[[[NaN]]]", JSON_TYPE, "NaN"),
-    "JSON null": (400, b"[[[null]]]", JSON_TYPE, "mixed"),
+    "JSON null": (400, b"[[[null]]]", JSON_TYPE, "found null"),
     "deep JSON": (400, b"[" * 100_000, JSON_TYPE, "deep"),
     "JSON of another shape": (400, b"[[[1, 2, 3, 4, 5, 6]]]", JSON_TYPE, "at least 256"),
     "unknown parameter": (400, TIFF, {"x-marquee-colour": "red"}, "unknown parameter 'colour'"),
