@@ -19,7 +19,7 @@ from handlers.runtime import (
     Result,
     VisionHandler,
 )
-from handlers.runtime.arrays import Array
+from handlers.runtime.arrays import NPY_MAGIC, Array
 from handlers.runtime.explain import METHOD, STEPS, attribute
 from handlers.runtime.heatmap import picture_of
 from handlers.runtime.looks import is_image
@@ -105,10 +105,10 @@ class CifarHandler(VisionHandler):
 def _pixels(payload: Payload) -> Array:
     """Return (N, 3, 32, 32), 0 to 255, from whatever was sent."""
     data = payload.data
-    if payload.is_array:
-        return _checked(payload.array())
     if isinstance(data, bytes) and _are_planes(data, payload.content_type):
         return np.frombuffer(data, np.uint8).reshape(1, *PLANES)
+    if payload.is_array:
+        return _checked(payload.array())
     image = payload.image(reduced_to=(SIDE, SIDE))
     small: Array = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
     planes: Array = small.transpose(2, 0, 1)[np.newaxis]
@@ -116,11 +116,17 @@ def _pixels(payload: Payload) -> Array:
 
 
 def _are_planes(data: bytes, content_type: str) -> bool:
-    """Tell whether a body is the phone app's format: R, G and B plane, no header.
+    """Tell whether a body is the format of the phone app and the first entry point.
 
-    Its size alone does not say so: an image file may have it too.
+    R, G and B plane without a header, sent as application/x-npy or without a true type. Their
+    size alone does not say so: an image file may have it too.
     """
-    return len(data) == PLANE_BYTES and content_type in UNTOLD and not is_image(data)
+    told = content_type in UNTOLD or content_type == NPY
+    return told and len(data) == PLANE_BYTES and not _is_file(data)
+
+
+def _is_file(data: bytes) -> bool:
+    return data.startswith(NPY_MAGIC) or is_image(data)
 
 
 def _checked(array: Array) -> Array:

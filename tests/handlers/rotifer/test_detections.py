@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from itertools import product
 
 import numpy as np
@@ -198,6 +199,17 @@ def test_resize_puts_corners_on_corners(shape: tuple[int, int]) -> None:
         0
     ]
     np.testing.assert_allclose(resize(pixels, (96, 64)), wanted.numpy(), atol=3e-5)
+
+
+@pytest.mark.parametrize("shape", [(60_000, 100), (100, 60_000), (60_000, 1), (1, 60_000)])
+def test_resize_takes_memory_for_the_result_not_for_the_picture(shape: tuple[int, int]) -> None:
+    pixels = np.zeros((*shape, 3), np.uint8)
+    tracemalloc.start()
+    resize(pixels, (320, 224))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # What is written at resize(): two rows of the picture for each of the result, and some copies.
+    assert peak < 2 * 224 * 3 * (shape[1] + 4 * 8 * 320)
 
 
 def test_resize_leaves_the_networks_own_size_alone() -> None:

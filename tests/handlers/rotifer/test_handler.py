@@ -273,7 +273,7 @@ def test_a_bad_example_stops_the_loading(tmp_path: Path) -> None:
 def test_a_picture_too_long_for_jpeg_is_drawn_as_png(
     handler: RotiferHandler, size: tuple[int, int]
 ) -> None:
-    body = png_of(size)
+    body = png(np.full((size[1], size[0], 3), 120, np.uint8))
     answer, asked = answers(
         handler, [Exchange({"body": body}), Exchange({"body": body}, {"accept": "image/jpeg"})]
     )
@@ -281,9 +281,3 @@ def test_a_picture_too_long_for_jpeg_is_drawn_as_png(
     with Image.open(io.BytesIO(base64.b64decode(json.loads(answer.body)["img"]))) as drawn:
         assert (drawn.format, drawn.size) == ("PNG", size)
     assert "at most 65500 a side; ask for image/png" in said(asked, 406)
-
-
-def png_of(size: tuple[int, int]) -> bytes:
-    stream = io.BytesIO()
-    Image.new("RGB", size, (90, 120, 150)).save(stream, "PNG")
-    return stream.getvalue()
