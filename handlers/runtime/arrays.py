@@ -102,7 +102,8 @@ def from_lists(value: Any) -> Array:
         raise _ragged()
     if not kinds <= NUMBERS:
         raise BadRequest(f"expected an array of numbers, found {_named(kinds)}")
-    return check_numeric(np.array(level).reshape(shape if isinstance(value, list) else ()))
+    array = np.fromiter(level, float, len(level)) if kinds == {float} else np.array(level)
+    return check_numeric(array.reshape(shape if isinstance(value, list) else ()))
 
 
 def _ragged() -> BadRequest:

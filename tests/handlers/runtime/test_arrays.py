@@ -1,5 +1,6 @@
 import io
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,7 +117,7 @@ def test_depth_is_bounded() -> None:
 @pytest.mark.parametrize(
     "descr", ["|V0", "|V8", "<M8[s]", "<m8[s]", [("a", "<i4")], [("a", "|V0")]]
 )
-def test_npy_files_of_other_things_than_numbers(descr: object) -> None:
+def test_npy_files_of_other_things_than_numbers(descr: Any) -> None:
     stream = io.BytesIO()
     header = {"descr": descr, "fortran_order": False, "shape": (4,)}
     np.lib.format.write_array_header_1_0(stream, header)

@@ -11,7 +11,7 @@ import pytest
 
 from handlers.runtime import jsontext
 from handlers.runtime.errors import BadRequest
-from handlers.runtime.request import parse_json
+from handlers.runtime.jsonbody import parse_json
 
 
 @pytest.fixture(params=["orjson", "json"])

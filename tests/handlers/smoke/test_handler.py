@@ -18,7 +18,7 @@ from PIL import Image
 
 from handlers.runtime import jsontext
 from handlers.runtime.handler import Answer, Exchange
-from handlers.runtime.request import parse_json
+from handlers.runtime.jsonbody import parse_json
 from handlers.smoke.demo.export import write_geotiff
 from handlers.smoke.demo.scenes import draw
 from handlers.smoke.handler import SmokeHandler
