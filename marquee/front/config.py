@@ -16,6 +16,8 @@ from marquee.front.settings import FrontSettings
 SOURCES = Path(__file__).parent
 CONFIG = "haproxy.cfg"
 STATE_MAP, CANARY_MAP, NAMES_MAP, KEYS_MAP = "state.map", "canary.map", "names.map", "keys.map"
+# The entry of the state map that counts the turns of requests.
+TURN = "turn"
 # In multi-model mode: the models that are loaded, and a table of their requests in flight.
 LOADED_MAP, IN_FLIGHT = "loaded.map", "in_flight"
 STARTING = {"status": "Unhealthy", "message": "the models have not been asked yet"}
@@ -60,7 +62,7 @@ def write(settings: FrontSettings, state: Mapping[str, str] | None = None) -> Pa
 
 def first_state() -> dict[str, str]:
     """Return the state map of a door that knows nothing yet."""
-    return {"until": "0", "ready": "0", "draining": "0", "body": encoded(STARTING)}
+    return {"until": "0", "ready": "0", "draining": "0", TURN: "0", "body": encoded(STARTING)}
 
 
 def encoded(value: Mapping[str, object]) -> str:

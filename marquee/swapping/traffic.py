@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 import statistics
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from marquee.project import Project
+from marquee.serving.readiness import OWN_MARK
 
 LINE = re.compile(r'^\S+ \S+ "\S+ (\S+) HTTP/[\d.]+" (\d+) (\d+)$')
 # The ways to ask for a prediction at TorchServe's inference address, the plainest first.
@@ -27,13 +27,11 @@ ROUTES = tuple(
     )
 )
 INVOCATIONS, UNNAMED = "/invocations", ""
-# Of a log that is long already, no more than this is read back.
-TAIL_BYTES = 4 << 20
 
 
 @dataclass
 class Seen:
-    """Requests of one model in a stretch of the log.
+    """Requests of one model in a stretch of the log, marquee's own questions left out.
 
     Attributes:
         milliseconds: of each that named no version.
@@ -95,15 +93,6 @@ class AccessLog:
         """Return what tells of all that comes after a mark, by default after now."""
         return Follower(self, self.mark() if mark is None else mark)
 
-    def last(self, seconds: float) -> Seen:
-        """Return what came in the last seconds."""
-        earliest = (datetime.now() - timedelta(seconds=seconds)).isoformat()
-        seen = Seen()
-        for line in self.read(max(0, self.mark() - TAIL_BYTES))[0]:
-            if line[:23].replace(",", ".") >= earliest:
-                self.count(seen, line)
-        return seen
-
     def read(self, start: int) -> tuple[list[str], int]:
         """Return the whole lines from a byte on, and where they end; from 0 of a log cut since."""
         if not self.path.is_file():
@@ -131,12 +120,14 @@ class AccessLog:
 
 
 def _asked(target: str, status: int) -> tuple[str, str | None] | None:
-    """Return the model and the version that a request's target names; None if it asks no model.
+    """Return the model and the version that a client's target names; None if it asks no model.
 
     ``/invocations`` need not name one: TorchServe then answers for the only model it was started
     with, and with 400 if there are several.
     """
     parts = urlsplit(target)
+    if parts.query == OWN_MARK:
+        return None
     if parts.path.rstrip("/") == INVOCATIONS:
         named = dict(parse_qsl(parts.query))
         if "model_name" not in named and status == 400:
