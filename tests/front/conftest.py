@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -12,10 +13,12 @@ import torch
 import yaml
 
 from marquee.errors import MarqueeError
-from marquee.front import program
+from marquee.front import config, process, program
+from marquee.front.process import Haproxy
+from marquee.front.settings import FrontSettings
 from marquee.project import Project
 from tests.conftest import FAULTY_ROOM
-from tests.support import BIN, Running, make_project, marquee, serving
+from tests.support import BIN, Running, free_ports, make_project, marquee, serving
 
 FRONT = (BIN / "marquee", "serve", "--front")
 # Of the faulty model: its fault is the first pixel times this, so that a pixel of 20 is harmless
@@ -30,6 +33,29 @@ def haproxy() -> Path:
         return program.find()
     except MarqueeError as error:
         pytest.skip(f"NOT TESTED, the front door: {error}")
+
+
+Start = Callable[..., FrontSettings]
+
+
+@pytest.fixture
+def start(haproxy: Path, tmp_path: Path) -> Iterator[Start]:
+    """Start a door without keys and without a management address."""
+    folder = tmp_path / "front"
+    started: list[subprocess.Popen[str]] = []
+
+    def start_it(scheme: str = "http", **more: object) -> FrontSettings:
+        (port,) = free_ports(1)
+        address = f"{scheme}://127.0.0.1:{port}"
+        settings = FrontSettings(folder, address, None, None, **more)  # type: ignore[arg-type]
+        config.write(settings)
+        started.append(process.start(settings, lambda _: None))
+        return settings
+
+    yield start_it
+    Haproxy(folder).stop()
+    for one in started:
+        one.wait(10)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import ssl
 import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -13,31 +12,8 @@ import pytest
 
 from marquee.errors import MarqueeError
 from marquee.front import config, process
-from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings
-from tests.support import free_ports
-
-Start = Callable[..., FrontSettings]
-
-
-@pytest.fixture
-def start(haproxy: Path, tmp_path: Path) -> Iterator[Start]:
-    """Start a door without keys and without a management address."""
-    folder = tmp_path / "front"
-    started: list[subprocess.Popen[str]] = []
-
-    def start_it(scheme: str = "http", **more: object) -> FrontSettings:
-        (port,) = free_ports(1)
-        address = f"{scheme}://127.0.0.1:{port}"
-        settings = FrontSettings(folder, address, None, None, **more)  # type: ignore[arg-type]
-        config.write(settings)
-        started.append(process.start(settings, lambda _: None))
-        return settings
-
-    yield start_it
-    Haproxy(folder).stop()
-    for one in started:
-        one.wait(10)
+from tests.front.conftest import Start
 
 
 def get(settings: FrontSettings, path: str, **more: object) -> httpx.Response:
