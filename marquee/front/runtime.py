@@ -53,7 +53,7 @@ class RuntimeMap:
 
     def set(self, entries: dict[str, str]) -> None:
         """Add or change entries, at once and for later; values without spaces and ``;``."""
-        with self._locked() as present:
+        with self.locked() as present:
             lines = [
                 f"{'set' if key in present else 'add'} map {self._path} {key} {value}"
                 for key, value in entries.items()
@@ -63,22 +63,22 @@ class RuntimeMap:
 
     def remove(self, key: str) -> None:
         """Remove an entry; one that is not there is fine."""
-        with self._locked() as present:
+        with self.locked() as present:
             if present.pop(key, None) is not None:
                 write_map(self._path, present)
                 self._run(f"del map {self._path} {key}")
 
     def count_up(self, key: str) -> int:
         """Add one to an entry that is a number, and return it."""
-        with self._locked() as present:
+        with self.locked() as present:
             number = int(present.get(key, "0")) + 1
             write_map(self._path, present | {key: str(number)})
             self._run(f"{'set' if key in present else 'add'} map {self._path} {key} {number}")
         return number
 
     @contextmanager
-    def _locked(self) -> Iterator[dict[str, str]]:
-        """Lend the entries to change: the keeper and the commands do so side by side."""
+    def locked(self) -> Iterator[dict[str, str]]:
+        """Lend the entries to one at a time: the keeper and the commands work side by side."""
         with self._path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield read_map(self._path)

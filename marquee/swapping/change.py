@@ -173,7 +173,8 @@ class Change:
             finally:
                 summaries = {"before": before.summary(), "after": after.seen().summary()}
                 self._results["traffic"] = summaries
-            note["said"] = f"{seen.requests} requests, {seen.failed} failed"
+            refused = f", {seen.refused} refused for what they sent" if seen.refused else ""
+            note["said"] = f"{seen.requests} requests, {seen.failed} failed{refused}"
 
     def _commit(self) -> None:
         self._plan.committed = True

@@ -35,12 +35,14 @@ class Seen:
 
     Attributes:
         milliseconds: of each that named no version.
-        failed: how many of these were answered with 400 or more.
+        failed: how many of these the server failed: answered with 500 or more.
+        refused: how many were answered with 400 to 499: as a rule, what the client sent.
         pinned: how many named each version.
     """
 
     milliseconds: list[int] = field(default_factory=list)
     failed: int = 0
+    refused: int = 0
     pinned: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -52,6 +54,11 @@ class Seen:
     def error_share(self) -> float:
         """Failed of all, 0 to 1; 0 without any."""
         return self.failed / self.requests if self.requests else 0.0
+
+    @property
+    def refused_share(self) -> float:
+        """Refused of all, 0 to 1; 0 without any."""
+        return self.refused / self.requests if self.requests else 0.0
 
     @property
     def median_ms(self) -> float:
@@ -68,6 +75,7 @@ class Seen:
         return {
             "requests": self.requests,
             "failed": self.failed,
+            "refused": self.refused,
             "median_ms": self.median_ms,
             "max_ms": 1000 * self.slowest_seconds,
         }
@@ -116,7 +124,9 @@ class AccessLog:
             seen.pinned[version] = seen.pinned.get(version, 0) + 1
             return
         seen.milliseconds.append(int(found[3]))
-        seen.failed += int(found[2]) >= 400
+        status = int(found[2])
+        seen.failed += status >= 500
+        seen.refused += 400 <= status < 500
 
 
 def _asked(target: str, status: int) -> tuple[str, str | None] | None:

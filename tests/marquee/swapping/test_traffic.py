@@ -27,14 +27,16 @@ def test_requests_without_a_version_are_timed_and_their_failures_counted(tmp_pat
             line("/predictions/cifar", 200, 4),
             line("/predictions/cifar", 500, 8),
             line("/predictions/cifar?x=1", 200, 6),
+            line("/predictions/cifar", 415, 6),
+            line("/predictions/cifar", 499, 6),
             line("/predictions/cifar2", 500),
             line("/models/cifar", 404),
         )
         .follow(0)
         .seen()
     )
-    assert seen.milliseconds == [4, 8, 6]
-    assert seen.failed == 1
+    assert seen.milliseconds == [4, 8, 6, 6, 6]
+    assert (seen.failed, seen.refused) == (1, 2)
     assert seen.median_ms == 6
 
 
