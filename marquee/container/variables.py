@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from marquee.errors import MarqueeError
+from marquee.front import origins
 
 PREFIXES = ("TS_", "SAGEMAKER_")
 
@@ -31,7 +32,7 @@ OURS = {
 # TorchServe 0.12's settings that go on to it as they are.
 _TORCHSERVE_NAMES = """
     ASYNC_LOGGING BLACKLIST_ENV_VARS CERTIFICATE_FILE CORS_ALLOWED_HEADERS CORS_ALLOWED_METHODS
-    CORS_ALLOWED_ORIGIN CPP_LOG_CONFIG CPU_LAUNCHER_ARGS CPU_LAUNCHER_ENABLE DEBUG
+    CPP_LOG_CONFIG CPU_LAUNCHER_ARGS CPU_LAUNCHER_ENABLE DEBUG
     DEFAULT_STARTUP_TIMEOUT DISABLE_SYSTEM_METRICS ENABLE_GRPC_SSL ENABLE_METRICS_API
     GRPC_INFERENCE_ADDRESS GRPC_INFERENCE_MAX_CONNECTION_AGE_GRACE_MS
     GRPC_INFERENCE_MAX_CONNECTION_AGE_MS GRPC_INFERENCE_PORT GRPC_MANAGEMENT_ADDRESS
@@ -75,6 +76,7 @@ class Settings:
         response_timeout, startup_timeout: seconds.
         max_payload: bytes of a request and of a response.
         java_options: more words for the JVM.
+        allowed_origins: web pages of other origins that may ask.
     """
 
     port: int = 8080
@@ -94,6 +96,7 @@ class Settings:
     startup_timeout: int | None = None
     max_payload: int | None = None
     java_options: str | None = None
+    allowed_origins: tuple[str, ...] | None = None
 
     @property
     def model_dir(self) -> Path:
@@ -147,6 +150,10 @@ def _folder(text: str) -> Path:
     return Path(text)
 
 
+def _origins(text: str) -> tuple[str, ...]:
+    return origins.read(text, "TS_CORS_ALLOWED_ORIGIN")
+
+
 # Variable -> field of Settings and how its text is read. Of two for one field the first wins.
 MEANINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "SAGEMAKER_BIND_TO_PORT": ("port", _whole(1, 65535)),
@@ -171,6 +178,7 @@ MEANINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "SAGEMAKER_STARTUP_TIMEOUT": ("startup_timeout", _whole(1)),
     "SAGEMAKER_MAX_PAYLOAD_IN_MB": ("max_payload", _megabytes),
     "SAGEMAKER_MODEL_SERVER_VMARGS": ("java_options", str),
+    "TS_CORS_ALLOWED_ORIGIN": ("allowed_origins", _origins),
 }
 
 

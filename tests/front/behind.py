@@ -23,6 +23,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
 
     def __init__(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
         super().__init__(str(path), Handler)
         self.held = 0
         self.go = threading.Event()
@@ -37,6 +38,9 @@ class Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def do_POST(self) -> None:
+        self._answer()
+
+    def do_OPTIONS(self) -> None:
         self._answer()
 
     def _answer(self) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -38,24 +38,37 @@ def haproxy() -> Path:
 Start = Callable[..., FrontSettings]
 
 
+@contextmanager
+def alone(folder: Path, scheme: str = "http", **more: object) -> Iterator[FrontSettings]:
+    """Run a door with nothing behind it, without keys and without a management address."""
+    (port,) = free_ports(1)
+    own = {"management": None, "key_file": None} | more
+    settings = FrontSettings(folder, f"{scheme}://127.0.0.1:{port}", **own)  # type: ignore[arg-type]
+    config.write(settings)
+    running = process.start(settings, lambda _: None)
+    try:
+        yield settings
+    finally:
+        Haproxy(folder).stop()
+        running.wait(10)
+
+
 @pytest.fixture
 def start(haproxy: Path, tmp_path: Path) -> Iterator[Start]:
-    """Start a door without keys and without a management address."""
-    folder = tmp_path / "front"
-    started: list[subprocess.Popen[str]] = []
+    """Start a door as :func:`alone` does, until the test ends."""
+    with ExitStack() as opened:
 
-    def start_it(scheme: str = "http", **more: object) -> FrontSettings:
-        (port,) = free_ports(1)
-        address = f"{scheme}://127.0.0.1:{port}"
-        settings = FrontSettings(folder, address, None, None, **more)  # type: ignore[arg-type]
-        config.write(settings)
-        started.append(process.start(settings, lambda _: None))
-        return settings
+        def start_it(scheme: str = "http", **more: object) -> FrontSettings:
+            return opened.enter_context(alone(tmp_path / "front", scheme, **more))
 
-    yield start_it
-    Haproxy(folder).stop()
-    for one in started:
-        one.wait(10)
+        yield start_it
+
+
+@pytest.fixture(scope="module")
+def lone_door(haproxy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontSettings]:
+    """A door for all tests of a module, with ``m`` as its default model."""
+    with alone(tmp_path_factory.mktemp("door") / "front", default_model="m") as settings:
+        yield settings
 
 
 @pytest.fixture(scope="session")

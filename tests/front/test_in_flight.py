@@ -13,7 +13,6 @@ from marquee.front import Front, runtime
 from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings
 from tests.front.behind import behind
-from tests.front.conftest import Start
 from tests.front.support import wait_for
 
 
@@ -24,12 +23,12 @@ def ask(settings: FrontSettings, path: str) -> threading.Thread:
     return thread
 
 
-@pytest.fixture
-def settings(start: Start) -> FrontSettings:
-    return start(default_model="m")
+@pytest.fixture(scope="module", name="settings")
+def fixture_settings(lone_door: FrontSettings) -> FrontSettings:
+    return lone_door
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def front(settings: FrontSettings) -> Front:
     haproxy = Haproxy(settings.folder)
 
