@@ -66,15 +66,14 @@ class Workers:
             MarqueeError: that cannot be known of this version.
         """
         front = self._door()
-        if front is not None and front.in_flight(self.version.name, self.version.version) == 0:
-            return True
+        if front is not None:
+            return front.in_flight(self.version.name, self.version.version) == 0
         # A request that it does not understand may fail those of clients in the same batch.
         harmless = self.manner.asked or self.version.batch_size == 1
-        if self.manner.in_turn and harmless and self.heard(limit):
-            return True
-        if front is None:
+        heard = self.heard(limit) if self.manner.in_turn and harmless else None
+        if heard is None:
             raise MarqueeError(self.unknown())
-        return False
+        return heard
 
     def _counted(self, limit: float) -> bool:
         """Whether the front door has answers for all that it passed on before, until the limit."""
@@ -104,10 +103,10 @@ class Workers:
         """How long a worker can have a batch in hand before TorchServe ends it."""
         return self.version.response_timeout + self.version.max_batch_delay / 1000 + SPARE_SECONDS
 
-    def heard(self, limit: float) -> bool:
+    def heard(self, limit: float) -> bool | None:
         """Whether each worker has answered a request sent from now on, until the limit.
 
-        Not of handlers that do not tell which worker answers.
+        None: the handler does not tell which worker answers.
         """
         missing, silent, between = self._pids(), 0, FIRST_PAUSE
         with Inference(self.project, self.version.name, self.longest_seconds) as inference:
@@ -121,7 +120,7 @@ class Workers:
                     took = time.monotonic() - start
                     pause(min(LONGEST_PAUSE, max(between, took)))
                     between *= 2
-        return not missing
+        return None if silent == SILENT_ANSWERS else not missing
 
     def _ask(self, inference: Inference) -> int | None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -79,10 +80,10 @@ def draining(project: Project, manner: Manner = ORDERLY) -> Background:
     return Background(run)
 
 
-def waiting_idle(project: Project) -> Background:
+def waiting_idle(project: Project, seconds: float = 60) -> Background:
     def run() -> None:
         with Management.of(project) as api:
-            versions._wait_idle(project, api, described(api), 60)
+            versions._wait_idle(project, api, described(api), seconds)
 
     return Background(run)
 
@@ -167,6 +168,54 @@ def test_fewer_workers_wait_for_one_that_is_busy(
     assert running.is_alive()
     fake.let_go(BUSY)
     assert running.ended() is None
+
+
+def test_fewer_workers_are_refused_while_one_is_busy(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(versions, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(Manner, "of", lambda *_: ORDERLY)
+    said = str(waiting_idle(project, 1).ended())
+    assert "was not without requests" in said
+
+
+class Door:
+    """A front door that counts down, a request each time it is asked."""
+
+    def __init__(self, unanswered: int) -> None:
+        self.left = unanswered
+
+    def begin_turn(self) -> int:
+        return 7
+
+    def in_flight(self, model: str, version: str, before: int | None = None) -> int:
+        assert (model, version) == ("m", "1.0")
+        assert before in (None, 7)
+        self.left = max(0, self.left - (before is not None))
+        return self.left
+
+
+def test_a_front_door_that_counts_is_believed(
+    project: Project, fake: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = Door(3)
+    monkeypatch.setattr(answered, "running", lambda _: door)
+    fake.header = False
+    assert draining(project, Manner()).ended() is None
+    assert door.left == 0
+
+
+def test_a_front_door_is_not_believed_while_somebody_asks_by_grpc(
+    project: Project, fake: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.header = False
+    monkeypatch.setattr(answered, "running", lambda _: Door(0))
+    with socket.create_server(("127.0.0.1", 0)) as grpc:
+        port = grpc.getsockname()[1]
+        monkeypatch.setenv("TS_GRPC_INFERENCE_PORT", str(port))
+        with socket.create_connection(("127.0.0.1", port)):
+            asked = draining(project, Manner())
+            assert "cannot be known" in str(asked.ended())
 
 
 def test_fewer_workers_are_refused_where_nothing_tells_that_they_are_idle(
