@@ -255,7 +255,7 @@ def _messages(settings: FrontSettings) -> dict[str, str]:
             "UnsupportedMediaTypeException",
             "the body is said to be a web form, which it is not: curl says so of --data-binary "
             "unless told otherwise; send a file with -T FILE, or add its type: "
-            "-H 'Content-Type: image/jpeg'",
+            "-H Content-Type:image/jpeg",
         ),
         "no_renewal": error(
             400, "BadRequestException", "tokens behind the front door are not renewed: they last"

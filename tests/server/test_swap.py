@@ -8,7 +8,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import pytest
 
 from bench.broken import AT_REQUEST, WAYS, variant
 from bench.load import Load
-from bench.swap import PICTURES, new_load, under_load
+from bench.swap import new_load, under_load
 from bench.swap_table import retired_answers
 from marquee.project import Project
 from marquee.serving import server as server_module
