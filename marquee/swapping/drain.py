@@ -8,14 +8,16 @@ from marquee.errors import MarqueeError
 from marquee.interrupts import pause
 from marquee.project import Project
 from marquee.serving.management import Management, Version
-from marquee.swapping.answered import SPARE_SECONDS, Workers
+from marquee.swapping.answered import Workers
 from marquee.swapping.manner import Manner
-from marquee.swapping.traffic import AccessLog
+from marquee.swapping.traffic import AccessLog, Seen
 
 POLL_SECONDS = 0.2
 # A request's way from the socket to the queue, and from the queue to a worker.
 GRACE_SECONDS = 0.5
 GONE_SECONDS = 30.0
+# How often requests may turn up in the queue again.
+ROUNDS = 3
 
 
 def drain(
@@ -36,20 +38,23 @@ def drain(
         MarqueeError: it took longer than the version's responseTimeout; clients still ask for
             this version by name; or it cannot be known what its workers hold.
     """
-    deadline = time.monotonic() + 2 * (version.response_timeout + SPARE_SECONDS)
+    workers = Workers(project, api, version, manner)
     pinned = AccessLog.of(project, version.name).follow(since)
     pause(GRACE_SECONDS)
-    _wait_queue(api, version, deadline)
-    while True:
-        _check_pinned(version, pinned.seen().pinned.get(version.version, 0))
-        Workers(project, api, version, manner).wait()
+    _wait_queue(api, version, workers.longest_seconds)
+    for _ in range(ROUNDS):
+        _check_pinned(version, pinned.seen())
+        workers.wait()
         # What a worker that ended had not begun waits again.
-        if not _wait_queue(api, version, deadline):
+        if not _wait_queue(api, version, workers.longest_seconds):
             break
-    _check_pinned(version, pinned.seen().pinned.get(version.version, 0))
+    else:
+        raise _late(version, "came again and again")
+    _check_pinned(version, pinned.seen())
 
 
-def _check_pinned(version: Version, pinned: int) -> None:
+def _check_pinned(version: Version, seen: Seen) -> None:
+    pinned = seen.pinned.get(version.version, 0)
     if pinned:
         raise MarqueeError(
             f"{pinned} requests came for {version.name} {version.version} by its number while it "
@@ -58,21 +63,26 @@ def _check_pinned(version: Version, pinned: int) -> None:
         )
 
 
-def _wait_queue(api: Management, version: Version, deadline: float) -> bool:
+def _wait_queue(api: Management, version: Version, seconds: float) -> bool:
     """Return when the queue was empty twice in a row; whether anything waited there."""
+    deadline = time.monotonic() + seconds
     empty, waited = 0, False
     while empty < 2:
         found = api.describe(version.name, version.version)
         pending = found.pending if found else 0
         empty, waited = (empty + 1, waited) if pending == 0 else (0, True)
         if time.monotonic() > deadline:
-            raise MarqueeError(
-                f"{pending} requests still wait for {version.name} {version.version} after "
-                f"{2 * version.response_timeout} s; it keeps its workers. Later: marquee retire "
-                f"{version.name} {version.version}"
-            )
+            raise _late(version, f"still wait after {seconds:.0f} s ({pending})")
         pause(POLL_SECONDS)
     return waited
+
+
+def _late(version: Version, how: str) -> MarqueeError:
+    name, number = version.name, version.version
+    return MarqueeError(
+        f"requests for {name} {number} {how}; it keeps its workers. Later: marquee retire "
+        f"{name} {number}"
+    )
 
 
 def remove_workers(api: Management, name: str, version: str) -> None:

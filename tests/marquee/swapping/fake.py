@@ -24,11 +24,13 @@ class FakeServer:
         answered: the workers of all answers, in their order.
         paths: what was asked.
         seconds: its responseTimeout.
+        stuck: requests that wait and that no worker takes.
     """
 
     header: bool = True
     seconds: int = 60
     batch_size: int = 1
+    stuck: int = 0
     answered: list[int] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     workers: dict[int, threading.Event] = field(default_factory=dict)
@@ -67,6 +69,7 @@ class FakeServer:
         return job.get()
 
     def describe(self) -> dict[str, Any]:
+        waiting = self._jobs.qsize() + self.stuck
         return {
             "modelName": "m",
             "modelVersion": "1.0",
@@ -76,7 +79,7 @@ class FakeServer:
             "batchSize": self.batch_size,
             "maxBatchDelay": 1,
             "responseTimeout": self.seconds,
-            "jobQueueStatus": {"pendingRequests": self._jobs.qsize(), "remainingCapacity": 100},
+            "jobQueueStatus": {"pendingRequests": waiting, "remainingCapacity": 100},
             "workers": [{"id": str(pid), "pid": pid, "status": "READY"} for pid in self.workers],
         }
 

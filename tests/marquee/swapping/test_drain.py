@@ -135,6 +135,15 @@ def test_a_handler_that_tells_nothing_is_waited_for_as_long_as_it_may_take(
     assert len(fake.answered) == answered.SILENT_ANSWERS
 
 
+def test_a_queue_that_does_not_empty_leaves_the_workers(
+    project: Project, fake: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answered, "SPARE_SECONDS", 0.5)
+    fake.seconds, fake.stuck = 0, 3
+    assert "still wait after 1 s (3)" in str(draining(project).ended())
+    assert not fake.answered
+
+
 @pytest.mark.parametrize("manner", [Manner(), Manner(in_turn=True)])
 def test_workers_of_which_nothing_can_be_known_stay(
     project: Project, fake: FakeServer, manner: Manner
