@@ -1,8 +1,9 @@
 """The front door: HAProxy before TorchServe. marquee writes its configuration, and talks to it.
 
-In reading order: ``settings`` and ``origins`` (what it is told), ``haproxy.cfg`` and ``config`` (what
-is written from it), ``process`` and ``runtime`` (start, reload, drain, talk), ``door`` (``marquee
-serve --front``), ``keeper`` (what it is told every second), ``canary``, ``watcher`` and ``traffic``.
+In reading order: ``settings`` and ``origins`` (what it is told), ``haproxy.cfg`` and ``config``
+(what is written from it), ``process`` and ``runtime`` (start, reload, drain, talk), ``door``
+(``marquee serve --front``), ``keeper`` (what it is told every second), ``canary``, ``watcher`` and
+``traffic``.
 """
 
 from __future__ import annotations
