@@ -19,7 +19,7 @@ from marquee.interrupts import pause
 from marquee.project import Project
 from marquee.serving.management import READY, Management, Version
 from marquee.swapping.manner import Manner
-from marquee.swapping.probe import Inference
+from marquee.swapping.probe import WORKER_HEADER, Inference
 
 # Beyond responseTimeout: until TorchServe has noticed, and ended the worker.
 SPARE_SECONDS = 10.0
@@ -106,15 +106,15 @@ class Workers:
     def heard(self, limit: float) -> bool | None:
         """Whether each worker has answered a request sent from now on, until the limit.
 
-        None: the handler does not tell which worker answers.
+        None: it is not told which worker answers.
         """
         missing, silent, between = self._pids(), 0, FIRST_PAUSE
         with Inference(self.project, self.version.name, self.longest_seconds) as inference:
             known: set[int] = set()
             while missing and silent < SILENT_ANSWERS and time.monotonic() < limit:
                 start = time.monotonic()
-                pid = self._ask(inference)
-                known, silent = (known, silent + 1) if pid is None else (known | {pid}, 0)
+                found = self._ask(inference)
+                known, silent = known | found, 0 if found else silent + 1
                 missing = self._pids() - known  # one that died is replaced by another
                 if missing:
                     took = time.monotonic() - start
@@ -122,11 +122,17 @@ class Workers:
                     between *= 2
         return None if silent == SILENT_ANSWERS else not missing
 
-    def _ask(self, inference: Inference) -> int | None:
+    def _ask(self, inference: Inference) -> set[int]:
+        """Return the worker that answers a request, if that is known: a sole one need not tell."""
+        sole = self._pids()
         try:
-            return inference.worker(self.manner.last_request, self.version.version)
+            answer = inference.answer(self.manner.last_request, self.version.version)
         except MarqueeError:
-            return None  # its worker ended under it, or nobody answers any more
+            return set()  # its worker ended under it, or nobody answers any more
+        told = answer.headers.get(WORKER_HEADER, "")
+        if told.isdecimal():
+            return {int(told)}
+        return sole if len(sole) == 1 and answer.status_code == 200 else set()
 
     def _pids(self) -> set[int]:
         """Return the workers that may hold requests: those that have loaded."""

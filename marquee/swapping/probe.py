@@ -96,7 +96,7 @@ class Inference:
             MarqueeError: the answer is not what the question expects, or there is none.
         """
         start = time.perf_counter()
-        answer = self._answer(question, version)
+        answer = self.answer(question, version)
         seconds = time.perf_counter() - start
         kind = answer.headers.get("content-type", "")
         problem = question.problem(answer.status_code, kind, answer.content)
@@ -104,16 +104,12 @@ class Inference:
             raise MarqueeError(problem)
         return seconds
 
-    def worker(self, question: Question, version: str) -> int | None:
-        """Send a request; return the process id of the worker that answered, if it tells.
+    def answer(self, question: Question, version: str | None) -> httpx.Response:
+        """Send a request to a version (None: the default); return its answer, whatever it is.
 
         Raises:
-            MarqueeError: there is no answer.
+            MarqueeError: there is none.
         """
-        told = self._answer(question, version).headers.get(WORKER_HEADER, "")
-        return int(told) if told.isdecimal() else None
-
-    def _answer(self, question: Question, version: str | None) -> httpx.Response:
         path = f"/predictions/{self._model}" + (f"/{version}" if version else "")
         headers = dict(question.headers)
         if self._keys is not None:

@@ -58,6 +58,9 @@ class FakeServer:
         while free.wait():
             with self._turn:
                 job = self._jobs.get()
+            if pid not in self.workers:  # killed meanwhile
+                self._jobs.put(job)
+                return
             self.answered.append(pid)
             job.put(pid)
             time.sleep(0.01)  # the next one in turn gets it

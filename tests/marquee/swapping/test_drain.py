@@ -124,6 +124,17 @@ def test_a_worker_that_dies_is_not_waited_for(project: Project, fake: FakeServer
     assert running.ended() is None
 
 
+def test_a_sole_worker_need_not_tell_who_it_is(project: Project, fake: FakeServer) -> None:
+    fake.header = False
+    fake.kill(IDLE)
+    running = draining(project, Manner(in_turn=True))
+    until(lambda: bool(fake.paths))
+    assert running.is_alive()
+    fake.let_go(BUSY)
+    assert running.ended() is None
+    assert fake.answered[-1] == BUSY
+
+
 def test_a_handler_that_tells_nothing_is_waited_for_as_long_as_it_may_take(
     project: Project, fake: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
