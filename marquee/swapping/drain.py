@@ -10,7 +10,7 @@ from marquee.project import Project
 from marquee.serving.management import Management, Version
 from marquee.swapping.answered import Workers
 from marquee.swapping.manner import Manner
-from marquee.swapping.traffic import AccessLog, Seen
+from marquee.swapping.traffic import AccessLog, Mark, Seen
 
 POLL_SECONDS = 0.2
 # A request's way from the socket to the queue, and from the queue to a worker.
@@ -21,7 +21,7 @@ ROUNDS = 3
 
 
 def drain(
-    project: Project, api: Management, version: Version, manner: Manner, *, since: int
+    project: Project, api: Management, version: Version, manner: Manner, *, since: Mark
 ) -> None:
     """Return when no request is left in a version's queue or in its workers' hands.
 

@@ -12,7 +12,7 @@ from marquee.swapping import drain, history, journal
 from marquee.swapping.journal import Plan
 from marquee.swapping.loading import wait_loaded
 from marquee.swapping.manner import Manner
-from marquee.swapping.traffic import AccessLog
+from marquee.swapping.traffic import AccessLog, Mark
 
 LOAD_SECONDS = 300
 
@@ -95,7 +95,7 @@ def _remove(api: Management, plan: Plan) -> None:
         api.unregister(plan.model, plan.new)
 
 
-def finish(project: Project, api: Management, plan: Plan, *, since: int) -> str | None:
+def finish(project: Project, api: Management, plan: Plan, *, since: Mark) -> str | None:
     """Drain the old version and take its workers; return why it kept them, if it did."""
     state.choose_default(project, plan.model, plan.new)
     if plan.keep:

@@ -17,6 +17,7 @@ from marquee.serving.management import Management, Version
 from marquee.serving.readiness import OWN_MARK
 from marquee.swapping import answered, drain, versions
 from marquee.swapping.manner import Manner
+from marquee.swapping.traffic import START
 from tests.marquee.swapping.fake import FakeServer, serving
 from tests.support import make_project
 
@@ -75,7 +76,7 @@ def described(api: Management) -> Version:
 def draining(project: Project, manner: Manner = ORDERLY) -> Background:
     def run() -> None:
         with Management.of(project) as api:
-            drain.drain(project, api, described(api), manner, since=0)
+            drain.drain(project, api, described(api), manner, since=START)
 
     return Background(run)
 
