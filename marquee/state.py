@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def read(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def changed(path: Path) -> Iterator[dict[str, Any]]:
-    """Lend what a file holds to be changed, to one at a time; written if the block ends well.
+    """Lend what a file holds to be changed, to one at a time; kept if the block ends well.
 
     Raises:
         MarqueeError: it is damaged.
@@ -60,8 +61,10 @@ def changed(path: Path) -> Iterator[dict[str, Any]]:
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         value = read(path)
+        before = deepcopy(value)
         yield value
-        write(path, value)
+        if value != before:
+            write(path, value)
 
 
 def chosen_defaults(project: Project) -> dict[str, str]:
