@@ -28,6 +28,8 @@ ROUTES = tuple(
         r"/v1/models/(?P<model>[^/]+):predict",
         r"/v2/models/(?P<model>[^/]+)/infer",
         r"/(?P<model>[^/]+)(?:/(?P<version>[^/]+))?/predict",
+        # Without a version they say little: an explanation takes its own time.
+        r"/explanations/(?P<model>[^/]+)/(?P<version>[^/]+)(?:/.*)?",
     )
 )
 INVOCATIONS, UNNAMED = "/invocations", ""

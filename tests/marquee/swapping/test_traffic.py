@@ -65,7 +65,12 @@ def test_each_way_to_ask_counts(tmp_path: Path, target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["/cifar/1.0/predict", "/invocations?model_name=cifar&model_version=1.0"]
+    "target",
+    [
+        "/cifar/1.0/predict",
+        "/invocations?model_name=cifar&model_version=1.0",
+        "/explanations/cifar/1.0",
+    ],
 )
 def test_each_way_to_name_a_version_counts(tmp_path: Path, target: str) -> None:
     seen = log(tmp_path, line(target)).follow(START).seen()
@@ -80,6 +85,7 @@ def test_each_way_to_name_a_version_counts(tmp_path: Path, target: str) -> None:
         line("/smoke/predict?like=cifar"),
         line("/models/cifar"),
         line("/ping"),
+        line("/explanations/cifar"),
         line(f"/predictions/cifar/1.0?{OWN_MARK}"),  # the front door's probe, a golden request
     ],
 )
