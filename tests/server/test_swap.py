@@ -166,7 +166,7 @@ def test_a_version_that_fails_after_a_while_is_rolled_back(
     path = variant(store / "cifar-2.0.mar", tmp_path / "new.mar", "8.0", code)
 
     async def rolled_back() -> tuple[subprocess.CompletedProcess[str], float]:
-        words = ("swap", "cifar", str(path), "--watch", "60s", "--max-slowdown", "100", "--json")
+        words = ("swap", "cifar", str(path), "--watch", "200s", "--max-slowdown", "100", "--json")
         async with under_load(load, clients=8, rate=0):
             said = await asyncio.to_thread(run, swapping, *words)
             end = time.time()
