@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +51,22 @@ def read(path: Path) -> dict[str, Any]:
     return value
 
 
+@contextmanager
+def changed(path: Path) -> Iterator[dict[str, Any]]:
+    """Lend what a file holds to be changed, to one at a time; kept if the block ends well.
+
+    Raises:
+        MarqueeError: it is damaged.
+    """
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        value = read(path)
+        before = deepcopy(value)
+        yield value
+        if value != before:
+            write(path, value)
+
+
 def chosen_defaults(project: Project) -> dict[str, str]:
     """Return model -> version that the operator made the default last."""
     return {name: str(version) for name, version in read(project.state / DEFAULTS).items()}
@@ -55,4 +74,5 @@ def chosen_defaults(project: Project) -> dict[str, str]:
 
 def choose_default(project: Project, name: str, version: str) -> None:
     """Remember a default version, so that it is the default after a restart as well."""
-    write(folder(project) / DEFAULTS, chosen_defaults(project) | {name: version})
+    with changed(folder(project) / DEFAULTS) as defaults:
+        defaults[name] = version

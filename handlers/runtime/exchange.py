@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -63,7 +64,8 @@ class Exchange:
         self.answer = Answer(error.body(), JSON, error.status, error.phrase)
 
 
-def served_by(context: Context) -> str:
-    """Return the value of ``X-Marquee-Version``, such as ``cifar/2.0``: who answered."""
+def identity(context: Context) -> dict[str, str]:
+    """Return the headers that tell who answered: ``cifar/2.0``, and the worker's process id."""
     model = (context.manifest or {}).get("model") or {}
-    return f"{context.model_name}/{model.get('modelVersion') or 'unknown'}"
+    version = f"{context.model_name}/{model.get('modelVersion') or 'unknown'}"
+    return {"x-marquee-version": version, "x-marquee-worker": str(os.getpid())}

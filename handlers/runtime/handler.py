@@ -26,7 +26,7 @@ from handlers.runtime.errors import (
     TooLarge,
     Unprocessable,
 )
-from handlers.runtime.exchange import Answer, Context, Exchange, served_by
+from handlers.runtime.exchange import Answer, Context, Exchange, identity
 from handlers.runtime.media import JPEG, JSON, NPY, PNG
 from handlers.runtime.metrics import StageMetrics, WorkerMemory
 from handlers.runtime.parameters import Parameter
@@ -257,7 +257,8 @@ class VisionHandler(ABC):
         context.set_response_status(code=answer.status, phrase=answer.phrase, idx=index)
         context.set_response_header(index, "content-type", answer.content_type)
         context.set_response_header(index, "server-timing", exchange.watch.server_timing())
-        context.set_response_header(index, "x-marquee-version", served_by(context))
+        for name, value in identity(context).items():
+            context.set_response_header(index, name, value)
         if answer.status == 503:
             context.set_response_header(index, "retry-after", "3")
         return answer.body

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from handlers.runtime.errors import BadRequest, UnsupportedMediaType
-from handlers.runtime.exchange import served_by
+from handlers.runtime.exchange import identity
 from handlers.runtime.handler import Answer, Context, Exchange
 from handlers.runtime.media import FORM, JSON, MULTIPART, OCTETS, media_type
 from handlers.script.codec import CSV, NPZ, TEXT_TYPES, Body
@@ -82,7 +82,7 @@ class Turn:
         headers = {key.lower(): value for key, value in self.headers.items()}
         headers["content-type"] = answer.content_type
         headers["server-timing"] = self.exchange.watch.server_timing()
-        headers["x-marquee-version"] = served_by(context)
+        headers |= identity(context)
         if answer.status == 503:
             headers.setdefault("retry-after", "3")
         context.set_response_status(code=answer.status, phrase=answer.phrase, idx=index)

@@ -15,6 +15,7 @@ from marquee.container.multimodel import MultiModel
 from marquee.container.unpacked import Stored
 from marquee.container.variables import Settings, Variables
 from marquee.errors import MarqueeError
+from marquee.front import origins
 from marquee.front.door import Door
 from marquee.front.settings import FrontSettings, folder_of
 from marquee.project import Project
@@ -29,6 +30,8 @@ WATCH_SECONDS = 0.5
 LONGEST_SECONDS = 3600
 # What rotifer's old clients look for in the answer to /ping.
 PONG = {"rotifer": {"data": "pong!"}}
+# Which web pages may ask a model, where the variable does not say: rotifer's old backend took all.
+ORIGINS = {"rotifer": (origins.ANY,)}
 
 
 class _Stop(Exception):
@@ -147,6 +150,7 @@ def front_settings(project: Project, settings: Settings, stored: list[Stored]) -
     folder = folder_of(project)
     names = {model.name for model in stored}
     default = settings.default_model or (names.pop() if len(names) == 1 else None)
+    allowed = settings.allowed_origins
     return FrontSettings(
         folder=folder,
         inference=project.properties["inference_address"],
@@ -160,6 +164,7 @@ def front_settings(project: Project, settings: Settings, stored: list[Stored]) -
         ready_when_empty=settings.multi_model,
         models_socket=folder / "models.sock" if settings.multi_model else None,
         ping_fields=PONG.get(default or "", {}),
+        allowed_origins=ORIGINS.get(default or "", ()) if allowed is None else allowed,
     )
 
 

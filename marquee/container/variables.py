@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from marquee.errors import MarqueeError
+from marquee.front import origins
 
 PREFIXES = ("TS_", "SAGEMAKER_")
 
@@ -24,14 +25,16 @@ OURS = {
     "TS_ENABLE_MODEL_API": "models are loaded from outside with SAGEMAKER_MULTI_MODEL=true only",
     "TS_ALLOWED_URLS": "archives come from the model folder only",
     "TS_INSTALL_PY_DEP_PER_MODEL": "set SAGEMAKER_REQUIREMENTS to install packages",
+    "TS_CORS_ALLOWED_HEADERS": "a page that TS_CORS_ALLOWED_ORIGIN lists may send any header",
+    "TS_CORS_ALLOWED_METHODS": "a page that TS_CORS_ALLOWED_ORIGIN lists may GET, POST and PUT",
     "TS_DECODE_INPUT_REQUEST": "archives get bodies as bytes",
     "TS_DEFAULT_SERVICE_HANDLER": "archives name their handler",
     "TS_WORKFLOW_STORE": "workflows are not served",
 }
 # TorchServe 0.12's settings that go on to it as they are.
 _TORCHSERVE_NAMES = """
-    ASYNC_LOGGING BLACKLIST_ENV_VARS CERTIFICATE_FILE CORS_ALLOWED_HEADERS CORS_ALLOWED_METHODS
-    CORS_ALLOWED_ORIGIN CPP_LOG_CONFIG CPU_LAUNCHER_ARGS CPU_LAUNCHER_ENABLE DEBUG
+    ASYNC_LOGGING BLACKLIST_ENV_VARS CERTIFICATE_FILE CPP_LOG_CONFIG CPU_LAUNCHER_ARGS
+    CPU_LAUNCHER_ENABLE DEBUG
     DEFAULT_STARTUP_TIMEOUT DISABLE_SYSTEM_METRICS ENABLE_GRPC_SSL ENABLE_METRICS_API
     GRPC_INFERENCE_ADDRESS GRPC_INFERENCE_MAX_CONNECTION_AGE_GRACE_MS
     GRPC_INFERENCE_MAX_CONNECTION_AGE_MS GRPC_INFERENCE_PORT GRPC_MANAGEMENT_ADDRESS
@@ -75,6 +78,7 @@ class Settings:
         response_timeout, startup_timeout: seconds.
         max_payload: bytes of a request and of a response.
         java_options: more words for the JVM.
+        allowed_origins: web pages of other origins that may ask.
     """
 
     port: int = 8080
@@ -94,6 +98,7 @@ class Settings:
     startup_timeout: int | None = None
     max_payload: int | None = None
     java_options: str | None = None
+    allowed_origins: tuple[str, ...] | None = None
 
     @property
     def model_dir(self) -> Path:
@@ -147,6 +152,10 @@ def _folder(text: str) -> Path:
     return Path(text)
 
 
+def _origins(text: str) -> tuple[str, ...]:
+    return origins.read(text, "TS_CORS_ALLOWED_ORIGIN")
+
+
 # Variable -> field of Settings and how its text is read. Of two for one field the first wins.
 MEANINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "SAGEMAKER_BIND_TO_PORT": ("port", _whole(1, 65535)),
@@ -171,6 +180,7 @@ MEANINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "SAGEMAKER_STARTUP_TIMEOUT": ("startup_timeout", _whole(1)),
     "SAGEMAKER_MAX_PAYLOAD_IN_MB": ("max_payload", _megabytes),
     "SAGEMAKER_MODEL_SERVER_VMARGS": ("java_options", str),
+    "TS_CORS_ALLOWED_ORIGIN": ("allowed_origins", _origins),
 }
 
 

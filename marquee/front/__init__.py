@@ -1,8 +1,9 @@
 """The front door: HAProxy before TorchServe. marquee writes its configuration, and talks to it.
 
-In reading order: ``settings`` (what it is told), ``haproxy.cfg`` and ``config`` (what is written
-from it), ``process`` and ``runtime`` (start, reload, drain, talk), ``door`` (``marquee serve
---front``), ``keeper`` (what it is told every second), ``canary``, ``watcher`` and ``traffic``.
+In reading order: ``settings`` and ``origins`` (what it is told), ``haproxy.cfg`` and ``config``
+(what is written from it), ``process`` and ``runtime`` (start, reload, drain, talk), ``door``
+(``marquee serve --front``), ``keeper`` (what it is told every second), ``canary``, ``watcher`` and
+``traffic``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from marquee.errors import MarqueeError
-from marquee.front import config
+from marquee.front import config, runtime
 from marquee.front.process import Haproxy
 from marquee.front.settings import folder_of
 from marquee.project import Project
@@ -56,6 +57,25 @@ class Front:
     def unsplit(self, model: str) -> None:
         """Send all of the model's requests to its default version from now on."""
         self.haproxy.map(config.CANARY_MAP).remove(model)
+
+    def begin_turn(self) -> int:
+        """Begin a turn of requests, so that those before can be told from those after."""
+        return self.haproxy.map(config.STATE_MAP).count_up(config.TURN)
+
+    def in_flight(self, model: str, version: str, before: int | None = None) -> int:
+        """Return how many requests are unanswered that may be for this version.
+
+        Args:
+            model, version: those that named it, those that left the version to the default, and
+                those on ways where the door does not see the model.
+            before: only those of earlier turns than this one.
+        """
+        return sum(
+            count
+            for (turn, *asked), count in runtime.taken(self.haproxy.master).items()
+            if (before is None or int(turn) < before)
+            and asked in (["", ""], [model, ""], [model, version])
+        )
 
 
 def running(project: Project) -> Front | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
 from marquee import state
 from marquee.errors import MarqueeError
@@ -52,10 +53,14 @@ class Canary:
 def load(project: Project) -> dict[str, Canary]:
     """Return the project's canaries by model; they outlive a restart."""
     path = project.state / STATE
+    return _parsed(path, state.read(path))
+
+
+def _parsed(path: Path, kept: Mapping[str, Any]) -> dict[str, Canary]:
     try:
         return {
             model: Canary(**{**one, "limits": Limits(**one["limits"])})
-            for model, one in state.read(path).items()
+            for model, one in kept.items()
         }
     except (KeyError, TypeError) as error:
         raise MarqueeError(f"{path} is damaged ({error}); delete it") from error
@@ -63,12 +68,16 @@ def load(project: Project) -> dict[str, Canary]:
 
 @contextmanager
 def locked(project: Project) -> Iterator[dict[str, Canary]]:
-    """Lend the canaries to change: one process at a time, written at the end if all went well."""
-    with (state.folder(project) / "canary.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        canaries = load(project)
+    """Lend the canaries to change: to one at a time, written at the end if all went well.
+
+    Held for no longer than a change takes: whoever watches the models waits for it.
+    """
+    path = state.folder(project) / STATE
+    with state.changed(path) as kept:
+        canaries = _parsed(path, kept)
         yield canaries
-        state.write(project.state / STATE, {name: asdict(one) for name, one in canaries.items()})
+        kept.clear()
+        kept.update({name: asdict(one) for name, one in canaries.items()})
 
 
 def check_none(project: Project, model: str, version: str | None = None) -> None:

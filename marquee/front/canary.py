@@ -81,18 +81,25 @@ def promote(project: Project, model: str) -> Canary:
         MarqueeError: there is no canary, or it is not ready; the split then goes on.
     """
     front = _front(project)
-    held = journal.locked(project, model)  # no swap moves the default meanwhile
-    with held, locked(project) as canaries, Management.of(project) as api:
-        found = _canary(canaries, model)
+    # No swap moves the default meanwhile. The canaries are locked only at the end: an answer to
+    # the trial may take long, and whoever watches the models must not wait for it.
+    with journal.locked(project, model), Management.of(project) as api:
+        found = _canary(load(project), model)
         before = _default(api, model)
         described = api.describe(model, found.version)
         if described is None or not described.ready:
             raise MarqueeError(f"{model} {found.version} is not ready; the canary stays as it is")
         _try(project, described)
-        api.set_default(model, found.version)
-        state.choose_default(project, model, found.version)
-        del canaries[model]
-        front.unsplit(model)
+        with locked(project) as canaries:
+            now = canaries.pop(model, None)
+            if now is None or now.since != found.since:
+                raise MarqueeError(
+                    f"the canary {model} {found.version} was ended while it was tried; see: "
+                    f"marquee history {model}"
+                )
+            api.set_default(model, found.version)
+            state.choose_default(project, model, found.version)
+            front.unsplit(model)
     _record(project, found, "canary promote", PROMOTED, history.DONE, replaced=before)
     return found
 

@@ -11,11 +11,14 @@ from string import Template
 from urllib.parse import urlsplit
 
 from marquee.errors import MarqueeError
+from marquee.front import origins
 from marquee.front.settings import FrontSettings
 
 SOURCES = Path(__file__).parent
 CONFIG = "haproxy.cfg"
 STATE_MAP, CANARY_MAP, NAMES_MAP, KEYS_MAP = "state.map", "canary.map", "names.map", "keys.map"
+# The entry of the state map that counts the turns of requests.
+TURN = "turn"
 # In multi-model mode: the models that are loaded, and a table of their requests in flight.
 LOADED_MAP, IN_FLIGHT = "loaded.map", "in_flight"
 STARTING = {"status": "Unhealthy", "message": "the models have not been asked yet"}
@@ -48,7 +51,8 @@ def write(settings: FrontSettings, state: Mapping[str, str] | None = None) -> Pa
     """
     folder = settings.folder
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (folder / "query.lua").write_text((SOURCES / "query.lua").read_text())
+    for script in ("query.lua", "form.lua"):
+        (folder / script).write_text((SOURCES / script).read_text())
     write_map(folder / STATE_MAP, state or first_state())
     for name in (CANARY_MAP, NAMES_MAP, LOADED_MAP):
         (folder / name).touch(mode=0o600)
@@ -60,7 +64,7 @@ def write(settings: FrontSettings, state: Mapping[str, str] | None = None) -> Pa
 
 def first_state() -> dict[str, str]:
     """Return the state map of a door that knows nothing yet."""
-    return {"until": "0", "ready": "0", "draining": "0", "body": encoded(STARTING)}
+    return {"until": "0", "ready": "0", "draining": "0", TURN: "0", "body": encoded(STARTING)}
 
 
 def encoded(value: Mapping[str, object]) -> str:
@@ -96,6 +100,7 @@ def _values(settings: FrontSettings) -> dict[str, str]:
         "sticky": _sticky(settings),
         "control": _control(settings),
         "errors": _errors(),
+        "origins": _origins(settings),
     }
     numbers = ("connections", "max_request_size", "request_timeout", "client_timeout")
     plain = (*numbers, "keep_alive_timeout", "folder", "inference_socket", "management_socket")
@@ -197,6 +202,17 @@ backend control
   server control unix@{settings.models_socket}"""
 
 
+def _origins(settings: FrontSettings) -> str:
+    told = error(
+        403,
+        "ForbiddenException",
+        "pages of this origin may not ask here; allowed_origins in config/front.yaml "
+        "(TS_CORS_ALLOWED_ORIGIN in the container) names those that may",
+    )
+    found = origins.values(settings.allowed_origins, settings.folder)
+    return _fill("origins.cfg", found | {"no_origin": told})
+
+
 def _sticky(settings: FrontSettings) -> str:
     if settings.sticky_header is None:
         return ""
@@ -228,6 +244,18 @@ def _messages(settings: FrontSettings) -> dict[str, str]:
             "RequestEntityTooLargeException",
             f"the request is larger than {limit} bytes; send a smaller one, or raise "
             "max_request_size in config.properties (TS_MAX_REQUEST_SIZE)",
+        ),
+        "odd_name": error(
+            404,
+            "ModelNotFoundException",
+            "there is no such model: names and versions are of letters, digits and _ - . only",
+        ),
+        "web_form": error(
+            415,
+            "UnsupportedMediaTypeException",
+            "the body is said to be a web form, which it is not: curl says so of --data-binary "
+            "unless told otherwise; send a file with -T FILE, or add its type: "
+            "-H Content-Type:image/jpeg",
         ),
         "no_renewal": error(
             400, "BadRequestException", "tokens behind the front door are not renewed: they last"

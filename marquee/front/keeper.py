@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from typing import Any
@@ -14,6 +15,8 @@ from marquee.front.settings import FrontSettings
 from marquee.front.traffic import Traffic, as_json
 from marquee.front.watcher import Watcher
 from marquee.serving.readiness import Prober, Readiness
+
+log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 1.0
 # What was told is believed for so long: a process that is stuck or dead makes /ping unready.
@@ -55,6 +58,15 @@ class Keeper(threading.Thread):
                 self.beat()
             except (MarqueeError, OSError) as error:  # OSError: the folder goes at a stop
                 self.ready, self.problem = False, str(error)
+            except Exception as error:  # noqa: BLE001 - nobody else would beat on
+                self._note_fault(error)
+
+    def _note_fault(self, error: Exception) -> None:
+        """Tell an error of ours once, not every second."""
+        said = f"the thread that asks the models failed ({type(error).__name__}: {error})"
+        if said != self.problem:
+            log.error("%s", said, exc_info=error)
+        self.ready, self.problem = False, said
 
     def end(self) -> None:
         """Beat no more."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -14,6 +16,8 @@ import psutil
 from marquee.errors import MarqueeError
 from marquee.front import config, program, runtime
 from marquee.front.settings import FrontSettings
+
+logger = logging.getLogger(__name__)
 
 START_SECONDS = 10
 STOP_SECONDS = 5
@@ -72,7 +76,19 @@ class Haproxy:
             MarqueeError: the settings are not usable (the old ones stay), or it does not come up.
         """
         check_same_place(self.folder, settings)
-        state = self.map(config.STATE_MAP).read()
+        # What is told meanwhile would be told to the old process alone.
+        with ExitStack() as held:
+            state = held.enter_context(self.map(config.STATE_MAP).locked())
+            for name in (config.CANARY_MAP, config.NAMES_MAP, config.LOADED_MAP):
+                held.enter_context(self.map(name).locked())
+            self._rewrite(settings, state)
+            remember_place(settings)
+            before = runtime.worker_pids(self.master)
+            runtime.command(self.master, "reload")
+            _wait(lambda: self._replaced(before), "did not come up again after the reload")
+
+    def _rewrite(self, settings: FrontSettings, state: dict[str, str]) -> None:
+        """Write the configuration; leave the old one if HAProxy would refuse it."""
         previous = (self.folder / config.CONFIG).read_text()
         config.write(settings, state)
         try:
@@ -80,10 +96,6 @@ class Haproxy:
         except MarqueeError:
             (self.folder / config.CONFIG).write_text(previous)
             raise
-        remember_place(settings)
-        before = runtime.worker_pids(self.master)
-        runtime.command(self.master, "reload")
-        _wait(lambda: self._replaced(before), "did not come up again after the reload")
 
     def _replaced(self, before: list[int]) -> bool:
         try:
@@ -203,7 +215,11 @@ def _read(process: subprocess.Popen[str], log: Callable[[str], None], lines: lis
         for line in printed:
             if len(lines) < 100:
                 lines.append(line.rstrip())
-            log(line.rstrip())
+            try:
+                log(line.rstrip())
+            except Exception:
+                # HAProxy would wait for ever for somebody who reads on.
+                logger.exception("a line of the front's log could not be dealt with: %s", line)
 
 
 def _listens(door: Haproxy) -> bool:

@@ -1,7 +1,9 @@
 -- Query parameters become X-Marquee-* headers: TorchServe drops the query of /predictions.
 -- ?top_k=3 is X-Marquee-Top-K: 3, and wins over such a header. model, model_name and
--- model_version of /invocations say who answers; they are no parameters.
+-- model_version of /invocations say who answers; they are no parameters. asked_by says that
+-- marquee itself asks: it stays in the query, for TorchServe's access log.
 local MOST, LONGEST = 64, 4096
+local OWN_MARK = "asked_by=marquee"
 local ROUTING = { model = "named_model", model_name = "named_model", model_version = "named_version" }
 
 local function decoded(text)
@@ -24,7 +26,7 @@ end
 core.register_action("query", { "http-req" }, function(txn)
   local query, invocations = txn.f:query(), txn.f:path():match("^/invocations/?$")
   if query == nil or query == "" then return end
-  local count = 0
+  local count, asked_by = 0, nil
   for pair in query:gmatch("[^&]+") do
     local raw_name, raw_value = pair:match("^([^=]*)=?(.*)$")
     local name, value = decoded(raw_name), decoded(raw_value)
@@ -37,9 +39,11 @@ core.register_action("query", { "http-req" }, function(txn)
     end
     if invocations and ROUTING[name] then
       txn:set_var("txn." .. ROUTING[name], value)
+    elseif pair == OWN_MARK then
+      asked_by = pair
     else
       txn.http:req_set_header("X-Marquee-" .. name:gsub("_", "-"), value)
     end
   end
-  txn.http:req_set_query("")
+  txn.http:req_set_query(asked_by or "")
 end, 0)

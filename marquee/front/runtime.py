@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import socket
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from marquee.front.config import read_map, write_map
 
 SECONDS = 5
 BACKEND = "models"
+# The table of requests in flight by "turn/model/version".
+TAKEN = "taken"
 
 
 def command(address: Path, text: str) -> str:
@@ -50,7 +53,7 @@ class RuntimeMap:
 
     def set(self, entries: dict[str, str]) -> None:
         """Add or change entries, at once and for later; values without spaces and ``;``."""
-        with self._locked() as present:
+        with self.locked() as present:
             lines = [
                 f"{'set' if key in present else 'add'} map {self._path} {key} {value}"
                 for key, value in entries.items()
@@ -60,14 +63,22 @@ class RuntimeMap:
 
     def remove(self, key: str) -> None:
         """Remove an entry; one that is not there is fine."""
-        with self._locked() as present:
+        with self.locked() as present:
             if present.pop(key, None) is not None:
                 write_map(self._path, present)
                 self._run(f"del map {self._path} {key}")
 
+    def count_up(self, key: str) -> int:
+        """Add one to an entry that is a number, and return it."""
+        with self.locked() as present:
+            number = int(present.get(key, "0")) + 1
+            write_map(self._path, present | {key: str(number)})
+            self._run(f"{'set' if key in present else 'add'} map {self._path} {key} {number}")
+        return number
+
     @contextmanager
-    def _locked(self) -> Iterator[dict[str, str]]:
-        """Lend the entries to change: the keeper and the commands do so side by side."""
+    def locked(self) -> Iterator[dict[str, str]]:
+        """Lend the entries to one at a time: the keeper and the commands work side by side."""
         with self._path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield read_map(self._path)
@@ -94,6 +105,26 @@ def in_flight(master: Path) -> int:
             if fields[0] == BACKEND:
                 total += int(fields[4])
     return total
+
+
+def taken(master: Path) -> Mapping[tuple[str, ...], int]:
+    """Return how many requests the processes of a door have in hand, by turn, model and version.
+
+    Model and version are empty where the request did not name them.
+
+    Raises:
+        MarqueeError: it does not count them.
+    """
+    counts: Counter[tuple[str, ...]] = Counter()
+    for pid in worker_pids(master):
+        shown = command(master, f"@!{pid} show table {TAKEN} data.conn_cur gt 0")
+        if f"table: {TAKEN}" not in shown:
+            raise MarqueeError(f"the front door has no table {TAKEN}; restart the server")
+        for line in shown.splitlines():
+            words = dict(word.split("=", 1) for word in line.split() if "=" in word)
+            if "key" in words:
+                counts[tuple(words["key"].split("/", 2))] += int(words["conn_cur"])
+    return counts
 
 
 def worker_pids(master: Path) -> list[int]:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from marquee.errors import MarqueeError
+from marquee.front import origins
 from marquee.project import Project
 from marquee.serving.management import keys_of
 
@@ -45,6 +46,7 @@ class FrontSettings:
         probe_interval: seconds from a proof that a model answers to the next question.
         probe_timeout: seconds for the answer to an example.
         sticky_header: the request header that a canary is sticky by.
+        allowed_origins: the web pages that may ask, as ``https://pages.example``; ``*`` for all.
         ready_when_empty: whether a server without any model is ready.
         models_socket: who answers ``/models`` without ``/invoke``; None leaves it to TorchServe.
         ping_fields: what the body of ``/ping`` has besides ``status`` and ``models``.
@@ -66,6 +68,7 @@ class FrontSettings:
     probe_interval: float = 30
     probe_timeout: float = 20
     sticky_header: str | None = None
+    allowed_origins: tuple[str, ...] = ()
     ready_when_empty: bool = False
     models_socket: Path | None = None
     ping_fields: Mapping[str, Any] = field(default_factory=dict)
@@ -160,13 +163,20 @@ def read(project: Project) -> FrontSettings:
             "TorchServe is told by variables to move behind it"
         )
     keys = keys_of(project)
+    named: dict[str, Any] = {
+        # TorchServe's own setting, which it cannot keep behind the door.
+        "allowed_origins": origins.read(
+            properties.get("cors_allowed_origin", ""), "cors_allowed_origin"
+        ),
+        **_file(project.root / "config" / FILE_NAME),
+    }
     return FrontSettings(
         folder=folder_of(project),
         inference=_web(properties, "inference_address"),
         management=_web(properties, "management_address"),
         key_file=None if keys is None else keys.path,
         max_request_size=int(properties.get("max_request_size", "6553500")),
-        **_file(project.root / "config" / FILE_NAME),
+        **named,
     )
 
 
@@ -199,9 +209,21 @@ def _value(path: Path, name: str, value: Any) -> Any:
         if not number or value <= 0 or (kind == "int" and not isinstance(value, int)):
             raise MarqueeError(f"{path}: {name} is {value!r}, expected seconds above 0")
         return value
+    if kind.startswith("tuple"):
+        return _origins(path, name, value)
     if not isinstance(value, str) or not value:
         raise MarqueeError(f"{path}: {name} is {value!r}, expected a text")
     return path.parent.parent / Path(value).expanduser() if kind.startswith("Path") else value
+
+
+def _origins(path: Path, name: str, value: Any) -> tuple[str, ...]:
+    texts = value if isinstance(value, list) else [value]
+    if not all(isinstance(text, str) for text in texts):
+        raise MarqueeError(
+            f"{path}: {name} is {value!r}, expected a text or a list of texts such as "
+            "https://pages.example"
+        )
+    return origins.read(",".join(texts), f"{path}: {name}")
 
 
 # What the file may say; all else is the project's or the container's own.
@@ -216,5 +238,6 @@ FROM_FILE = (
     "probe_interval",
     "probe_timeout",
     "sticky_header",
+    "allowed_origins",
 )
 KINDS = {one.name: str(one.type) for one in fields(FrontSettings) if one.name in FROM_FILE}

@@ -133,7 +133,10 @@ class Watch:
         asked = self._asked = time.monotonic()
 
         def wait() -> None:
-            problem = ask()
+            try:
+                problem = ask()
+            except Exception as error:  # noqa: BLE001 - else nobody would ask ever again
+                problem = f"could not be asked ({type(error).__name__}: {error})"
             with self._lock:
                 if self._asked == asked:
                     self._answered(problem)

@@ -16,7 +16,7 @@ from marquee.swapping.journal import Plan
 from marquee.swapping.judgement import Options
 from marquee.swapping.probe import Inference, Latency, compare, questions, told
 from marquee.swapping.steps import Steps
-from marquee.swapping.traffic import AccessLog, Seen
+from marquee.swapping.traffic import AccessLog, Mark, Seen
 from marquee.swapping.watching import Watch
 
 # How often the two versions are compared before the new one is called too slow.
@@ -152,7 +152,7 @@ class Change:
                 latency = compare(inference, self._asked, self._plan.old, self._plan.new)
         return latency, latency.problem(*limits)
 
-    def _switch(self) -> int:
+    def _switch(self) -> Mark:
         """Move the default; return a mark of the access log from just before."""
         with self.steps.step("switch") as note:
             mark = self._log.mark()
@@ -162,7 +162,7 @@ class Change:
             note["said"] = f"{self._plan.model} is {self._plan.new} now"
         return mark
 
-    def _watch(self, before: Seen, mark: int) -> None:
+    def _watch(self, before: Seen, mark: Mark) -> None:
         plan, after = self._plan, self._log.follow(mark)
         watch = Watch(
             self.api, plan.model, plan.new, self.options, self._asked, before, self.old.pending
@@ -173,13 +173,14 @@ class Change:
             finally:
                 summaries = {"before": before.summary(), "after": after.seen().summary()}
                 self._results["traffic"] = summaries
-            note["said"] = f"{seen.requests} requests, {seen.failed} failed"
+            refused = f", {seen.refused} refused for what they sent" if seen.refused else ""
+            note["said"] = f"{seen.requests} requests, {seen.failed} failed{refused}"
 
     def _commit(self) -> None:
         self._plan.committed = True
         journal.save(self.project, self._plan)
 
-    def _retire(self, mark: int) -> dict[str, Any]:
+    def _retire(self, mark: Mark) -> dict[str, Any]:
         """Let the old version go; whatever happens here, the new one stays."""
         plan = self._plan
         try:

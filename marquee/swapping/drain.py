@@ -3,92 +3,86 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from threading import Thread
 
 from marquee.errors import MarqueeError
 from marquee.interrupts import pause
 from marquee.project import Project
 from marquee.serving.management import Management, Version
-from marquee.swapping.probe import Inference, Question
-from marquee.swapping.traffic import AccessLog
+from marquee.swapping.answered import Workers
+from marquee.swapping.manner import Manner
+from marquee.swapping.traffic import AccessLog, Mark, Seen
 
 POLL_SECONDS = 0.2
-ANSWER_POLL_SECONDS = 0.05
 # A request's way from the socket to the queue, and from the queue to a worker.
 GRACE_SECONDS = 0.5
-# Beyond responseTimeout: TorchServe has ended a worker by then that does not answer.
-SPARE_SECONDS = 10.0
 GONE_SECONDS = 30.0
+# How often requests may turn up in the queue again.
+ROUNDS = 3
 
 
 def drain(
-    project: Project, api: Management, version: Version, asked: Sequence[Question], *, since: int
+    project: Project, api: Management, version: Version, manner: Manner, *, since: Mark
 ) -> None:
     """Return when no request is left in a version's queue or in its workers' hands.
 
     The default must be another version by now, and clients must not name this one. What waits
-    is counted by TorchServe; what a worker holds is not, so each worker is sent a last request,
-    which it answers only after those before it. With several workers it is not known which of
-    them answers, so the slowest answer that clients met is waited out besides.
+    is counted by TorchServe; see :mod:`marquee.swapping.answered` for what a worker holds.
 
     Args:
         project, api: the server.
         version: to drain, as it was described last.
-        asked: requests that it understands.
+        manner: how it answers.
         since: a mark of the access log; who asks for this version by name after it is heeded.
 
     Raises:
-        MarqueeError: it took longer than the version's responseTimeout; or clients still ask
-            for this version by name.
+        MarqueeError: it took longer than the version's responseTimeout; clients still ask for
+            this version by name; or it cannot be known what its workers hold.
     """
-    deadline = time.monotonic() + version.response_timeout + SPARE_SECONDS
-    log = AccessLog.of(project, version.name)
-    _wait_queue(api, version, deadline)
-    slowest = log.last(version.response_timeout).slowest_seconds
-    pinned = log.follow(since).seen().pinned.get(version.version, 0)
+    workers = Workers(project, api, version, manner)
+    pinned = AccessLog.of(project, version.name).follow(since)
+    pause(GRACE_SECONDS)
+    _wait_queue(api, version, workers.longest_seconds)
+    for _ in range(ROUNDS):
+        _check_pinned(version, pinned.seen())
+        workers.wait()
+        # What a worker that ended had not begun waits again.
+        if not _wait_queue(api, version, workers.longest_seconds):
+            break
+    else:
+        raise _late(version, "came again and again")
+    _check_pinned(version, pinned.seen())
+
+
+def _check_pinned(version: Version, seen: Seen) -> None:
+    pinned = seen.pinned.get(version.version, 0)
     if pinned:
         raise MarqueeError(
             f"{pinned} requests came for {version.name} {version.version} by its number while it "
             "was drained; let those clients ask without a version, then: "
             f"marquee retire {version.name} {version.version}"
         )
-    _last_requests(project, version, asked)
-    alone = version.loaded <= 1 and asked
-    pause(GRACE_SECONDS if alone else min(slowest * 1.5 + 1, version.response_timeout))
-    _wait_queue(api, version, deadline)
 
 
-def _wait_queue(api: Management, version: Version, deadline: float) -> None:
-    """Return when the queue was empty twice in a row."""
-    empty = 0
+def _wait_queue(api: Management, version: Version, seconds: float) -> bool:
+    """Return when the queue was empty twice in a row; whether anything waited there."""
+    deadline = time.monotonic() + seconds
+    empty, waited = 0, False
     while empty < 2:
         found = api.describe(version.name, version.version)
         pending = found.pending if found else 0
-        empty = empty + 1 if pending == 0 else 0
+        empty, waited = (empty + 1, waited) if pending == 0 else (0, True)
         if time.monotonic() > deadline:
-            raise MarqueeError(
-                f"{pending} requests still wait for {version.name} {version.version} after "
-                f"{version.response_timeout} s; it keeps its workers. Later: marquee retire "
-                f"{version.name} {version.version}"
-            )
+            raise _late(version, f"still wait after {seconds:.0f} s ({pending})")
         pause(POLL_SECONDS)
+    return waited
 
 
-def _last_requests(project: Project, version: Version, asked: Sequence[Question]) -> None:
-    """Send each worker a request and wait for the answers, whatever they say."""
-    if not asked or version.loaded == 0:
-        return
-    limit = version.response_timeout + SPARE_SECONDS
-    with Inference(project, version.name, limit) as inference:
-        threads = [
-            Thread(target=inference.answered, args=(asked[0], version.version), daemon=True)
-            for _ in range(version.loaded)
-        ]
-        for thread in threads:
-            thread.start()
-        while any(thread.is_alive() for thread in threads):
-            pause(ANSWER_POLL_SECONDS)
+def _late(version: Version, how: str) -> MarqueeError:
+    name, number = version.name, version.version
+    return MarqueeError(
+        f"requests for {name} {number} {how}; it keeps its workers. Later: marquee retire "
+        f"{name} {number}"
+    )
 
 
 def remove_workers(api: Management, name: str, version: str) -> None:

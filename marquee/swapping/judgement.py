@@ -9,6 +9,8 @@ from marquee.swapping.traffic import Seen
 # So few failures, and so few requests, tell nothing.
 FAILURES = 3
 TIMED_BEFORE, TIMED_AFTER = 20, 50
+# A version that refuses this much more of all requests than the one before reads them otherwise.
+REFUSED_MORE = 0.5
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,17 @@ class Options:
 DEFAULT_OPTIONS = Options()
 
 
-def worse(before: Seen, after: Seen, options: Options) -> str | None:
-    """Return in what the requests after a switch fare worse than those before, or None."""
+def worse(before: Seen, after: Seen, options: Options, *, proven: bool = True) -> str | None:
+    """Return in what the requests after a switch fare worse than those before, or None.
+
+    What a client sent wrongly (400 to 499) is no fault of the version. Only where nothing else
+    tells that it reads requests as it should, a version that refuses most of them is suspected.
+
+    Args:
+        before, after: the requests.
+        options: what is taken.
+        proven: whether the version answers requests whose answer is known.
+    """
     share = before.error_share + options.max_errors
     if after.failed >= FAILURES and after.error_share > share:
         return (
@@ -47,6 +58,15 @@ def worse(before: Seen, after: Seen, options: Options) -> str | None:
         )
     if before.requests < TIMED_BEFORE or after.requests < TIMED_AFTER:
         return None
+    if not proven and after.refused_share > before.refused_share + REFUSED_MORE:
+        return (
+            f"it refused {after.refused} of {after.requests} requests "
+            f"({after.refused_share:.1%}), before it were {before.refused_share:.1%}"
+        )
+    return _slower(before, after, options)
+
+
+def _slower(before: Seen, after: Seen, options: Options) -> str | None:
     limit = before.median_ms + options.slowdown_floor_ms
     if after.median_ms > max(limit, before.median_ms * options.max_slowdown):
         return (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +16,15 @@ from marquee.errors import MarqueeError
 from marquee.interrupts import waited
 from marquee.project import Project
 from marquee.serving.management import keys_of
+from marquee.serving.readiness import OWN_MARK
+from marquee.serving.watch import example_of
 
 # Requests whose times are compared, and how often each is sent to either version, at the most.
 TIMED_REQUESTS = 3
 ROUNDS = 15
 TIMED_SECONDS = 5.0
+# On every answer of marquee's own handlers: the process id of the worker that gave it.
+WORKER_HEADER = "x-marquee-worker"
 
 
 class Question(Protocol):
@@ -53,14 +56,13 @@ class Example:
 
 def questions(archive: Path | None) -> list[Question]:
     """Return an archive's golden requests; without any, its example; else nothing."""
-    if archive is None or not archive.is_file():
+    if archive is None or not archive.exists():
         return []
     found: list[Question] = [*golden.read(archive)]
     if found:
         return found
-    with zipfile.ZipFile(archive) as opened:
-        examples = [name for name in opened.namelist() if name.startswith("example.")]
-        return [Example(name, opened.read(name)) for name in sorted(examples)]
+    example = example_of(archive)
+    return [] if example is None else [Example("its example", example.body, example.headers)]
 
 
 def told(asked: Sequence[Question]) -> str:
@@ -93,24 +95,33 @@ class Inference:
         Raises:
             MarqueeError: the answer is not what the question expects, or there is none.
         """
-        path = f"/predictions/{self._model}" + (f"/{version}" if version else "")
-        headers = dict(question.headers)
-        if self._keys is not None:
-            headers["Authorization"] = f"Bearer {self._keys.get('inference')}"
         start = time.perf_counter()
-        try:
-            answer = waited(lambda: self._post(path, question.body, headers))
-        except httpx.TimeoutException as error:
-            took = time.perf_counter() - start
-            raise MarqueeError(f"{question.name}: no answer after {took:.0f} s") from error
-        except httpx.TransportError as error:
-            raise MarqueeError(f"{question.name}: no answer ({error})") from error
+        answer = self.answer(question, version)
         seconds = time.perf_counter() - start
         kind = answer.headers.get("content-type", "")
         problem = question.problem(answer.status_code, kind, answer.content)
         if problem is not None:
             raise MarqueeError(problem)
         return seconds
+
+    def answer(self, question: Question, version: str | None) -> httpx.Response:
+        """Send a request to a version (None: the default); return its answer, whatever it is.
+
+        Raises:
+            MarqueeError: there is none.
+        """
+        path = f"/predictions/{self._model}" + (f"/{version}" if version else "")
+        headers = dict(question.headers)
+        if self._keys is not None:
+            headers["Authorization"] = f"Bearer {self._keys.get('inference')}"
+        start = time.perf_counter()
+        try:
+            return waited(lambda: self._post(f"{path}?{OWN_MARK}", question.body, headers))
+        except httpx.TimeoutException as error:
+            took = time.perf_counter() - start
+            raise MarqueeError(f"{question.name}: no answer after {took:.0f} s") from error
+        except httpx.TransportError as error:
+            raise MarqueeError(f"{question.name}: no answer ({error})") from error
 
     def _post(self, path: str, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
         try:

@@ -11,8 +11,8 @@ from marquee.serving.server import LogMarks
 from marquee.swapping import drain, history, journal
 from marquee.swapping.journal import Plan
 from marquee.swapping.loading import wait_loaded
-from marquee.swapping.probe import Question, questions
-from marquee.swapping.traffic import AccessLog
+from marquee.swapping.manner import Manner
+from marquee.swapping.traffic import AccessLog, Mark
 
 LOAD_SECONDS = 300
 
@@ -56,15 +56,15 @@ def undo(project: Project, api: Management, plan: Plan) -> str | None:
     log = AccessLog.of(project, plan.model)
     if api.default(plan.model) == plan.new:
         _serve_again(project, api, plan)
-    since, asked = log.mark(), asked_of(project, api, plan.new, plan)
+    since, found = log.mark(), api.describe(plan.model, plan.new)
+    manner = None if found is None else Manner.of(project.model_store, found)
     if plan.copied:  # what the server has unpacked of it is enough
         (project.model_store / plan.archive).unlink(missing_ok=True)
-    found = api.describe(plan.model, plan.new)
-    if found is None:
+    if found is None or manner is None:
         return None
     if plan.moved:
         try:
-            drain.drain(project, api, found, asked, since=since)
+            drain.drain(project, api, found, manner, since=since)
         except MarqueeError as error:
             return str(error)
     if plan.registered:
@@ -95,7 +95,7 @@ def _remove(api: Management, plan: Plan) -> None:
         api.unregister(plan.model, plan.new)
 
 
-def finish(project: Project, api: Management, plan: Plan, *, since: int) -> str | None:
+def finish(project: Project, api: Management, plan: Plan, *, since: Mark) -> str | None:
     """Drain the old version and take its workers; return why it kept them, if it did."""
     state.choose_default(project, plan.model, plan.new)
     if plan.keep:
@@ -104,16 +104,8 @@ def finish(project: Project, api: Management, plan: Plan, *, since: int) -> str 
     if old is None or old.min_workers == 0:
         return None
     try:
-        drain.drain(project, api, old, asked_of(project, api, plan.old, plan), since=since)
+        drain.drain(project, api, old, Manner.of(project.model_store, old), since=since)
         drain.remove_workers(api, plan.model, plan.old)
     except MarqueeError as error:
         return str(error)
     return None
-
-
-def asked_of(project: Project, api: Management, version: str, plan: Plan) -> list[Question]:
-    """Return requests that a version understands: its archive's own."""
-    found = api.describe(plan.model, version)
-    if found is None or not found.archive:
-        return []
-    return questions(project.model_store / found.archive)

@@ -13,11 +13,13 @@ from marquee.project import Project
 from marquee.serving.management import Management, Version
 from marquee.serving.server import LogMarks
 from marquee.swapping import drain, history, journal, loading
+from marquee.swapping.answered import Workers
 from marquee.swapping.incoming import Incoming, find
 from marquee.swapping.judgement import DEFAULT_OPTIONS, Options
+from marquee.swapping.manner import Manner
 from marquee.swapping.probe import Inference, questions, told
 from marquee.swapping.steps import Report, Steps, silent
-from marquee.swapping.traffic import AccessLog
+from marquee.swapping.traffic import AccessLog, Follower
 
 # A version that clients name by its number is noticed if they ask at least this often.
 PINNED_SECONDS = 2.0
@@ -106,8 +108,8 @@ def retire(project: Project, name: str, version: str, report: Report = silent) -
         with steps.step("drain") as note:
             mark = AccessLog.of(project, name).mark()
             pause(PINNED_SECONDS)
-            asked = questions(project.model_store / found.archive) if found.archive else []
-            drain.drain(project, api, found, asked, since=mark)
+            manner = Manner.of(project.model_store, found)
+            drain.drain(project, api, found, manner, since=mark)
             note["said"] = f"{name} {version} has nothing left to do"
         with steps.step("retire") as note:
             drain.remove_workers(api, name, version)
@@ -131,10 +133,12 @@ def scale(
 
     More: returns when they have loaded; if they do not, the number before is set again. Fewer:
     TorchServe ends workers with what they hold and cannot drain one of them, so this waits for
-    a moment without requests.
+    a moment in which none comes and none is in a worker's hands. A request that comes in that
+    very moment may still be lost.
 
     Raises:
-        MarqueeError: no such version; the new workers do not load; or it was never idle.
+        MarqueeError: no such version; the new workers do not load; it was never idle, or that
+            cannot be known.
     """
     with raised(), journal.locked(project, name), Management.of(project) as api:
         _check_settled(project, name)
@@ -173,10 +177,14 @@ def _scale_up(
 
 
 def _wait_idle(project: Project, api: Management, found: Version, seconds: float) -> None:
-    """Return after a while without any request for the version, in the queue or answered."""
-    log, deadline = AccessLog.of(project, found.name), time.monotonic() + seconds
-    idle_since, mark = time.monotonic(), log.mark()
-    while time.monotonic() - idle_since < IDLE_SECONDS:
+    """Return after a while without any request for the version, when its workers hold none."""
+    workers = Workers(project, api, found, Manner.of(project.model_store, found))
+    deadline = time.monotonic() + seconds
+    while True:
+        log = AccessLog.of(project, found.name).follow()
+        quiet = _quiet(api, found, log, time.monotonic() + IDLE_SECONDS)
+        if quiet and workers.idle(deadline) and _quiet(api, found, log, time.monotonic()):
+            return
         if time.monotonic() > deadline:
             raise MarqueeError(
                 f"{found.name} {found.version} was not without requests for {IDLE_SECONDS:.0f} s "
@@ -184,11 +192,17 @@ def _wait_idle(project: Project, api: Management, found: Version, seconds: float
                 f"to {found.batch_size}; wait for a quieter hour (--wait), swap to another "
                 "version meanwhile, or use --force"
             )
-        pause(POLL_SECONDS)
-        described = api.describe(found.name, found.version)
-        seen = log.follow(mark).seen()
+
+
+def _quiet(api: Management, found: Version, log: Follower, until: float) -> bool:
+    """Whether nothing comes for the version and nothing waits, since the log is read."""
+    while True:
+        described, seen = api.describe(found.name, found.version), log.seen()
         if (described and described.pending) or seen.requests or seen.pinned:
-            idle_since, mark = time.monotonic(), log.mark()
+            return False
+        if time.monotonic() >= until:
+            return True
+        pause(POLL_SECONDS)
 
 
 def _known(api: Management, name: str, version: str) -> Version:

@@ -12,7 +12,7 @@ from marquee.errors import MarqueeError
 from marquee.interrupts import pause
 from marquee.serving.management import Management
 from marquee.swapping.judgement import Options, worse
-from marquee.swapping.probe import Inference, Question
+from marquee.swapping.probe import Example, Inference, Question
 from marquee.swapping.traffic import Follower, Seen
 
 POLL_SECONDS = 0.5
@@ -61,7 +61,9 @@ class Watch:
         return after.seen()
 
     def _judge(self, seen: Seen, asker: _Asker) -> None:
-        problem = worse(self.before, seen, self.options) or self._piled_up() or asker.problem
+        proven = any(not isinstance(question, Example) for question in self.asked)
+        problem = worse(self.before, seen, self.options, proven=proven)
+        problem = problem or self._piled_up() or asker.problem
         if problem is not None:
             raise MarqueeError(f"{self.name} {self.version} does worse: {problem}")
 
@@ -86,6 +88,12 @@ class _Asker(threading.Thread):
 
     def run(self) -> None:
         """Ask in turns, until told to stop or too many answers in a row were missed."""
+        try:
+            self._ask_on()
+        except Exception as error:  # noqa: BLE001 - a version that nobody asks must not pass
+            self.problem = f"it could not be asked ({type(error).__name__}: {error})"
+
+    def _ask_on(self) -> None:
         misses = 0
         with self._connect() as inference:
             for question in itertools.cycle(self._asked):

@@ -23,6 +23,9 @@ from marquee.errors import MarqueeError
         ({"SAGEMAKER_MODEL_SERVER_TIMEOUT": "300"}, "response_timeout", 300),
         ({"TS_DEFAULT_RESPONSE_TIMEOUT": "30"}, "response_timeout", 30),
         ({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "6"}, "max_payload", 6 << 20),
+        ({}, "allowed_origins", None),
+        ({"TS_CORS_ALLOWED_ORIGIN": "none"}, "allowed_origins", ()),
+        ({"TS_CORS_ALLOWED_ORIGIN": "*"}, "allowed_origins", ("*",)),
     ],
 )
 def test_a_variable_becomes_a_setting(
@@ -54,6 +57,7 @@ def test_the_narrower_variable_wins() -> None:
         ({"SAGEMAKER_SAFE_PORT_RANGE": "30-20"}, "FIRST-LAST"),
         ({"SAGEMAKER_MULTI_MODEL": "yes"}, "true or false"),
         ({"SAGEMAKER_TS_BATCH_SIZE": "0"}, "from 1"),
+        ({"TS_CORS_ALLOWED_ORIGIN": "pages"}, "TS_CORS_ALLOWED_ORIGIN has 'pages', which is no"),
         ({"SAGEMAKER_SUBMIT_DIRECTORY": "s3://b/sourcedir.tar.gz"}, "a folder in the container"),
         ({"SAGEMAKER_TS_MIN_WORKERS": "3", "SAGEMAKER_TS_MAX_WORKERS": "2"}, "no larger"),
     ],

@@ -92,6 +92,12 @@ def test_rotifers_old_clients_get_their_pong(monkeypatch: pytest.MonkeyPatch) ->
     assert front(project, settings, with_others).ping_fields == {}
     chosen = Settings(default_model="rotifer")
     assert front(project, chosen, with_others).ping_fields == {"data": "pong!"}
+    # And pages of all origins may ask it, as they could.
+    assert front(project, settings, alone).allowed_origins == ("*",)
+    assert front(project, settings, with_others).allowed_origins == ()
+    told = Settings(allowed_origins=("https://pages.example",))
+    assert front(project, told, alone).allowed_origins == ("https://pages.example",)
+    assert front(project, Settings(allowed_origins=()), alone).allowed_origins == ()
 
 
 def test_memory_that_is_left_in_a_container(

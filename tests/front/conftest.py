@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -12,10 +13,12 @@ import torch
 import yaml
 
 from marquee.errors import MarqueeError
-from marquee.front import program
+from marquee.front import config, process, program
+from marquee.front.process import Haproxy
+from marquee.front.settings import FrontSettings
 from marquee.project import Project
 from tests.conftest import FAULTY_ROOM
-from tests.support import BIN, Running, make_project, marquee, serving
+from tests.support import BIN, Running, free_ports, make_project, marquee, serving
 
 FRONT = (BIN / "marquee", "serve", "--front")
 # Of the faulty model: its fault is the first pixel times this, so that a pixel of 20 is harmless
@@ -30,6 +33,42 @@ def haproxy() -> Path:
         return program.find()
     except MarqueeError as error:
         pytest.skip(f"NOT TESTED, the front door: {error}")
+
+
+Start = Callable[..., FrontSettings]
+
+
+@contextmanager
+def alone(folder: Path, scheme: str = "http", **more: object) -> Iterator[FrontSettings]:
+    """Run a door with nothing behind it, without keys and without a management address."""
+    (port,) = free_ports(1)
+    own = {"management": None, "key_file": None} | more
+    settings = FrontSettings(folder, f"{scheme}://127.0.0.1:{port}", **own)  # type: ignore[arg-type]
+    config.write(settings)
+    running = process.start(settings, lambda _: None)
+    try:
+        yield settings
+    finally:
+        Haproxy(folder).stop()
+        running.wait(10)
+
+
+@pytest.fixture
+def start(haproxy: Path, tmp_path: Path) -> Iterator[Start]:
+    """Start a door as :func:`alone` does, until the test ends."""
+    with ExitStack() as opened:
+
+        def start_it(scheme: str = "http", **more: object) -> FrontSettings:
+            return opened.enter_context(alone(tmp_path / "front", scheme, **more))
+
+        yield start_it
+
+
+@pytest.fixture(scope="module")
+def lone_door(haproxy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontSettings]:
+    """A door for all tests of a module, with ``m`` as its default model."""
+    with alone(tmp_path_factory.mktemp("door") / "front", default_model="m") as settings:
+        yield settings
 
 
 @pytest.fixture(scope="session")

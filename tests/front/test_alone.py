@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import ssl
 import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -13,31 +12,9 @@ import pytest
 
 from marquee.errors import MarqueeError
 from marquee.front import config, process
-from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings
+from tests.front.conftest import Start
 from tests.support import free_ports
-
-Start = Callable[..., FrontSettings]
-
-
-@pytest.fixture
-def start(haproxy: Path, tmp_path: Path) -> Iterator[Start]:
-    """Start a door without keys and without a management address."""
-    folder = tmp_path / "front"
-    started: list[subprocess.Popen[str]] = []
-
-    def start_it(scheme: str = "http", **more: object) -> FrontSettings:
-        (port,) = free_ports(1)
-        address = f"{scheme}://127.0.0.1:{port}"
-        settings = FrontSettings(folder, address, None, None, **more)  # type: ignore[arg-type]
-        config.write(settings)
-        started.append(process.start(settings, lambda _: None))
-        return settings
-
-    yield start_it
-    Haproxy(folder).stop()
-    for one in started:
-        one.wait(10)
 
 
 def get(settings: FrontSettings, path: str, **more: object) -> httpx.Response:
@@ -97,3 +74,19 @@ def test_a_certificate_that_is_none_is_told(start: Start, tmp_path: Path) -> Non
     path.write_text("no certificate")
     with pytest.raises(MarqueeError, match="HAProxy refuses the front's settings"):
         start("https", tls_certificate=path)
+
+
+@pytest.mark.parametrize("key", [None, "management", "api"])
+def test_tokens_are_not_renewed_behind_the_door(
+    start: Start, tmp_path: Path, key: str | None
+) -> None:
+    keys = tmp_path / "keys.json"
+    keys.write_text('{"inference": {"key": "one"}, "management": {"key": "management"}}')
+    (port,) = free_ports(1)
+    address = f"http://127.0.0.1:{port}"
+    start(management=address, key_file=keys)
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    for path in ("/token?type=inference", "/token/"):
+        answer = httpx.get(address + path, headers=headers, trust_env=False)
+        assert answer.status_code == 400
+        assert "are not renewed" in answer.json()["message"]

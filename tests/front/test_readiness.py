@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 import psutil
 
+from marquee.serving.readiness import OWN_MARK
+from marquee.swapping.traffic import AccessLog, Seen
 from tests.front.support import wait_for
 from tests.support import Running, marquee
 
@@ -69,3 +71,12 @@ def test_ping_is_not_ready_for_ever_when_nobody_asks_any_more(
     finally:
         door.process.send_signal(signal.SIGCONT)
     wait_for(lambda: ping(stranger)[0] == 200, "ready again")
+
+
+def test_the_probes_are_not_taken_for_clients_that_name_a_version(door: Running) -> None:
+    log = AccessLog.of(door.project, "cifar")
+    wait_for(lambda: f"/predictions/cifar/2.0?{OWN_MARK} " in log.path.read_text(), "a probe")
+    line = next(one for one in log.path.read_text().splitlines() if OWN_MARK in one)
+    seen = Seen()
+    log.count(seen, line)
+    assert seen == Seen()

@@ -53,6 +53,8 @@ def test_every_setting_is_in_the_file_that_is_shipped() -> None:
         ("default_model: 3", "default_model is 3, expected a text"),
         ("api_key_file: nowhere", "there is no such file"),
         ("sticky_header: 'a b'", "expected the name of a request header"),
+        ("allowed_origins: 3", "allowed_origins is 3, expected a text or a list"),
+        ("allowed_origins: [https://a.example/]", "which is no origin"),
         ("[", "is not valid YAML"),
         ("hello", "must hold lines"),
     ],
@@ -61,6 +63,16 @@ def test_a_setting_that_cannot_be_is_told(project: Project, text: str, said: str
     write(project, text)
     with pytest.raises(MarqueeError, match=said.replace("(", ".")):
         settings.read(project)
+
+
+def test_origins_are_those_of_the_file_else_torchserves_own(project: Project) -> None:
+    path = project.root / "config.properties"
+    path.write_text(path.read_text() + "\ncors_allowed_origin=https://a.example\n")
+    write(project, "")
+    assert settings.read(Project(project.root)).allowed_origins == ("https://a.example",)
+    write(project, "allowed_origins: [https://b.example, http://localhost:3000]")
+    found = settings.read(Project(project.root)).allowed_origins
+    assert found == ("https://b.example", "http://localhost:3000")
 
 
 def test_tls_needs_a_certificate(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

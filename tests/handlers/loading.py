@@ -28,6 +28,7 @@ class WorkerContext:
     model_name: str = "tested"
     metrics: Any = None
     statuses: dict[int, int] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
 
     def get_all_request_header(self, idx: int) -> Mapping[str, Any]:
         return {}
@@ -39,7 +40,7 @@ class WorkerContext:
         self.statuses[idx] = code
 
     def set_response_header(self, idx: int, key: str, value: str) -> None:
-        """Headers are not looked at."""
+        self.headers[f"{idx} {key}"] = value
 
 
 def load(handler: Handler, weights: Path, **config: Any) -> Handler:

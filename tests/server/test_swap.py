@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,13 @@ def until_step(process: subprocess.Popen[str], step: str) -> None:
         if line.startswith(step):
             return
     raise AssertionError(f"the command ended before '{step}'")
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def while_asked(running: Running, load: Load, *commands: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -159,7 +166,7 @@ def test_a_version_that_fails_after_a_while_is_rolled_back(
     path = variant(store / "cifar-2.0.mar", tmp_path / "new.mar", "8.0", code)
 
     async def rolled_back() -> tuple[subprocess.CompletedProcess[str], float]:
-        words = ("swap", "cifar", str(path), "--watch", "60s", "--max-slowdown", "100", "--json")
+        words = ("swap", "cifar", str(path), "--watch", "200s", "--max-slowdown", "100", "--json")
         async with under_load(load, clients=8, rate=0):
             said = await asyncio.to_thread(run, swapping, *words)
             end = time.time()
@@ -267,13 +274,46 @@ def test_workers_are_added_and_taken_away(swapping: Running) -> None:
     assert len(swapping.worker_pids("cifar", version)) == 1
 
 
-def test_versions_of_two_workers_change_without_a_loss(swapping: Running, clients: Load) -> None:
-    before, load = default(swapping), clients.fresh()
+HOLDS = """\
+if os.path.exists({marker!r}):
+                os.rename({marker!r}, {held!r})
+                while os.path.exists({held!r}):
+                    time.sleep(0.05)"""
+
+
+def test_versions_of_two_workers_change_without_a_loss(
+    swapping: Running, clients: Load, tmp_path: Path
+) -> None:
+    """One worker of two is busy for long; the idle one answers whatever is asked meanwhile."""
+    before, store = default(swapping), swapping.project.model_store
+    marker, held = tmp_path / "marker", tmp_path / "held"
+    code = AT_REQUEST.format(does=HOLDS.format(marker=str(marker), held=str(held)))
+    path = variant(store / f"cifar-{before}.mar", tmp_path / "new.mar", "6.0", code)
+    swapped(swapping, "swap", "cifar", str(path))
     assert run(swapping, "scale", "cifar", "--workers", "2").returncode == 0
-    while_asked(swapping, load, ("swap", "cifar", other(before)))
+    load = clients.fresh(**{"cifar/6.0": clients.expected[f"cifar/{before}"]})
+
+    def swap_back() -> tuple[int, str]:
+        marker.touch()
+        wait_until(held.exists)
+        process = command(swapping, "swap", "cifar", before, *QUICK)
+        until_step(process, "watch")
+        time.sleep(4)  # a guess from other requests' times had ended the worker by now
+        assert len(swapping.worker_pids("cifar", "6.0")) == 2
+        held.unlink()
+        said = process.communicate(timeout=120)[1]
+        return process.returncode, said
+
+    async def both() -> tuple[int, str]:
+        async with under_load(load, clients=8, rate=10):
+            return await asyncio.to_thread(swap_back)
+
+    status, said = asyncio.run(both())
+    assert status == 0
+    assert "6.0 is drained" in said
     assert not [sample for sample in load.samples if sample.status != 200 or sample.wrong]
-    assert len(swapping.worker_pids("cifar", other(before))) == 2
-    assert not swapping.worker_pids("cifar", before)
+    assert len(swapping.worker_pids("cifar", before)) == 2
+    assert not swapping.worker_pids("cifar", "6.0")
     assert run(swapping, "scale", "cifar", "--workers", "1").returncode == 0
 
 

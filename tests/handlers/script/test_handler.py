@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -270,6 +271,14 @@ def write_example(folder: Path, name: str, content: bytes) -> None:
     make_archive.mkdir()
     (make_archive / name).write_bytes(content)
     (make_archive / "sagemaker").symlink_to(folder)
+
+
+def test_an_answer_names_its_worker(tmp_path: Path) -> None:
+    script = scripts.CRASHER.replace("return prediction", "raise ValueError")
+    folder = make_folder(tmp_path / "m", script)
+    replies = ours(folder, [Call("fine"), Call("raise"), Call(b"", headers={"describe": "True"})])
+    assert {reply.headers["x-marquee-worker"] for reply in replies} == {str(os.getpid())}
+    assert {reply.headers["x-marquee-version"] for reply in replies} == {"script/unknown"}
 
 
 def test_the_example_is_answered_while_loading(tmp_path: Path) -> None:

@@ -87,6 +87,22 @@ def test_it_is_asked_again_in_time() -> None:
     assert model.asked == 2
 
 
+def test_an_error_that_nobody_expected_does_not_end_the_questions() -> None:
+    errors = [KeyError("key"), None]
+
+    def ask() -> str | None:
+        error = errors.pop(0)
+        if error is not None:
+            raise error
+        return None
+
+    watch = Watch(ask, QUICK)
+    assert settle(watch, version(1)) == "could not be asked (KeyError: 'key')"
+    assert not watch.asking
+    watch._next = time.monotonic()
+    assert settle(watch, version(1)) is None
+
+
 def test_other_workers_are_asked_at_once() -> None:
     model = Model()
     watch = Watch(model, Timing(interval=60))

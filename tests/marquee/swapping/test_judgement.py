@@ -7,8 +7,8 @@ from marquee.swapping.probe import Latency
 from marquee.swapping.traffic import Seen
 
 
-def seen(requests: int, failed: int = 0, ms: int = 10) -> Seen:
-    return Seen([ms] * requests, failed)
+def seen(requests: int, failed: int = 0, ms: int = 10, refused: int = 0) -> Seen:
+    return Seen([ms] * requests, failed, refused)
 
 
 @pytest.mark.parametrize(
@@ -24,11 +24,31 @@ def seen(requests: int, failed: int = 0, ms: int = 10) -> Seen:
         (seen(100, ms=100), seen(100, ms=299), None),  # within three times
         (seen(100), seen(49, ms=900), None),  # too few to tell
         (seen(19), seen(100, ms=900), None),
+        (seen(40), seen(40, refused=3), None),  # bad uploads are the clients' own
+        (seen(1000), seen(1000, refused=900), None),
     ],
 )
 def test_what_is_worse(before: Seen, after: Seen, words: str | None) -> None:
     found = worse(before, after, Options())
     assert (found is None) if words is None else words in str(found)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "suspected"),
+    [
+        (seen(100), seen(100, refused=51), True),
+        (seen(100), seen(100, refused=50), False),
+        (seen(100, refused=40), seen(100, refused=80), False),
+        (seen(19), seen(100, refused=100), False),  # too few to tell
+        (seen(100), seen(49, refused=49), False),
+    ],
+)
+def test_without_known_answers_a_version_that_refuses_most_is_suspected(
+    before: Seen, after: Seen, suspected: bool
+) -> None:
+    found = worse(before, after, Options(), proven=False)
+    assert (found is not None) == suspected
+    assert not found or "it refused 51 of 100 requests (51.0%)" in found
 
 
 @pytest.mark.parametrize(

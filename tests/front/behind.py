@@ -1,0 +1,76 @@
+"""What stands behind a door in place of TorchServe: it says what reached it."""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+
+class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """A server on a Unix socket.
+
+    Attributes:
+        go: cleared while requests are not to be answered.
+        held: how many wait for that.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        super().__init__(str(path), Handler)
+        self.held = 0
+        self.go = threading.Event()
+        self.go.set()
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def do_OPTIONS(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.server.held += 1
+        self.server.go.wait(30)
+        self.server.held -= 1
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        told = {"path": self.path, "headers": headers, "bytes": len(body)}
+        content = json.dumps(told).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def address_string(self) -> str:
+        return "-"
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+@contextmanager
+def behind(socket: Path) -> Iterator[Server]:
+    """Answer behind a door while the block runs."""
+    server = Server(socket)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.go.set()
+        server.shutdown()
+        server.server_close()

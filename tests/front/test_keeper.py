@@ -1,0 +1,166 @@
+"""The threads that keep the door go on whatever happens, and wait for nobody."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from marquee.errors import MarqueeError
+from marquee.front import Front, canary, config, keeper, process, runtime
+from marquee.front.canaries import Canary, load, locked
+from marquee.front.keeper import Keeper
+from marquee.front.process import Haproxy
+from marquee.front.settings import FrontSettings
+from marquee.front.traffic import Traffic
+from marquee.project import Project
+from marquee.serving.management import Management
+from marquee.serving.readiness import Prober, Readiness
+from marquee.serving.watch import Timing
+from tests.front.support import wait_for
+
+
+class Moody(Prober):
+    """Raises what nobody expects, then finds all well."""
+
+    def __init__(self) -> None:
+        super().__init__(Management("http://127.0.0.1:1", None), lambda *_: None, Path(), Timing())
+        self.checks = 0
+
+    def check(self, wanted: Mapping[str, str] | None = None) -> Readiness:
+        self.checks += 1
+        if self.checks < 4:
+            raise KeyError("modelVersion")
+        return Readiness({("m", "1.0"): None})
+
+
+def test_a_keeper_outlives_what_nobody_expected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(keeper, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(Keeper, "_publish_names", lambda *_: None)
+    told: list[dict[str, str]] = []
+    state = SimpleNamespace(set=told.append)
+    monkeypatch.setattr(Haproxy, "map", lambda *_: state)
+    settings = FrontSettings(tmp_path, "http://127.0.0.1:8080", None, None)
+    made = Keeper(settings, Moody(), Traffic())
+    made.start()
+    wait_for(lambda: made.ready, "a beat that ends well")
+    made.end()
+    made.join(10)
+    assert told[0]["ready"] == "1"
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+    assert "KeyError: 'modelVersion'" in caplog.text
+
+
+def test_the_log_of_haproxy_is_read_on_whatever_is_in_it(caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[str] = []
+
+    def log(line: str) -> None:
+        seen.append(line)
+        if line == "two":
+            raise ValueError("told to")
+
+    printed = io.StringIO("one\ntwo\nthree\n")
+    running: subprocess.Popen[str] = SimpleNamespace(stdout=printed)  # type: ignore[assignment]
+    process._read(running, log, [])
+    assert seen == ["one", "two", "three"]
+    assert "told to" in caplog.text
+
+
+@pytest.fixture
+def promoting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project with a canary whose trial is up to the test."""
+    project = Project(tmp_path)
+    with locked(project) as canaries:
+        canaries["m"] = Canary("m", "2.0", 0.1, 1.0)
+    api = SimpleNamespace(
+        describe=lambda *_: SimpleNamespace(ready=True),
+        default=lambda _: "1.0",
+        set_default=lambda *_: None,
+    )
+
+    class Api:
+        def __enter__(self) -> SimpleNamespace:
+            return api
+
+        def __exit__(self, *_: object) -> None:
+            """Nothing is open."""
+
+    monkeypatch.setattr(Management, "of", lambda _: Api())
+    monkeypatch.setattr(canary, "_front", lambda _: Front(Haproxy(tmp_path)))
+    monkeypatch.setattr(Front, "unsplit", lambda *_: None)
+    return project
+
+
+def test_a_promotions_trial_does_not_hold_up_who_watches(
+    promoting: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial, over = threading.Event(), threading.Event()
+
+    def try_it(*_: object) -> None:
+        trial.set()
+        over.wait(30)
+
+    monkeypatch.setattr(canary, "_try", try_it)
+    thread = threading.Thread(target=canary.promote, args=(promoting, "m"))
+    thread.start()
+    assert trial.wait(30)
+    start = time.monotonic()
+    with locked(promoting) as canaries:  # what the keeper does each second
+        assert list(canaries) == ["m"]
+    assert not over.is_set()
+    assert time.monotonic() - start < 20
+    over.set()
+    thread.join(30)
+    assert not load(promoting)
+
+
+def test_a_canary_that_was_withdrawn_during_its_trial_is_not_promoted(
+    promoting: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canary, "_try", lambda *_: canary.withdraw(promoting, "m"))
+    with pytest.raises(MarqueeError, match="was ended while it was tried"):
+        canary.promote(promoting, "m")
+    assert not (promoting.state / "defaults.json").exists()
+
+
+def test_a_reload_keeps_what_is_told_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A canary that is withdrawn while the next process reads its files must not come back."""
+    haproxy = Haproxy(tmp_path)
+    settings = FrontSettings(tmp_path, "http://127.0.0.1:8080", None, None)
+    config.write(settings)
+    process.remember_place(settings)
+    order: list[str] = []
+    monkeypatch.setattr(process, "check", lambda _: None)
+    monkeypatch.setattr(runtime, "worker_pids", lambda _: [1])
+
+    def replaced(*_: object) -> bool:
+        order.append("replaced")
+        return True
+
+    def tell() -> None:
+        haproxy.map(config.CANARY_MAP).set({"m": "1/2.0"})
+        order.append("told")
+
+    waiting = threading.Thread(target=tell)
+
+    def command(_: Path, text: str) -> str:
+        if text == "reload":
+            waiting.start()
+            waiting.join(0.3)
+        return ""
+
+    monkeypatch.setattr(Haproxy, "_replaced", replaced)
+    monkeypatch.setattr(runtime, "command", command)
+    haproxy.reload(settings)
+    waiting.join(30)
+    assert order == ["replaced", "told"]
