@@ -218,7 +218,7 @@ def test_requirements_that_are_met(tmp_path: Path) -> None:
         ),
         ("numpy<1\n", r"numpy is .*, not <1.*pip install 'numpy<1'"),
         ("numpy\n???\n", r"line 2: '\?\?\?' cannot be checked"),
-        ("-r gone.txt\n", "gone.txt cannot be read"),
+        ("-r gone.txt\n", "gone.txt is no file"),
     ],
 )
 def test_requirements_that_are_not_met(tmp_path: Path, text: str, words: str) -> None:
