@@ -1,12 +1,54 @@
 """The ends of a request's way that other kinds of handler use as well."""
 
-import pytest
+from pathlib import Path
 
+import pytest
+import torch
+from torch import Tensor, nn
+
+from handlers.runtime import Request, Result, VisionHandler
 from handlers.runtime.errors import TooLarge
-from handlers.runtime.handler import check_answer_size
+from handlers.runtime.handler import LoadError, check_answer_size
+from tests.handlers.loading import load
 
 
 def test_an_answer_over_the_servers_limit_is_refused_with_the_settings_name() -> None:
     check_answer_size(b"1234", 4)
     with pytest.raises(TooLarge, match=r"5 bytes, the server sends at most 4.*max_response_size"):
         check_answer_size(b"12345", 4)
+
+
+class Failing(VisionHandler):
+    """Fails where it is told to."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def load(self, model_dir: Path) -> nn.Module:
+        return nn.Identity()
+
+    def preprocess(self, request: Request) -> Tensor:
+        return self.pass_on("preprocess", torch.zeros(1))
+
+    def forward(self, batch: Tensor) -> Tensor:
+        return self.pass_on("forward", batch)
+
+    def postprocess(self, output: Tensor, request: Request) -> Result:
+        return Result(json=float(self.pass_on("postprocess", output)))
+
+    def pass_on(self, where: str, value: Tensor) -> Tensor:
+        if where == self.where:
+            raise KeyError(f"no {where}")
+        return value
+
+
+@pytest.mark.parametrize("where", ["preprocess", "forward", "postprocess"])
+def test_what_was_raised_on_the_example_is_told_where_no_server_logs(
+    tmp_path: Path, where: str
+) -> None:
+    (tmp_path / "example.png").write_bytes(b"any")
+    with pytest.raises(
+        LoadError, match=rf"example\.png was answered with 500: KeyError: 'no {where}"
+    ):
+        load(Failing(where), tmp_path / "none.pth")
+    load(Failing("nowhere"), tmp_path / "none.pth")
