@@ -31,6 +31,7 @@ class LeNet(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(3, conv1, 5)
         self.conv2 = nn.Conv2d(conv1, conv2, 5)
+        self.relu2 = nn.ReLU()  # a layer of its own: explanations look at what it passes on
         self.fc1 = nn.Linear(conv2 * 5 * 5, fc1)
         self.fc2 = nn.Linear(fc1, fc2)
         self.fc3 = nn.Linear(fc2, len(CLASSES))
@@ -38,7 +39,7 @@ class LeNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return logits, no softmax."""
         x = functional.max_pool2d(functional.relu(self.conv1(images)), 2)  # (N, conv1, 14, 14)
-        x = functional.max_pool2d(functional.relu(self.conv2(x)), 2)  # (N, conv2, 5, 5)
+        x = functional.max_pool2d(self.relu2(self.conv2(x)), 2)  # (N, conv2, 5, 5)
         x = x.flatten(1)  # in C, H, W order whatever the memory format; a view would refuse some
         x = functional.relu(self.fc1(x))
         x = functional.relu(self.fc2(x))
@@ -124,9 +125,13 @@ def load_network(path: Path) -> nn.Module:
 
 
 def late_layer(network: nn.Module) -> nn.Module:
-    """Return the layer whose maps tell classes apart and still show where: 10x10 or 8x8."""
+    """Return the layer whose maps tell classes apart and still show where: 10x10 or 8x8.
+
+    Both are behind a ReLU: a weighted sum of maps (Grad-CAM) must not count what is below zero,
+    which the rest of the network never sees.
+    """
     if isinstance(network, LeNet):
-        return network.conv2
+        return network.relu2
     if isinstance(network, VGG11):
         return network.features[13]  # after the fourth convolution; behind it maps have 4x4
     raise TypeError(f"expected LeNet or VGG11, found {type(network).__name__}")

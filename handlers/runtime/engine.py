@@ -127,7 +127,9 @@ def _final(error: Exception) -> RequestError:
         return InsufficientMemory(
             "this input alone does not fit in the device's memory; send a smaller one"
         )
-    return InternalError("the model failed on this input; the server's log has the details")
+    return InternalError(
+        "the model failed on this input; the server's log has the details", cause=error
+    )
 
 
 def _restarting() -> RequestError:

@@ -16,9 +16,13 @@ The JSON shape is TorchServe's own: ``{"code", "type", "message"}``.
 from __future__ import annotations
 
 import json
+import sysconfig
+import traceback
+from pathlib import PurePath
 
 # TorchServe cuts error bodies of more than about 128 kB off with a TCP reset.
 MAX_MESSAGE_CHARS = 4000
+MAX_REASON_CHARS = 1000
 
 
 class RequestError(Exception):
@@ -27,6 +31,8 @@ class RequestError(Exception):
     status = 500
     phrase = "Internal Server Error"
     kind = "InternalServerException"
+    # For the operator, never for clients: what the model raised, where the message hides it.
+    reason = ""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -69,7 +75,23 @@ class Unprocessable(RequestError):
 
 
 class InternalError(RequestError):
-    """Our fault."""
+    """Our fault; ``cause`` is what was raised, of which the client is told nothing."""
+
+    def __init__(self, message: str, cause: BaseException | None = None) -> None:
+        super().__init__(message)
+        # As text: an exception would keep the tensors of its frames alive.
+        self.reason = "" if cause is None else raised(cause)
+
+
+def raised(error: BaseException) -> str:
+    """Return in a line what was raised and where: the last line that is no library's."""
+    said = f"{type(error).__name__}: {' '.join(str(error).split())[:MAX_REASON_CHARS]}".rstrip(": ")
+    libraries = tuple(sysconfig.get_paths().values())
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(libraries)]
+    if not own:
+        return said
+    return f"{said} ({PurePath(own[-1].filename).name}, line {own[-1].lineno})"
 
 
 class Unavailable(RequestError):

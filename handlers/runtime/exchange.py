@@ -53,6 +53,7 @@ class Exchange:
     request: Request | None = None
     items: Tensor | None = None
     answer: Answer | None = None
+    reason: str = ""  # what the model raised, for its operator
 
     @property
     def asks_why(self) -> bool:
@@ -62,6 +63,15 @@ class Exchange:
     def fail(self, error: RequestError) -> None:
         """Answer with ``error``."""
         self.answer = Answer(error.body(), JSON, error.status, error.phrase)
+        self.reason = error.reason
+
+    def told(self) -> str:
+        """Say for the operator how it was answered: the reason, where the client gets none."""
+        if self.answer is None:
+            return "nothing"
+        if self.reason:
+            return f"{self.answer.status}: {self.reason}"
+        return self.answer.body.decode(errors="replace")
 
 
 def identity(context: Context) -> dict[str, str]:

@@ -190,7 +190,8 @@ class VisionHandler(ABC):
             exchange.fail(
                 InternalError(
                     "the model failed on this request; the server's log has the details "
-                    f"under request {exchange.request_id or 'without id'}"
+                    f"under request {exchange.request_id or 'without id'}",
+                    cause=error,
                 )
             )
 
@@ -288,7 +289,7 @@ class VisionHandler(ABC):
             )
             self.answer([exchange])
             if exchange.answer is None or exchange.answer.status != 200:
-                said = exchange.answer.body.decode() if exchange.answer else "nothing"
+                said = exchange.told()
                 raise LoadError(f"the model's own example {example.name} was answered with {said}")
 
 

@@ -70,6 +70,7 @@ class ScriptHandler:
         properties, config = context.system_properties, context.model_yaml_config
         self.settings = Settings.from_yaml(config)
         options = read_options(self.settings)
+        self.example_headers = options.example_headers
         torch.set_num_threads(threads_per_worker(self.settings, config))
         self._device = place(properties.get("gpu_id"), self.settings.precision).device
         if self._device.type == "cuda":
@@ -186,7 +187,8 @@ class ScriptHandler:
             return InsufficientMemory("not enough memory for this input; send less")
         return InternalError(
             f"the model's script failed on this request; the server's log has the details under "
-            f"request {request}"
+            f"request {request}",
+            cause=error,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -201,9 +203,9 @@ class ScriptHandler:
 
     def _warm_up(self, archive: Path) -> None:
         for example in sorted(archive.glob("example.*")):
-            turn = Turn(example_exchange(example))
+            turn = Turn(example_exchange(example, self.example_headers))
             self.answer([turn])
             answer = turn.exchange.answer
             if answer is None or answer.status != 200:
-                said = answer.body.decode(errors="replace") if answer else "nothing"
+                said = turn.exchange.told()
                 raise LoadError(f"the model's own example {example.name} was answered with {said}")

@@ -155,12 +155,13 @@ def described(description: dict[str, Any]) -> Answer:
     return Answer(_bytes(description), JSON)
 
 
-def example_exchange(path: Path) -> Exchange:
-    """Return a request with the file as its body, typed by its suffix."""
-    guessed = mimetypes.guess_type(path.name)[0]
+def example_exchange(path: Path, stated: Mapping[str, str]) -> Exchange:
+    """Return a request with the file as its body, typed as ``stated`` or by its suffix."""
+    # Python's own table: the system's differs from machine to machine.
+    guessed = mimetypes.MimeTypes().guess_type(path.name, strict=False)[0]
     kind = SUFFIX_TYPES.get(path.suffix.lower()) or guessed or OCTETS
     return Exchange(
         {"body": bytearray(path.read_bytes())},
-        {"content-type": kind},
+        {"content-type": stated.get("Content-Type", kind)},
         request_id=f"warm-up {path.name}",
     )

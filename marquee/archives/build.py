@@ -24,7 +24,7 @@ from marquee.errors import MarqueeError
 from marquee.project import Project
 
 # Of what is made from the same inputs; another number builds all archives again.
-FORMAT = "format 2: golden requests, content digest"
+FORMAT = "format 3: golden requests, digests of content and golden answers"
 
 
 @dataclass(frozen=True)

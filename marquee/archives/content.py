@@ -1,13 +1,22 @@
-"""The content digest of an archive: what is in it, whatever the zip around it looks like."""
+"""The content digest of an archive: what is in it, whatever the zip around it looks like.
+
+Golden answers are what a processor made of that content: their last digits differ between kinds of
+processors, and with them tolerances, and sizes by which answers are kept. They have a digest of
+their own, so that the same inputs give the same content digest everywhere, and yet no file of an
+archive can be changed unnoticed.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import zipfile
-from collections.abc import Mapping
-from typing import IO
+from collections.abc import Iterable, Mapping
+from typing import IO, Any
 
 MANIFEST = "MAR-INF/MANIFEST.json"
+# The index and the answers that golden_making writes, and nothing that Python could import.
+GOLDEN = re.compile(r"golden/(requests\.json|[0-9]+\.(bin|csv|jpg|json|npy|npz|png))")
 
 
 def entry_digests(archive: zipfile.ZipFile) -> dict[str, str]:
@@ -30,9 +39,27 @@ def stream_digest(stream: IO[bytes]) -> str:
 
 
 def content_digest(entries: Mapping[str, str]) -> str:
-    """Return the SHA-256 over the names and digests of all entries but the manifest."""
+    """Return the SHA-256 over names and digests of all but the manifest and golden answers."""
+    kept = (name for name in entries if name != MANIFEST and not GOLDEN.fullmatch(name))
+    return _digest(entries, kept)
+
+
+def statement(entries: Mapping[str, str]) -> dict[str, str]:
+    """Return what a manifest states of its archive's files: ``content`` and ``golden``."""
+    answers = (name for name in entries if GOLDEN.fullmatch(name))
+    return {"content": content_digest(entries), "golden": _digest(entries, answers)}
+
+
+def holds(stated: Mapping[str, Any], entries: Mapping[str, str]) -> bool:
+    """Tell whether an archive's files are what its manifest's ``marquee`` section states."""
+    if "golden" in stated:
+        return all(stated.get(name) == digest for name, digest in statement(entries).items())
+    # Of an earlier version: one digest of everything.
+    return stated.get("content") == _digest(entries, (n for n in entries if n != MANIFEST))
+
+
+def _digest(entries: Mapping[str, str], names: Iterable[str]) -> str:
     total = hashlib.sha256()
-    for name, digest in sorted(entries.items()):
-        if name != MANIFEST:
-            total.update(f"{name}\0{digest}\0".encode())
+    for name in sorted(names):
+        total.update(f"{name}\0{entries[name]}\0".encode())
     return total.hexdigest()

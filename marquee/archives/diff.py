@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from marquee.archives import golden
+from marquee.archives.content import content_digest
 from marquee.archives.inspection import Entry, Inspection
 
 TEXTS = (".py", ".yaml", ".yml", ".json", ".txt", ".md", ".cfg", ".data", ".names", ".csv")
@@ -39,10 +41,20 @@ class Change:
 
 @dataclass(frozen=True)
 class Difference:
-    """All changes by name, and whether the weights are ``same`` or ``changed``."""
+    """All changes by name, and what they come to.
+
+    Attributes:
+        changes: the files that are in one archive only, or differ.
+        weights, content: ``same`` or ``changed``; the content is all but the manifest and the
+            golden answers, which another processor rounds differently.
+        golden: ``same``, ``alike`` where each answer is within the first archive's tolerance of
+            the other's, or ``changed``.
+    """
 
     changes: tuple[Change, ...]
     weights: str
+    content: str
+    golden: str
 
 
 def diff(before: Inspection, after: Inspection) -> Difference:
@@ -54,8 +66,38 @@ def diff(before: Inspection, after: Inspection) -> Difference:
             for name in names
             if before.entries.get(name) != after.entries.get(name)
         ]
-    same = _weights(before) == _weights(after)
-    return Difference(tuple(changes), "same" if same else "changed")
+    return Difference(
+        tuple(changes),
+        weights=_compared(_weights(before), _weights(after)),
+        content=_compared(_content(before), _content(after)),
+        golden=_golden(before, after),
+    )
+
+
+def _compared(one: object, other: object) -> str:
+    return "same" if one == other else "changed"
+
+
+def _content(archive: Inspection) -> str:
+    return content_digest({name: entry.sha256 for name, entry in archive.entries.items()})
+
+
+def _golden(before: Inspection, after: Inspection) -> str:
+    old, new = golden.read(before.path), golden.read(after.path)
+    if old == new:
+        return "same"
+    answers = {(one.name, one.body): one for one in new}
+    alike = len(old) == len(new) and all(_alike(one, answers) for one in old)
+    return "alike" if alike else "changed"
+
+
+def _alike(
+    one: golden.GoldenRequest, answers: Mapping[tuple[str, bytes], golden.GoldenRequest]
+) -> bool:
+    other = answers.get((one.name, one.body))
+    if other is None or other.headers != one.headers:
+        return False
+    return one.problem(other.status, other.content_type, other.expected) is None
 
 
 def _weights(archive: Inspection) -> Entry | None:

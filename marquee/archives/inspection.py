@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from marquee.archives import golden, zipsafety
-from marquee.archives.content import MANIFEST, content_digest, entry_digests
+from marquee.archives.content import MANIFEST, entry_digests, holds
 from marquee.archives.store import file_digest
 from marquee.errors import MarqueeError
 
@@ -163,9 +163,9 @@ def _checked_content(
 ) -> str | None:
     section = manifest.get("marquee")
     stated = section.get("content") if isinstance(section, dict) else None
-    if stated is None:
+    if section is None or stated is None:
         return None
-    if stated != content_digest(digests):
+    if not holds(section, digests):
         raise MarqueeError(
             f"{path} is not what its manifest says: a file in it was changed after it was made; "
             "build it again, or ask where it came from"

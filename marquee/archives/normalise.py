@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
 
-from marquee.archives.content import MANIFEST, content_digest, stream_digest
+from marquee.archives.content import MANIFEST, statement, stream_digest
 from marquee.archives.store import file_digest
 from marquee.errors import MarqueeError
 
@@ -29,13 +29,14 @@ def normalise(source: Path, made: Path, target: Path, about: Mapping[str, str]) 
         source: what the archiver wrote.
         made: a folder of files that are added.
         target: the archive.
-        about: for the manifest's ``marquee`` section, which gets the content's digest as well.
+        about: for the manifest's ``marquee`` section, which gets the digests of content and golden
+            answers as well.
     """
     part = target.with_name(f".{target.name}.part")
     try:
         with zipfile.ZipFile(source) as old, zipfile.ZipFile(part, "w") as new:
             entries = _Entries(old, made)
-            extra = {"marquee": {**about, "content": entries.digest()}}
+            extra = {"marquee": {**about, **entries.statement()}}
             for name in entries.names:
                 _write_entry(entries, new, name, extra)
         sha256 = file_digest(part)
@@ -63,12 +64,12 @@ class _Entries:
         made = self._made.get(name)
         return self._archive.getinfo(name).file_size if made is None else made.stat().st_size
 
-    def digest(self) -> str:
+    def statement(self) -> dict[str, str]:
         digests = {}
         for name in self.names:
             with self.open(name) as stream:
                 digests[name] = stream_digest(stream)
-        return content_digest(digests)
+        return statement(digests)
 
 
 def _write_entry(

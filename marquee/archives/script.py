@@ -42,6 +42,7 @@ class ScriptSource:
         name, version: of the model.
         program: the script's file name, where it is not ``inference.py``.
         example: a request body; the model is warmed up and checked with it.
+        example_type: its media type, where its file's name does not tell.
         stack: ``auto``, ``always`` or ``never``; see docs/script.md.
         batch_size: requests a worker gets at once; None chooses by the script's functions.
         skip_requirements: do not compare ``code/requirements.txt`` with this environment.
@@ -52,6 +53,7 @@ class ScriptSource:
     version: str = "1.0"
     program: str | None = None
     example: Path | None = None
+    example_type: str | None = None
     stack: str = "auto"
     batch_size: int | None = None
     skip_requirements: bool = False
@@ -90,6 +92,8 @@ def _check_names(project: Project, source: ScriptSource) -> None:
         raise MarqueeError(f"'{source.name}' is one of the project's own models; choose another")
     if source.example is not None and not source.example.is_file():
         raise MarqueeError(f"there is no example {source.example}")
+    if source.example_type is not None and source.example is None:
+        raise MarqueeError(f"--example-type {source.example_type} needs the file: --example FILE")
 
 
 def _build(
@@ -136,6 +140,8 @@ def config(source: ScriptSource, script: Path | None) -> dict[str, Any]:
     options = {"stack": source.stack}
     if source.program is not None:
         options["program"] = source.program
+    if source.example_type is not None:
+        options["example_type"] = source.example_type
     return {
         "minWorkers": 1,
         "maxWorkers": 1,

@@ -56,7 +56,20 @@ def difference(found: Difference) -> str:
     """Return a difference for people."""
     lines = [_line(change) for change in found.changes] or ["the same files, byte for byte"]
     texts = [change.text.rstrip("\n") for change in found.changes if change.text]
-    return printable("\n".join([*lines, f"weights: {found.weights}", *texts]))
+    told = [f"weights: {found.weights}", f"content: {_content(found)}", f"golden: {_golden(found)}"]
+    return printable("\n".join([*lines, *told, *texts]))
+
+
+def _content(found: Difference) -> str:
+    if found.content == "same" and found.changes:
+        return "same; only manifest or golden answers differ"
+    return found.content
+
+
+def _golden(found: Difference) -> str:
+    if found.golden == "alike":
+        return "alike, within their tolerance, as another kind of processor answers"
+    return found.golden
 
 
 def _line(change: Change) -> str:
@@ -67,4 +80,5 @@ def _line(change: Change) -> str:
 def difference_json(found: Difference) -> str:
     """Return a difference for machines."""
     changes: list[dict[str, Any]] = [{"change": one.verb} | asdict(one) for one in found.changes]
-    return json.dumps({"weights": found.weights, "changes": changes}, indent=1)
+    plain = {"weights": found.weights, "content": found.content, "golden": found.golden}
+    return json.dumps(plain | {"changes": changes}, indent=1)

@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     help="With --script: a request body to check and warm up the model with.",
 )
 @click.option(
+    "--example-type",
+    metavar="TYPE",
+    help="With --script: the example's media type, if its name does not tell.",
+)
+@click.option(
     "--stack",
     type=click.Choice(["auto", "always", "never"]),
     default="auto",

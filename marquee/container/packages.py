@@ -26,14 +26,13 @@ def check(folder: Path, settings: Settings) -> None:
     path = _path(folder, settings)
     if path is None:
         return
-    try:
-        requirements.check(path)
-    except MarqueeError as error:
-        told = str(error).partition(" Run: ")[0]
+    missing = requirements.missing(path)
+    if missing:
         raise MarqueeError(
-            f"{told} Build an image FROM this one that has it, or set "
-            f"SAGEMAKER_REQUIREMENTS={path.name} to have it installed at each start"
-        ) from error
+            f"{path} asks for what is not here: {'; '.join(missing.values())}. Build an image FROM "
+            f"this one that has it, or set SAGEMAKER_REQUIREMENTS={path.name} to have it installed "
+            "at each start"
+        )
 
 
 def install(folder: Path, settings: Settings, into: Path) -> None:
@@ -42,7 +41,8 @@ def install(folder: Path, settings: Settings, into: Path) -> None:
     What the image has stays as it is, PyTorch above all.
 
     Raises:
-        MarqueeError: the file is missing, or pip fails; says pip's last line.
+        MarqueeError: the file is missing or asks for what cannot be installed beside what the
+            image has, or pip fails; says pip's first line of error.
     """
     if settings.requirements is None:
         check(folder, settings)
@@ -53,20 +53,34 @@ def install(folder: Path, settings: Settings, into: Path) -> None:
             f"SAGEMAKER_REQUIREMENTS is {settings.requirements!r}, and there is no such file in "
             f"{_code(folder, settings)}"
         )
+    try:
+        requirements.check_installable(path)
+    except MarqueeError as error:
+        raise MarqueeError(f"{error}; build an image FROM this one that has it") from error
+    _install(path, into)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    _make_importable(into / "lib" / version / "site-packages")
+
+
+def _install(path: Path, into: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
     kept = into / "constraints.txt"
     kept.write_text("".join(sorted(_present())))
     command = [sys.executable, "-m", "pip", "install", "--no-cache-dir", "--prefix", str(into)]
     command += ["--constraint", str(kept)]
     command += ["--disable-pip-version-check", "--no-warn-script-location", "-r", str(path)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=INSTALL_SECONDS
-    )
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=INSTALL_SECONDS
+        )
+    except subprocess.TimeoutExpired as error:
+        raise MarqueeError(
+            f"the packages of {path} were not installed in {INSTALL_SECONDS} seconds; build an "
+            "image FROM this one that has them"
+        ) from error
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if "ERROR" in line] or ["no message"]
         raise MarqueeError(f"the packages of {path} cannot be installed: {lines[0]}")
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    _make_importable(into / "lib" / version / "site-packages")
 
 
 def _present() -> set[str]:

@@ -11,11 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from marquee.asking.filetypes import type_of
 from marquee.errors import MarqueeError
 from marquee.serving.management import Version
 
 GOLDEN = "golden/requests.json"
+CONFIG = "model-config.yaml"
 # An archive may come from anywhere.
 MAX_BYTES = 100 << 20
 # A problem is looked at again sooner than a success.
@@ -197,7 +200,21 @@ def _plain_example(root: Root) -> Example | None:
     names = sorted(path.name for path in root.iterdir() if path.name.startswith("example."))
     if not names:
         return None
-    return Example(_read(root / names[0]), {"Content-Type": type_of(Path(names[0]))})
+    kind = _stated_type(root) or type_of(Path(names[0]))
+    return Example(_read(root / names[0]), {"Content-Type": kind})
+
+
+def _stated_type(root: Root) -> str | None:
+    """Return the example's type where ``marquee archive --example-type`` wrote it down."""
+    if not (root / CONFIG).is_file():
+        return None
+    try:
+        config = yaml.safe_load(_read(root / CONFIG))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{CONFIG} is no YAML: {' '.join(str(error).split())}") from error
+    for key in ("marquee", "options", "example_type"):
+        config = config.get(key) if isinstance(config, dict) else None
+    return config if isinstance(config, str) else None
 
 
 def _read(path: Root) -> bytes:

@@ -1,5 +1,6 @@
 """A script's requirements: compared with what is there, installed when asked."""
 
+import codecs
 import os
 import subprocess
 import sys
@@ -70,6 +71,44 @@ def test_what_is_asked_for_is_installed_for_the_workers(tmp_path: Path) -> None:
     assert done.stdout == "42\n"
     installed = tmp_path / "into" / "lib"
     assert not list(installed.rglob("numpy"))  # it is there already
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("-r requirements.txt\n", "cannot include itself"),
+        ("numpy<1\n", r"numpy <1, and \S+ is here, which is not replaced"),
+        ("-c bounds.txt\nnumpy\n", r"numpy <1, and \S+ is here"),
+        ("-e git+https://x/y.git#egg=no-such-package\n", "leave out the -e"),
+        ("no-such-package @ bzr+https://x/y\n", "needs the program bzr, which is not here"),
+        ("--no-such-option\n", "no such option"),
+    ],
+)
+def test_what_cannot_be_installed_is_refused_before_pip_is_asked(
+    tmp_path: Path, text: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    folder = make_folder(tmp_path, text)
+    (folder / "code" / "bounds.txt").write_text("numpy<1\n")
+    with pytest.raises(MarqueeError, match=rf"{words}.*FROM this one"):
+        packages.install(folder, ASKED, tmp_path / "into")
+    assert not (tmp_path / "into").exists()
+
+
+@pytest.mark.parametrize("settings", [Settings(), ASKED], ids=["compared", "installed"])
+def test_a_file_of_powershell_is_read(tmp_path: Path, settings: Settings) -> None:
+    folder = make_folder(tmp_path, "")
+    written = codecs.BOM_UTF16_LE + "numpy>=1\t# why\r\n".encode("utf-16-le")
+    (folder / "code" / "requirements.txt").write_bytes(written)
+    packages.install(folder, settings, tmp_path / "into")
+
+
+def test_an_installation_without_end_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packages, "INSTALL_SECONDS", 0.01)
+    with pytest.raises(MarqueeError, match=r"not installed in 0\.01 seconds"):
+        packages.install(make_folder(tmp_path, "numpy\n"), ASKED, tmp_path / "into")
 
 
 def test_what_is_there_is_not_replaced(tmp_path: Path) -> None:

@@ -87,17 +87,19 @@ def test_a_shorter_halo_would_show(generator: Generator, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("blocks", [1, 2, 9])
 def test_nothing_beyond_the_halo_matters(blocks: int) -> None:
     torch.manual_seed(1)
-    generator = Generator(ngf=2, blocks=blocks).eval()
+    # In double precision: kernels that share work among neighbours (Winograd's) round by them.
+    generator = Generator(ngf=2, blocks=blocks).double().eval()
     reach = halo(blocks)
-    picture = noise(8, 2 * reach + 80)
+    picture = noise(8, 2 * reach + 80).double()
     statistics = estimate_statistics(generator, picture)
     first = reach + 40
     other = picture.clone()
     other[..., : first - reach] = 0
     other[..., first + 4 + reach :] = 0
     painted, changed = (paint_with(generator, p, statistics) for p in (picture, other))
-    assert torch.equal(painted[..., first : first + 4], changed[..., first : first + 4])
-    assert not torch.equal(painted, changed)
+    difference = (painted - changed).abs()
+    assert difference[..., first : first + 4].max() < 1e-12
+    assert difference.max() > 1e-3
 
 
 def test_statistics_of_a_whole_picture_are_the_instance_norms(generator: Generator) -> None:

@@ -4,9 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor, nn
 
+from handlers.runtime import Request, Result, VisionHandler
 from handlers.runtime.errors import TooLarge
-from handlers.runtime.handler import check_answer_size
+from handlers.runtime.handler import LoadError, check_answer_size
 from tests.handlers.loading import WorkerContext, load
 from tests.handlers.runtime.test_handler_explanations import RED, Reddish
 
@@ -25,3 +28,39 @@ def test_every_answer_names_its_worker(tmp_path: Path) -> None:
     for index in (0, 1):
         assert context.headers[f"{index} x-marquee-version"] == "red/3.1"
         assert context.headers[f"{index} x-marquee-worker"] == str(os.getpid())
+
+
+class Failing(VisionHandler):
+    """Fails where it is told to."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def load(self, model_dir: Path) -> nn.Module:
+        return nn.Identity()
+
+    def preprocess(self, request: Request) -> Tensor:
+        return self.pass_on("preprocess", torch.zeros(1))
+
+    def forward(self, batch: Tensor) -> Tensor:
+        return self.pass_on("forward", batch)
+
+    def postprocess(self, output: Tensor, request: Request) -> Result:
+        return Result(json=float(self.pass_on("postprocess", output)))
+
+    def pass_on(self, where: str, value: Tensor) -> Tensor:
+        if where == self.where:
+            raise KeyError(f"no {where}")
+        return value
+
+
+@pytest.mark.parametrize("where", ["preprocess", "forward", "postprocess"])
+def test_what_was_raised_on_the_example_is_told_where_no_server_logs(
+    tmp_path: Path, where: str
+) -> None:
+    (tmp_path / "example.png").write_bytes(b"any")
+    with pytest.raises(
+        LoadError, match=rf"example\.png was answered with 500: KeyError: 'no {where}"
+    ):
+        load(Failing(where), tmp_path / "none.pth")
+    load(Failing("nowhere"), tmp_path / "none.pth")

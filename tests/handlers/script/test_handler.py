@@ -294,6 +294,44 @@ def test_the_example_is_answered_while_loading(tmp_path: Path) -> None:
         pass
 
 
+PARTICULAR = """
+def model_fn(model_dir):
+    return None
+
+def input_fn(body, content_type):
+    if content_type != "application/x-image":
+        raise KeyError(f"no reader for {content_type}")
+    return bytes(body)
+
+def predict_fn(data, model):
+    return len(data)
+"""
+
+
+def test_the_examples_type_can_be_stated(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "m", PARTICULAR)
+    write_example(folder, "example.bin", b"1234")
+    with loaded(folder, example_type="application/x-image") as handler:
+        assert handler.example_headers == {"Content-Type": "application/x-image"}
+    for wrong in ("image", "a/b\r\nX: y", "", 7):
+        with (
+            pytest.raises(SettingsError, match="example_type is"),
+            loaded(folder, example_type=wrong),
+        ):
+            pass
+
+
+def test_what_the_script_raised_on_its_example_is_told_where_no_server_logs(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "m", PARTICULAR)
+    write_example(folder, "example.bin", b"1234")
+    words = (
+        r"example\.bin was answered with 500: "
+        r"KeyError: 'no reader for application/octet-stream' \(inference\.py, line 7\)"
+    )
+    with pytest.raises(LoadError, match=words), loaded(folder):
+        pass
+
+
 def test_other_names_for_the_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_folder(tmp_path / "m")
     (folder / "code" / "handler.py").write_text(scripts.TUPLE)

@@ -114,8 +114,12 @@ def test_model_fn_with_defaults(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["model__pt", "model__pth", "anything__pth"])
 def test_torchscript_without_a_script(tmp_path: Path, name: str) -> None:
-    torch.manual_seed(1)
-    model = traced(torch.nn.Linear(3, 2), torch.zeros(1, 3))
+    linear = torch.nn.Linear(3, 2)
+    # Eighths, times small whole numbers: exact in any order, in a batch and alone, everywhere.
+    linear.load_state_dict(
+        {"weight": torch.tensor([[0.125, -2, 3], [1.5, 0, -0.25]]), "bias": torch.tensor([0.5, 1])}
+    )
+    model = traced(linear, torch.zeros(1, 3))
     folder = make_folder(tmp_path / "m", None, **{name: model})
     assert_same(
         folder,

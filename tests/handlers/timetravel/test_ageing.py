@@ -54,9 +54,15 @@ def test_a_batch_gives_what_single_calls_give(network: AgeingNetwork, faces: Ten
         for year, picture in zip(years, pictures, strict=True):
             with torch.inference_mode():
                 alone = to_pixels(network(face[None], year[None]))[0]
-            assert (alone.int() - picture.int()).abs().max() <= 1
-    assert torch.equal(together[1, 0], together[1, 1])
-    assert not torch.equal(together[0, 0], together[0, 2])
+            assert farthest(alone, picture) <= 1
+    # Of one age, but of batches of four and two, which are rounded otherwise on some processors.
+    assert farthest(together[1, 0], together[1, 1]) <= 1
+    assert farthest(together[0, 0], together[0, 2]) > 1
+
+
+def farthest(one: Tensor, other: Tensor) -> float:
+    """Return how many of 255 levels two pictures differ by, where they differ most."""
+    return float((one.int() - other.int()).abs().max())
 
 
 class Memory:

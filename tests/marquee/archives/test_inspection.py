@@ -1,16 +1,18 @@
 """Archives looked into: what is in them, and every way they can be unsafe."""
 
+import hashlib
 import io
 import json
 import shutil
 import stat
 import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
+from marquee.archives.content import content_digest, entry_digests, statement
 from marquee.archives.diff import diff
 from marquee.archives.inspection import inspect
 from marquee.archives.store import file_digest
@@ -178,6 +180,86 @@ def test_a_file_changed_afterwards_is_noticed(small_project: Project, tmp_path: 
     assert "not what its manifest says" in refusal(path)
 
 
+def changed(source: Path, target: Path, files: Mapping[str, bytes | None], **stated: str) -> Path:
+    """Write an archive's like with other files, None for absent, and another statement."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        kept: dict[str, bytes | None] = {name: old.read(name) for name in old.namelist()}
+        manifest = json.loads(old.read(MANIFEST))
+        manifest["marquee"] |= stated
+        manifest["marquee"] = {k: v for k, v in manifest["marquee"].items() if v}
+        for name, data in (kept | {MANIFEST: json.dumps(manifest).encode()} | {**files}).items():
+            if data is not None:
+                new.writestr(name, data)
+    return target
+
+
+def restated(path: Path) -> dict[str, str]:
+    with zipfile.ZipFile(path) as archive:
+        return statement(entry_digests(archive))
+
+
+# As an answer of another processor: other last digits, and another tolerance with them.
+ANSWER = "golden/1.json"
+
+
+def test_golden_answers_are_no_content_and_yet_cannot_be_changed(
+    small_project: Project, tmp_path: Path
+) -> None:
+    ours = small_project.model_store / "cifar-2.0.mar"
+    with zipfile.ZipFile(ours) as archive:
+        told = json.loads(archive.read(ANSWER))
+    told["probabilities"]["ship"] *= 1 - 1e-6
+    rounded = {ANSWER: json.dumps(told).encode()}
+    assert "not what its manifest says" in refusal(changed(ours, tmp_path / "a.mar", rounded))
+    assert "not what its manifest says" in refusal(
+        changed(ours, tmp_path / "b.mar", {ANSWER: b"{}"})
+    )
+    right = restated(tmp_path / "a.mar")
+    there = inspect(changed(ours, tmp_path / "there.mar", rounded, **right))
+    here = inspect(ours)
+    assert here.content == there.content
+    found = diff(here, there)
+    assert (found.content, found.golden) == ("same", "alike")
+    assert [one.name for one in found.changes] == [MANIFEST, ANSWER]
+
+
+def test_another_networks_answers_are_told_from_another_processors(
+    small_project: Project, tmp_path: Path
+) -> None:
+    ours = small_project.model_store / "cifar-2.0.mar"
+    with zipfile.ZipFile(ours) as archive:
+        told = json.loads(archive.read(ANSWER))
+    told["probabilities"]["ship"] *= 0.5
+    other = {ANSWER: json.dumps(told).encode()}
+    right = restated(changed(ours, tmp_path / "a.mar", other))
+    found = diff(inspect(ours), inspect(changed(ours, tmp_path / "b.mar", other, **right)))
+    assert (found.content, found.golden) == ("same", "changed")
+
+
+@pytest.mark.parametrize(
+    "name", ["golden/__init__.py", "golden/1.py", "golden/a/1.json", "Golden/1.json"]
+)
+def test_no_code_hides_among_golden_answers(name: str) -> None:
+    assert content_digest({"handler.py": "1"}) != content_digest({"handler.py": "1", name: "2"})
+
+
+def test_an_archive_of_an_earlier_version_is_right_by_its_own_digest(
+    small_project: Project, tmp_path: Path
+) -> None:
+    """One digest over everything but the manifest, golden answers and all."""
+    ours = small_project.model_store / "cifar-2.0.mar"
+    with zipfile.ZipFile(ours) as archive:
+        digests = entry_digests(archive)
+    total = hashlib.sha256()
+    for name, digest in sorted(digests.items()):
+        if name != MANIFEST:
+            total.update(f"{name}\0{digest}\0".encode())
+    early = {"content": total.hexdigest(), "golden": ""}
+    assert inspect(changed(ours, tmp_path / "a.mar", {}, **early)).content == early["content"]
+    answered = changed(ours, tmp_path / "b.mar", {ANSWER: b"{}"}, **early)
+    assert "not what its manifest says" in refusal(answered)
+
+
 def test_a_damaged_file_is_noticed(tmp_path: Path) -> None:
     path = foreign(tmp_path / "x.mar", ("data.bin", b"some bytes"))
     with zipfile.ZipFile(path) as archive:
@@ -260,6 +342,7 @@ def test_the_commands(small_project: Project, tmp_path: Path) -> None:
     assert "removed  vgg11.pth" in compared.stdout
     assert "weights: changed" in compared.stdout
     listed = json.loads(marquee(small_project, "archive", "--diff", good, good, "--json").stdout)
-    assert listed == {"weights": "same", "changes": []}
+    same = {"weights": "same", "content": "same", "golden": "same"}
+    assert listed == same | {"changes": []}
     unknown = marquee(small_project, "archive", "--inspect", "nobody")
     assert "the model store holds cifar-2.0.mar" in unknown.stderr

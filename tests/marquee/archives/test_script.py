@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from marquee.archives import model_folder, requirements
+from marquee.archives import golden, model_folder, requirements
 from marquee.archives.build import read_manifest
 from marquee.archives.script import ScriptSource, build
 from marquee.errors import MarqueeError
@@ -83,6 +83,38 @@ def test_a_tar_with_an_example_is_tried_with_it(project: Project, tmp_path: Path
     example.write_text("no numbers")
     with pytest.raises(MarqueeError, match=r"halves 1.0 does not load.*example.json.*400"):
         build(project, source)
+
+
+TYPED = """
+def model_fn(model_dir):
+    return None
+
+def input_fn(body, content_type):
+    return {"application/x-image": bytes}[content_type](body)
+
+def predict_fn(data, model):
+    return len(data)
+"""
+
+
+def test_an_examples_type_is_stated_and_a_refused_one_says_why(
+    project: Project, tmp_path: Path
+) -> None:
+    folder = make_folder(tmp_path / "m", TYPED)
+    (tmp_path / "photo.bin").write_bytes(b"1234")
+    words = ("--script", str(folder), "--name", "typed", "--example", str(tmp_path / "photo.bin"))
+    refused = run_archiver(project, *words)
+    assert refused.returncode == 1
+    assert "KeyError: 'application/octet-stream' (inference.py, line 6)" in refused.stderr
+    assert "log" not in refused.stderr
+    done = run_archiver(project, *words, "--example-type", "application/x-image")
+    assert done.returncode == 0, done.stderr
+    (asked,) = golden.read(project.model_store / "typed-1.0.mar")
+    assert (asked.headers["Content-Type"], asked.expected) == ("application/x-image", b"4")
+    wrong = run_archiver(project, *words, "--example-type", "image")
+    assert "example_type is 'image', expected a type such as" in wrong.stderr
+    alone = run_archiver(project, *words[:4], "--example-type", "image/png")
+    assert "needs the file: --example FILE" in alone.stderr
 
 
 def test_what_does_not_load_is_told_in_a_line(project: Project, tmp_path: Path) -> None:
@@ -218,7 +250,7 @@ def test_requirements_that_are_met(tmp_path: Path) -> None:
         ),
         ("numpy<1\n", r"numpy is .*, not <1.*pip install 'numpy<1'"),
         ("numpy\n???\n", r"line 2: '\?\?\?' cannot be checked"),
-        ("-r gone.txt\n", "gone.txt cannot be read"),
+        ("-r gone.txt\n", "gone.txt is no file"),
     ],
 )
 def test_requirements_that_are_not_met(tmp_path: Path, text: str, words: str) -> None:

@@ -179,6 +179,19 @@ def test_an_archive_without_golden_requests_has_its_example(archive: Callable[..
     assert (found.body, found.headers) == (b"{}", {"Content-Type": "application/json"})
 
 
+def test_the_examples_type_may_be_stated(archive: Callable[..., Path]) -> None:
+    config = b"marquee:\n  options: {example_type: application/x-image}\n"
+    found = example_of(archive(**{"example.bin": b"x", "model-config.yaml": config}))
+    assert found is not None
+    assert found.headers == {"Content-Type": "application/x-image"}
+    for other in (b"[]", b"marquee: 7", b"marquee: {options: {example_type: 7}}", b""):
+        found = example_of(archive(**{"example.bin": b"x", "model-config.yaml": other}))
+        assert found is not None
+        assert found.headers == {"Content-Type": "application/octet-stream"}
+    with pytest.raises(MarqueeError, match=r"model-config\.yaml is no YAML"):
+        example_of(archive(**{"example.bin": b"x", "model-config.yaml": b"{"}))
+
+
 def test_an_archive_without_any_has_none(archive: Callable[..., Path], tmp_path: Path) -> None:
     assert example_of(archive(handler_py=b"")) is None
     assert example_of(tmp_path / "missing.mar") is None
