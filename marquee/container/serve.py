@@ -19,6 +19,7 @@ from marquee.front.door import Door
 from marquee.front.settings import FrontSettings, folder_of
 from marquee.project import Project
 from marquee.serving import preflight, server
+from marquee.serving.lastwords import last_words
 from marquee.serving.readiness import Prober, Readiness
 from marquee.serving.server import Server
 
@@ -174,6 +175,9 @@ def _loaded(model: tuple[str, str]) -> None:
 def _watch(running: Server, door: Door) -> int:
     """Keep the door open until the server ends."""
     while running.alive:
-        door.check()
+        if not door.check():
+            return 0  # stopped from elsewhere
         time.sleep(WATCH_SECONDS)
-    raise MarqueeError(f"TorchServe ended by itself: {server.last_words(running.project)}")
+    if door.haproxy.closing or running.end_is_wanted:
+        return 0
+    raise MarqueeError(f"TorchServe ended by itself: {last_words(running.project)}")
