@@ -38,7 +38,9 @@ def run(project: Project, *, front: bool = False) -> int:
         MarqueeError: why it does not start, or what ended it.
     """
     console = Console(highlight=False, soft_wrap=True)
-    preflight.check(project)  # outside of the try: what runs already is not ours to stop
+    preflight.check(
+        project, front=front
+    )  # outside of the try: what runs already is not ours to stop
     door = Door(project) if front else None
     _warn(project)
     running: Server | None = None

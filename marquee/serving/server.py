@@ -24,6 +24,7 @@ from marquee.serving import environment, preflight
 from marquee.serving.lastwords import last_words, not_registered
 from marquee.serving.loads import LogMarks, failed_loads, why
 from marquee.serving.management import Management
+from marquee.serving.properties import for_launcher
 
 __all__ = ["LogMarks", "Server", "start", "stop"]
 
@@ -147,6 +148,7 @@ def start(
     """
     variables = os.environ | environment.variables(project) | dict(extra or {})
     clean_temp(project)
+    variables["TS_CONFIG_FILE"] = str(for_launcher(project.config_file.resolve(), project.temp))
     project.logs.mkdir(parents=True, exist_ok=True)
     (project.logs / "model_log.log").unlink(missing_ok=True)
     since = LogMarks.now(project)
