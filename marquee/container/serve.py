@@ -18,7 +18,7 @@ from marquee.errors import MarqueeError
 from marquee.front.door import Door
 from marquee.front.settings import FrontSettings, folder_of
 from marquee.project import Project
-from marquee.serving import preflight, server
+from marquee.serving import envelope, preflight, server
 from marquee.serving.lastwords import last_words
 from marquee.serving.readiness import Prober, Readiness
 from marquee.serving.server import Server
@@ -134,6 +134,7 @@ def fill(project: Project, settings: Settings) -> list[Stored]:
     if found.script:
         packages.install(folder, settings, project.root / "packages")
         stored.append(unpacked.add_script(project, folder, settings))
+    envelope.check(project, (model.path for model in stored))
     names = sorted({model.name for model in stored})
     if settings.default_model is not None and settings.default_model not in names:
         raise MarqueeError(

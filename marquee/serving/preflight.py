@@ -14,6 +14,7 @@ from marquee.archives.build import in_store
 from marquee.archives.rooms import names, versions
 from marquee.errors import MarqueeError
 from marquee.project import Project
+from marquee.serving import envelope
 from marquee.serving.properties import ADDRESSES, GRPC_PORTS, variable
 
 # TorchServe unpacks every archive into its temporary folder; some room beside for logs.
@@ -36,6 +37,7 @@ def check(project: Project, *, front: bool = False) -> None:
     check_families(project.properties, front=front)
     check_ports(project.properties)
     check_archives(project)
+    envelope.check(project, (path for path, _ in in_store(project.model_store)))
     check_disk(project)
 
 

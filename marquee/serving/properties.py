@@ -18,6 +18,7 @@ DEFAULTS = {
     "grpc_inference_port": "7070",
     "grpc_management_port": "7071",
     "model_store": "model_store",
+    "service_envelope": "",
 }
 # Read from the file only, whatever the environment says.
 FILE_ONLY = ("vmargs", "enable_envvars_config", "use_env_allowed_urls")
@@ -131,15 +132,13 @@ def _is_port(text: str) -> bool:
 def for_launcher(path: Path, into: Path) -> Path:
     """Return a configuration file that TorchServe's launcher reads as Java does.
 
-    The launcher knows lines ``NAME=VALUE`` only, and looks for Java's own options in them. Where it
-    would miss or misread them, the file is written again, in ``into``.
+    The launcher knows lines ``NAME=VALUE`` only, and looks for Java's own options in them; so do
+    the workers for what they need. Where they would misread it, it is written again, in ``into``.
     """
     given = load(path)
-    wanted, read_as = (
-        {name: " ".join(values[name].split()) for name in LAUNCHERS if name in values}
-        for values in (given, _seen_by_launcher(path))
-    )
-    if wanted == read_as:
+    wanted = {name: " ".join(given[name].split()) for name in LAUNCHERS if name in given}
+    read_as = _seen_by_launcher(path)
+    if read_as == {name: value.strip() for name, value in given.items()}:
         return path
     made = into / "launch.properties"
     lines = [javaproperties.line(*pair) for pair in given.items() if pair[0] not in LAUNCHERS]

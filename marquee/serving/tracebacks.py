@@ -21,7 +21,7 @@ CHAINED = {
 # TorchServe's own last words after it has told the exception, and its second try to import a
 # handler: under its own package.
 NOT_THE_CAUSE = re.compile(
-    r"RuntimeError: \d{3} - |ModuleNotFoundError: No module named '?ts\.torch_handler\."
+    r"RuntimeError: \d{3} - |ModuleNotFoundError: No module named '?ts\.torch_handler\.[^.']+'?$"
 )
 GROUP = "  + Exception Group Traceback"
 FRAME = ("  ", "\t")

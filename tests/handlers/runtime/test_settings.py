@@ -63,13 +63,17 @@ def test_half_precision_is_for_gpus() -> None:
         ("max_response_size=1000\n", "2000", 1000),
         ("enable_envvars_config=true\nmax_response_size=1000\n", "2000", 2000),
         ("enable_envvars_config=true\n", "2000", 2000),
+        ("max_response_size : 1000\n", None, 1000),
+        ("max_response_size 1000\n", None, 1000),
+        ("!max_response_size=1000\n", None, DEFAULT_MAX_RESPONSE),
+        ("# \xe9\nmax_response_size=1000\n", None, 1000),
     ],
 )
 def test_the_response_limit_is_read_as_the_server_reads_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, variable: str | None, expected: int
 ) -> None:
     path = tmp_path / "config.properties"
-    path.write_text(text)
+    path.write_text(text, encoding="latin-1")
     monkeypatch.setenv("TS_CONFIG_FILE", str(path))
     if variable:
         monkeypatch.setenv("TS_MAX_RESPONSE_SIZE", variable)
