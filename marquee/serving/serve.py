@@ -115,8 +115,10 @@ def _announce(project: Project, console: Console) -> None:
         f"management {properties['management_address']}, "
         f"metrics {properties['metrics_address']}/metrics"
     )
-    console.print("Try, from another shell in this folder:")
-    for line in curl_lines(project):
+    lines = [*curl_lines(project)]
+    if lines:
+        console.print("Try, from another shell in this folder:")
+    for line in lines:
         console.print(f"  {line}", markup=False)
     console.print("Ctrl-C stops everything.")
     sys.stdout.flush()
