@@ -72,7 +72,7 @@ def test_a_server_that_dies_is_told_and_its_workers_end(small_project: Project) 
         processes = family(running)
         os.kill(processes[0].pid, signal.SIGKILL)
         assert running.process.wait(timeout=60) == 1
-        assert "TorchServe ended by itself" in running.output.read_text()
+        assert "TorchServe ended by itself: it left no word" in running.output.read_text()
         assert all_gone(processes)
 
 
