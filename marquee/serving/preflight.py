@@ -15,7 +15,7 @@ from marquee.archives.rooms import names, versions
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.serving import envelope
-from marquee.serving.properties import ADDRESSES, GRPC_PORTS, variable
+from marquee.serving.properties import ADDRESSES, DEFAULTS, GRPC_PORTS, variable
 
 # TorchServe unpacks every archive into its temporary folder; some room beside for logs.
 SPARE_BYTES = 256 << 20
@@ -74,7 +74,7 @@ def check_families(properties: Mapping[str, str], *, front: bool) -> None:
             other = "" if name == "metrics_address" else ", or start it with --front"
             raise MarqueeError(
                 f"{name} is {properties[name]}, and TorchServe cannot listen at IPv6 addresses; "
-                f"set {variable(name)} to one of IPv4 (http://127.0.0.1:8080){other}"
+                f"set {variable(name)} to one of IPv4, such as {DEFAULTS[name]}{other}"
             )
 
 

@@ -38,9 +38,7 @@ def run(project: Project, *, front: bool = False) -> int:
         MarqueeError: why it does not start, or what ended it.
     """
     console = Console(highlight=False, soft_wrap=True)
-    preflight.check(
-        project, front=front
-    )  # outside of the try: what runs already is not ours to stop
+    preflight.check(project, front=front)  # before the try: what runs already is not ours to stop
     door = Door(project) if front else None
     _warn(project)
     running: Server | None = None
@@ -68,8 +66,8 @@ def run(project: Project, *, front: bool = False) -> int:
             signal.signal(number, lambda *_: hurry.set())
         if door:
             _close(door, console, hurry)
-        stopped = server.stop(project)
-        if stopped or (running is not None and running.end_is_wanted):
+        elsewhere = running is not None and not preflight.pid_file(project).exists()
+        if server.stop(project) or elsewhere:
             console.print("Stopped.")
 
 
