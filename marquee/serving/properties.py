@@ -25,6 +25,7 @@ FILE_ONLY = ("vmargs", "enable_envvars_config", "use_env_allowed_urls")
 VARIABLES = {"token_expiration_min": "TS_TOKEN_EXPIRATION_TIME_MIN"}
 ADDRESSES = ("inference_address", "management_address", "metrics_address")
 GRPC_PORTS = ("grpc_inference_port", "grpc_management_port")
+BYTES = ("max_request_size", "max_response_size")
 # TorchServe puts environment variables in the place of their names: $$HOME$$.
 NAMED = re.compile(r"\$\$([^$]+[^$])\$\$")
 # What TorchServe's launcher reads by itself: lines NAME=VALUE as they stand, and no others.
@@ -106,6 +107,12 @@ def _check(properties: Mapping[str, str]) -> None:
             raise MarqueeError(
                 f"{name} is {properties[name]!r}, expected http://HOST:PORT or https://HOST:PORT; "
                 f"set {variable(name)} or mend the line in the configuration file"
+            )
+    for name in BYTES:
+        if name in properties and not properties[name].strip().isdecimal():
+            raise MarqueeError(
+                f"{name} is {properties[name]!r}, expected a number of bytes; set {variable(name)} "
+                "or mend the line in the configuration file"
             )
     for name in GRPC_PORTS:
         if not _is_port(properties[name].strip()):

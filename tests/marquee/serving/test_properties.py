@@ -83,6 +83,7 @@ def test_the_file_is_read_as_java_reads_it(path: Path, text: str, name: str, val
         (b"inference_address=http://[::1:8080", "expected http://HOST:PORT"),
         (b"metrics_address=http://127.0.0.1:99999", "expected http://HOST:PORT"),
         (b"grpc_inference_port=70000", "at most 65535; set TS_GRPC_INFERENCE_PORT"),
+        (b"max_request_size=100 MB", "expected a number of bytes; set TS_MAX_REQUEST_SIZE"),
         (b"grpc_inference_port=many", "at most 65535"),
     ],
 )
