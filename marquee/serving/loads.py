@@ -151,11 +151,14 @@ def _nth(processes: list[_Said], number: int) -> _Said:
 def _untraced(told: list[str], worker: str, label: str, stderr: list[str]) -> str:
     """Return what is known of a failure that left no traceback."""
     reason = _java_reason(told, f" W-{worker}-{label} ")
-    if reason:
-        return f"TorchServe says of its worker: {reason}"
+    ended = (
+        f"TorchServe says of its worker: {reason.rstrip('.')}"
+        if reason
+        else "its worker died and left no traceback: it exited, or was killed, perhaps for lack of "
+        "memory"
+    )
     last = next((line.strip() for line in reversed(stderr) if line.strip()), "")
-    ended = "its worker died and left no traceback: it exited, or was killed, perhaps for lack of "
-    return ended + "memory" + (f"; the last it wrote to stderr is: {last[:300]}" if last else "")
+    return ended + (f"; the last it wrote to stderr is: {last[:300]}" if last else "")
 
 
 def _java_reason(told: list[str], thread: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from marquee.errors import MarqueeError
 from marquee.project import Project
 
 MISSING = re.compile(r"No module named '([\w.]+)'")
+# Where an archive's, a script's and a model folder's lists are.
+PLACES = ("requirements.txt", "sagemaker/code/requirements.txt", "code/requirements.txt")
 # A list of packages is short; an archive may come from anywhere.
 MAX_BYTES = 1 << 20
 
@@ -60,10 +63,18 @@ def _requirements(
     try:
         for archive, about in in_store(project.model_store):
             if (about["modelName"], about["modelVersion"]) == (name, version):
-                path = about.get("requirementsFile") or "requirements.txt"
-                return path, [*_parsed(_text(archive, path))]
+                return _listed(archive, (about.get("requirementsFile"), *PLACES))
     except (MarqueeError, KeyError):
         return None  # another archive of the store is damaged: told elsewhere
+    return None
+
+
+def _listed(archive: Path, places: Iterable[str | None]) -> tuple[str, list[Requirement]] | None:
+    """Return the first of the files that asks for something, and for what."""
+    for path in filter(None, places):
+        listed = _parsed(_text(archive, path))
+        if listed:
+            return path, listed
     return None
 
 

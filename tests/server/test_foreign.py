@@ -83,6 +83,16 @@ def test_the_time_of_their_handler_is_published(
         time.sleep(0.2)
 
 
+def test_the_states_of_workers_are_logged_and_no_line_for_each_request(
+    foreign: str, client: httpx.Client, server: Running
+) -> None:
+    assert client.post(f"/predictions/{foreign}", content=b"x").status_code == 200
+    log = (server.project.logs / "ts_log.log").read_text()
+    assert f"-{foreign}_2.0 State change WORKER_STARTED -> WORKER_MODEL_LOADED" in log
+    assert "Flushing" not in log
+    assert "Backend response" not in log
+
+
 def test_the_traceback_that_ended_the_worker_is_shown(server: Running, tmp_path: Path) -> None:
     path = archive(tmp_path / "fails.mar", FAILS, "3.0")
     said = marquee(server.project, "register", str(path), **server.environment)

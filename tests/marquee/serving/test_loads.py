@@ -226,6 +226,15 @@ def test_a_missing_module_that_the_archive_asks_for_is_named_so(
     assert f"the archive's requirements.txt asks for {named}," in cause(project)
 
 
+def test_a_scripts_own_list_is_looked_into(project: Project) -> None:
+    archive(project, None)
+    path = "sagemaker/code/requirements.txt"
+    with zipfile.ZipFile(project.model_store / "cifar-1.0.mar", "a") as made:
+        made.writestr(path, "a-b\n")
+    write(project, server=states("cifar_1.0", *FAILED), model=process("cifar_1.0", *MISSES))
+    assert f"the archive's {path} asks for a-b," in cause(project)
+
+
 @pytest.mark.parametrize("requirements", [None, b"", b"numpy\n", b"-r other.txt\n\x00\xff"])
 def test_no_hint_where_the_archive_asks_for_nothing_that_is_missing(
     project: Project, requirements: bytes | None
