@@ -33,6 +33,8 @@ PROCESS_STARTS = "s_name_part0="
 # good while after.
 TRACEBACK_SECONDS = 3.0
 POLL_SECONDS = 0.2
+# Of one log; its lines take some times that in memory.
+MAX_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -173,9 +175,13 @@ def _java_reason(told: list[str], thread: str) -> str:
 
 
 def lines_of(path: Path, since: int = 0) -> list[str]:
-    """Return a log's lines from a byte on; from its start if it was cut since."""
+    """Return a log's lines from a byte on; from its start if it was cut since.
+
+    Of more than ``MAX_BYTES`` only the last are read: a model may write without end.
+    """
     if not path.is_file():
         return []
-    with path.open(errors="replace", newline="\n") as log:
-        log.seek(since if since <= path.stat().st_size else 0)
-        return log.read().split("\n")
+    size = path.stat().st_size
+    with path.open("rb") as log:
+        log.seek(max(since if since <= size else 0, size - MAX_BYTES))
+        return log.read(MAX_BYTES).decode(errors="replace").split("\n")
