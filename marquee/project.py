@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,10 @@ from marquee.errors import MarqueeError
 from marquee.serving import properties
 
 CONFIG_NAME = "config.properties"
+# A Unix socket's path may have this many bytes, and TorchServe has one for each worker in the
+# temporary folder.
+SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
+LONGEST_SOCKET = len("/.ts.sock.65535")
 
 
 @dataclass(frozen=True)
@@ -96,10 +101,22 @@ class Project:
         """Create the temporary folder, readable by this user only.
 
         Raises:
-            MarqueeError: it exists and belongs to someone else.
+            MarqueeError: it exists and belongs to someone else, or its path is too long.
         """
         folder = self.temp
+        _check_length(folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if folder.stat().st_uid != os.getuid():
             raise MarqueeError(f"{folder} belongs to another user; remove it, or set TEMP")
         return folder
+
+
+def _check_length(folder: Path) -> None:
+    """Refuse a folder in which a socket's path would be too long: it fails where it is made."""
+    length, most = len(os.fsencode(folder)), SOCKET_BYTES - LONGEST_SOCKET
+    if length > most:
+        raise MarqueeError(
+            f"the temporary folder {folder} has a path of {length} bytes, expected at most {most} "
+            f"(the paths of the server's sockets in it may have {SOCKET_BYTES}); set TEMP to a "
+            "shorter one"
+        )

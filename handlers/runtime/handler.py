@@ -36,6 +36,7 @@ from handlers.runtime.settings import (
     Settings,
     max_response_size,
     response_timeout,
+    take_bodies_as_bytes,
     threads_per_worker,
 )
 from handlers.runtime.stopwatch import Stopwatch
@@ -116,6 +117,7 @@ class VisionHandler(ABC):
             LoadError: the example was not answered with 200.
             SettingsError, WeightsError: what is wrong with the configuration or the weights.
         """
+        take_bodies_as_bytes()
         properties = context.system_properties
         config = context.model_yaml_config
         model_dir = Path(properties["model_dir"])

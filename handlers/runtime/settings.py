@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -90,6 +91,16 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def take_bodies_as_bytes() -> None:
+    """Have TorchServe leave bodies as they were sent, in this worker alone.
+
+    It would parse JSON, and hand on what is no JSON, or has NaN in it, without a word. Its worker
+    looks at the variable for every request; the server has set it to ``decode_input_request``,
+    which stays as it is for the workers of others.
+    """
+    os.environ["TS_DECODE_INPUT_REQUEST"] = "false"
+
+
 def max_response_size() -> int:
     """Return TorchServe's ``max_response_size`` in bytes; a longer answer kills the worker.
 
@@ -117,11 +128,11 @@ def _config_of_parent() -> str | None:
 
 
 def _properties(path: Path) -> dict[str, str]:
-    """Read a Java properties file of the simple kind TorchServe uses."""
+    """Read a Java properties file, as far as plain words and numbers go."""
     base = Path(f"/proc/{os.getppid()}/cwd")
     found = path if path.is_absolute() else base / path
     if not found.is_file():
         return {}
-    lines = (line.strip() for line in found.read_text().splitlines())
-    pairs = (line.partition("=") for line in lines if "=" in line and not line.startswith("#"))
-    return {key.strip(): value.strip() for key, _, value in pairs}
+    lines = (line.strip() for line in found.read_bytes().decode("latin-1").splitlines())
+    pairs = (re.fullmatch(r"([\w.]+)[ \t\f]*[=: \t\f][ \t\f]*(.*)", line) for line in lines)
+    return {pair[1]: pair[2] for pair in pairs if pair}

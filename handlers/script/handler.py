@@ -29,7 +29,12 @@ from handlers.runtime.handler import (
 from handlers.runtime.media import JSON
 from handlers.runtime.metrics import StageMetrics, WorkerMemory
 from handlers.runtime.request import Row
-from handlers.runtime.settings import Settings, max_response_size, threads_per_worker
+from handlers.runtime.settings import (
+    Settings,
+    max_response_size,
+    take_bodies_as_bytes,
+    threads_per_worker,
+)
 from handlers.runtime.stopwatch import Stopwatch
 from handlers.script import codec
 from handlers.script.context import ScriptContext
@@ -67,6 +72,7 @@ class ScriptHandler:
             ScriptError, WeightsError, SettingsError: what is wrong with the folder.
             LoadError: the example was not answered with 200.
         """
+        take_bodies_as_bytes()
         properties, config = context.system_properties, context.model_yaml_config
         self.settings = Settings.from_yaml(config)
         options = read_options(self.settings)

@@ -16,8 +16,8 @@ from marquee.cloud import account, state
 from marquee.cloud.cloud import Cloud, Options
 from marquee.errors import MarqueeError
 from marquee.project import Project
-from marquee.serving.preflight import running_pid
-from marquee.serving.server import last_words
+from marquee.serving.lastwords import last_words
+from marquee.serving.preflight import pid_file, running_pid
 
 WATCH_SECONDS = 0.5
 DETACH_SECONDS = 600
@@ -54,6 +54,8 @@ def _raise_stop(_number: int, _frame: FrameType | None) -> None:
 def _watch(project: Project, console: Console) -> int:
     while running_pid(project) is not None:
         time.sleep(WATCH_SECONDS)
+    if not pid_file(project).exists():
+        return 0  # stopped from elsewhere: whoever does takes the file away
     console.print(f"Error: TorchServe ended by itself: {last_words(project)}", markup=False)
     return 1
 

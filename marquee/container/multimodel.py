@@ -19,6 +19,7 @@ from marquee.errors import MarqueeError
 from marquee.front import config, runtime
 from marquee.front.process import Haproxy
 from marquee.project import Project
+from marquee.serving import envelope
 from marquee.serving.management import Management
 from marquee.serving.server import LogMarks
 from marquee.swapping.loading import wait_loaded
@@ -105,6 +106,7 @@ class MultiModel:
             stored = self._store(name, folder)
             since = LogMarks.now(self._project)
             try:
+                envelope.check(self._project, [stored.path])
                 self._api.register(stored.path.name)
                 wait_loaded(
                     self._project,

@@ -19,7 +19,8 @@ from marquee.front import origins
 from marquee.front.door import Door
 from marquee.front.settings import FrontSettings, folder_of
 from marquee.project import Project
-from marquee.serving import preflight, server
+from marquee.serving import envelope, preflight, server
+from marquee.serving.lastwords import last_words
 from marquee.serving.readiness import Prober, Readiness
 from marquee.serving.server import Server
 
@@ -136,6 +137,7 @@ def fill(project: Project, settings: Settings) -> list[Stored]:
     if found.script:
         packages.install(folder, settings, project.root / "packages")
         stored.append(unpacked.add_script(project, folder, settings))
+    envelope.check(project, (model.path for model in stored))
     names = sorted({model.name for model in stored})
     if settings.default_model is not None and settings.default_model not in names:
         raise MarqueeError(
@@ -179,6 +181,9 @@ def _loaded(model: tuple[str, str]) -> None:
 def _watch(running: Server, door: Door) -> int:
     """Keep the door open until the server ends."""
     while running.alive:
-        door.check()
+        if not door.check():
+            return 0  # stopped from elsewhere
         time.sleep(WATCH_SECONDS)
-    raise MarqueeError(f"TorchServe ended by itself: {server.last_words(running.project)}")
+    if door.haproxy.closing or running.end_is_wanted:
+        return 0
+    raise MarqueeError(f"TorchServe ended by itself: {last_words(running.project)}")

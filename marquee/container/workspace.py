@@ -12,6 +12,7 @@ from marquee.container import memory
 from marquee.container.variables import Settings
 from marquee.errors import MarqueeError
 from marquee.project import CONFIG_NAME, Project
+from marquee.serving import javaproperties
 
 # The image's copy of the repository: its root.
 HOME = Path(__file__).parents[2]
@@ -106,5 +107,5 @@ def configured(text: str, values: Mapping[str, str]) -> str:
     lines = []
     for line in text.splitlines():
         name = line.partition("=")[0]
-        lines.append(f"{name}={left.pop(name)}" if name in left else line)
-    return "\n".join([*lines, *(f"{name}={value}" for name, value in left.items())]) + "\n"
+        lines.append(javaproperties.line(name, left.pop(name)) if name in left else line)
+    return "\n".join([*lines, *(javaproperties.line(*pair) for pair in left.items())]) + "\n"

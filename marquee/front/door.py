@@ -21,6 +21,7 @@ from marquee.front.settings import FrontSettings, read
 from marquee.front.traffic import Traffic
 from marquee.front.watcher import Watcher
 from marquee.project import Project
+from marquee.serving.lastwords import last_words
 from marquee.serving.management import Management
 from marquee.serving.readiness import Prober, asker
 from marquee.serving.tokens import Keys
@@ -94,7 +95,7 @@ class Door:
         Raises:
             MarqueeError: TorchServe wrote no keys, or HAProxy does not start.
         """
-        _wait_for_keys(self.settings.key_file, alive)
+        _wait_for_keys(self._project, self.settings.key_file, alive)
         config.write(self.settings)
         self._process = process.start(self.settings, self._line)
         self._keeper = self._make_keeper()
@@ -187,11 +188,11 @@ def _log_file(path: Path) -> logging.Logger:
     return logger
 
 
-def _wait_for_keys(path: Path | None, alive: Callable[[], bool]) -> None:
+def _wait_for_keys(project: Project, path: Path | None, alive: Callable[[], bool]) -> None:
     deadline = time.monotonic() + KEYS_SECONDS
     while path is not None and not _is_written(path):
         if not alive():
-            raise MarqueeError("TorchServe ended while starting; logs/console.log has its words")
+            raise MarqueeError(f"TorchServe ended while starting: {last_words(project)}")
         if time.monotonic() > deadline:
             raise MarqueeError(f"TorchServe has written no {path} after {KEYS_SECONDS} s")
         time.sleep(POLL_SECONDS)

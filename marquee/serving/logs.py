@@ -7,11 +7,12 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from marquee.archives.build import in_store
 from marquee.errors import MarqueeError
 from marquee.project import Project
 
@@ -22,11 +23,14 @@ FOLLOW_SECONDS = 0.5
 HEAD = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d,\d{3}) (.*)")
 ACCESS = re.compile(r'"(\w+) (/\S*) [^"]*" (\d{3})')
 # W-9000-cifar_1.0-stdout: the thread that reads what a worker prints.
-WORKER = re.compile(r"(\w+) +W-\d+-(.+?)_([^_ ]+?)-std(?:out|err) (.*)")
+WORKER = re.compile(r"(\w+) +W-\d+-(.+?)-std(?:out|err) ?(.*)")
 SERVER = re.compile(r"(\w+) +(.*)")
 ASKED = re.compile(r"/(?:predictions|explanations|v1/models|v2/models)/([^/:? ]+)(?:/([^/?: ]+))?")
 # What marquee itself asks all the time while it waits for something.
 POLLING = re.compile(r'"GET /(?:models|ping|metrics|token)\b[^"]*" 2')
+
+# Model and version by what a worker is called.
+Labels = Mapping[str, tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,8 @@ def logs(
         MarqueeError: there are no logs.
     """
     wanted = _Wanted(model, level, request)
-    tails = [Tail(project.logs / name, source) for source, name in FILES.items()]
+    known = labels(project)
+    tails = [Tail(project.logs / name, source, known) for source, name in FILES.items()]
     if not follow and not any(tail.path.is_file() for tail in tails):
         raise MarqueeError(f"there are no logs in {project.logs} yet; start a server: make serve")
     try:
@@ -115,9 +120,9 @@ def _merged(tails: list[Tail]) -> Iterator[Line]:
 class Tail:
     """One log file, read on where the last reading ended, also when the file is replaced."""
 
-    def __init__(self, path: Path, source: str) -> None:
+    def __init__(self, path: Path, source: str, labels: Labels) -> None:
         self.path = path
-        self._reader = _Reader(source)
+        self._reader = _Reader(source, labels)
         self._file: BinaryIO | None = None
         self._part = b""
 
@@ -155,8 +160,9 @@ class Tail:
 class _Reader:
     """Turns text into lines; remembers in which traceback each worker is."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, labels: Labels) -> None:
         self._source = source
+        self._labels = labels
         self._last = Line("", "INFO", source, "")
         self._before: dict[tuple[str, str], Line] = {}
         self._inside: set[tuple[str, str]] = set()
@@ -166,7 +172,7 @@ class _Reader:
         head = HEAD.fullmatch(text)
         if head is None:  # a Java stack trace, or a message of several lines
             return replace(self._last, text=text, story=self._last.story or self._last.text)
-        self._last = self._with_story(_parse(self._source, head[1], head[2]))
+        self._last = self._with_story(_parse(self._source, head[1], head[2], self._labels))
         return self._last
 
     def _with_story(self, line: Line) -> Line:
@@ -184,14 +190,32 @@ class _Reader:
         return replace(line, level="ERROR", story=before.text if before else "")
 
 
-def _parse(source: str, moment: str, rest: str) -> Line:
+def labels(project: Project) -> Labels:
+    """Return how the workers of each version of the model store are called."""
+    try:
+        found = [
+            (about["modelName"], about["modelVersion"])
+            for _, about in in_store(project.model_store)
+        ]
+    except (MarqueeError, KeyError):
+        return {}  # a damaged archive must not keep anybody from reading the logs
+    return {f"{name}_{version}": (name, version) for name, version in found}
+
+
+def _of_worker(label: str, labels: Labels) -> tuple[str, str]:
+    """Return the model and version of a worker's name; either may have an underscore itself."""
+    name, _, version = label.rpartition("_")
+    return labels.get(label, (name, version))
+
+
+def _parse(source: str, moment: str, rest: str, labels: Labels) -> Line:
     if source == "access" and (found := ACCESS.search(rest)):
         level = "INFO" if found[3] < "400" else "WARN" if found[3] < "500" else "ERROR"
         asked = ASKED.match(found[2])
         model, version = (asked[1], asked[2] or "") if asked else ("", "")
         return Line(moment, level, source, rest, model, version)
     if source == "model" and (found := WORKER.fullmatch(rest)):
-        return Line(moment, _level(found[1]), source, found[4], found[2], found[3])
+        return Line(moment, _level(found[1]), source, found[3], *_of_worker(found[2], labels))
     found = SERVER.fullmatch(rest)
     known = found is not None and found[1] in (*LEVELS, "TRACE", "FATAL")
     if found is None or not known:

@@ -99,8 +99,13 @@ def _state(project: Project, one: Version, *, default: bool, record: StoreRecord
         since=since,
         archive=archive.name,
         sha256=record.digest_of(archive) if there else None,
-        replaced=there and since is not None and archive.stat().st_mtime > since.timestamp(),
+        replaced=there and since is not None and _newer(archive, since),
     )
+
+
+def _newer(archive: Path, since: datetime) -> bool:
+    """Whether a file was written after a moment, which TorchServe tells in whole milliseconds."""
+    return archive.stat().st_mtime_ns // 1_000_000 > round(since.timestamp() * 1000)
 
 
 def _word(one: Version) -> str:

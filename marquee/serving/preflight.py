@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,24 +14,30 @@ from marquee.archives.build import in_store
 from marquee.archives.rooms import names, versions
 from marquee.errors import MarqueeError
 from marquee.project import Project
-from marquee.serving.properties import variable
+from marquee.serving import envelope
+from marquee.serving.properties import ADDRESSES, DEFAULTS, GRPC_PORTS, variable
 
-ADDRESSES = ("inference_address", "management_address", "metrics_address")
-GRPC_PORTS = ("grpc_inference_port", "grpc_management_port")
 # TorchServe unpacks every archive into its temporary folder; some room beside for logs.
 SPARE_BYTES = 256 << 20
 SERVER_CLASS = "org.pytorch.serve.ModelServer"
 
 
-def check(project: Project) -> None:
+def check(project: Project, *, front: bool = False) -> None:
     """Check in the order in which a person would want to hear of it.
+
+    Args:
+        project: what is to be served.
+        front: whether HAProxy listens at the addresses, with TorchServe behind it.
 
     Raises:
         MarqueeError: the first thing found, and what to do about it.
     """
+    project.make_temp()
     check_not_running(project)
+    check_families(project.properties, front=front)
     check_ports(project.properties)
     check_archives(project)
+    envelope.check(project, (path for path, _ in in_store(project.model_store)))
     check_disk(project)
 
 
@@ -58,6 +65,17 @@ def check_not_running(project: Project) -> None:
             f"a server of this project is already running (process {pid}); stop it with "
             "'marquee stop', or give this one its own TEMP folder and ports"
         )
+
+
+def check_families(properties: Mapping[str, str], *, front: bool) -> None:
+    """Refuse IPv6 addresses where TorchServe itself would have to listen: it does not know them."""
+    for name in ("metrics_address",) if front else ADDRESSES:
+        if ":" in (urlsplit(properties[name]).hostname or ""):
+            other = "" if name == "metrics_address" else ", or start it with --front"
+            raise MarqueeError(
+                f"{name} is {properties[name]}, and TorchServe cannot listen at IPv6 addresses; "
+                f"set {variable(name)} to one of IPv4, such as {DEFAULTS[name]}{other}"
+            )
 
 
 def check_ports(properties: dict[str, str]) -> None:

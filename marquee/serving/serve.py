@@ -12,10 +12,12 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from marquee.errors import MarqueeError
 from marquee.front.door import Door
 from marquee.project import Project
 from marquee.serving import exposure, preflight, server
 from marquee.serving.examples import curl_lines
+from marquee.serving.lastwords import last_words
 from marquee.serving.server import ModelId, Server
 
 WATCH_SECONDS = 0.5
@@ -36,9 +38,10 @@ def run(project: Project, *, front: bool = False) -> int:
         MarqueeError: why it does not start, or what ended it.
     """
     console = Console(highlight=False, soft_wrap=True)
-    preflight.check(project)  # outside of the try: what runs already is not ours to stop
+    preflight.check(project, front=front)  # before the try: what runs already is not ours to stop
     door = Door(project) if front else None
     _warn(project)
+    running: Server | None = None
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _raise_stop)
     try:
@@ -52,6 +55,10 @@ def run(project: Project, *, front: bool = False) -> int:
         return _watch(running, door)
     except _Stop:
         return 0
+    except MarqueeError:
+        if running is not None and running.end_is_wanted:
+            return 0
+        raise
     finally:
         hurry = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -59,7 +66,8 @@ def run(project: Project, *, front: bool = False) -> int:
             signal.signal(number, lambda *_: hurry.set())
         if door:
             _close(door, console, hurry)
-        if server.stop(project):
+        elsewhere = running is not None and not preflight.pid_file(project).exists()
+        if server.stop(project) or elsewhere:
             console.print("Stopped.")
 
 
@@ -105,8 +113,10 @@ def _announce(project: Project, console: Console) -> None:
         f"management {properties['management_address']}, "
         f"metrics {properties['metrics_address']}/metrics"
     )
-    console.print("Try, from another shell in this folder:")
-    for line in curl_lines(project):
+    lines = [*curl_lines(project)]
+    if lines:
+        console.print("Try, from another shell in this folder:")
+    for line in lines:
         console.print(f"  {line}", markup=False)
     console.print("Ctrl-C stops everything.")
     sys.stdout.flush()
@@ -122,8 +132,6 @@ def _watch(running: Server, door: Door | None) -> int:
             if door and not door.check():
                 return 0  # stopped from elsewhere
             time.sleep(WATCH_SECONDS)
-    if door and door.haproxy.closing:
+    if (door and door.haproxy.closing) or running.end_is_wanted:
         return 0
-    words = server.last_words(running.project)
-    Console(stderr=True).print(f"Error: TorchServe ended by itself: {words}", markup=False)
-    return 1
+    raise MarqueeError(f"TorchServe ended by itself: {last_words(running.project)}")

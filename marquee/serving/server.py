@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,12 @@ from marquee.archives.rooms import default_version
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.serving import environment, preflight
+from marquee.serving.lastwords import last_words, not_registered
+from marquee.serving.loads import LogMarks, failed_loads, why
 from marquee.serving.management import Management
+from marquee.serving.properties import for_launcher
+
+__all__ = ["LogMarks", "Server", "start", "stop"]
 
 POLL_SECONDS = 0.2
 # The JVM is up within seconds; this is for a machine under heavy load.
@@ -29,16 +34,25 @@ ANSWER_SECONDS = 60
 LOAD_SECONDS = 600
 STOP_SECONDS = 15
 FAILED_LOADS = 2
+# torchserve --stop --foreground looks for the end this often, and then removes the pid file.
+WANTED_SECONDS = 2
 
 ModelId = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running TorchServe of a project."""
+    """A running TorchServe of a project.
+
+    Attributes:
+        project: whose.
+        process: Java's.
+        since: where its logs began.
+    """
 
     project: Project
     process: psutil.Process
+    since: LogMarks
 
     @property
     def alive(self) -> bool:
@@ -71,14 +85,27 @@ class Server:
     def _wait_model(self, api: Management, name: str, version: str) -> None:
         def ready() -> bool:
             found = api.describe(name, version)
-            if found is None or worker_failures(self.project, name, version) >= FAILED_LOADS:
-                raise MarqueeError(
-                    f"{name} {version} does not load: {first_cause(self.project, name, version)}; "
-                    f"the whole story is in {self.project.logs / 'model_log.log'}"
-                )
+            if found is None:
+                raise self._not_loaded(name, version, self._not_registered(name, version))
+            if len(failed_loads(self.project, name, version, self.since)) >= FAILED_LOADS:
+                raise self._not_loaded(name, version, why(self.project, name, version, self.since))
             return found.ready
 
         self._wait(ready, LOAD_SECONDS, f"has not loaded {name} {version}")
+
+    def _not_registered(self, name: str, version: str) -> str:
+        archives = {
+            (about["modelName"], about["modelVersion"]): path.name
+            for path, about in in_store(self.project.model_store)
+        }
+        said = not_registered(self.project, archives.get((name, version), name))
+        return f"TorchServe has not taken its archive: {said or 'its log does not say why'}"
+
+    def _not_loaded(self, name: str, version: str, why: str) -> MarqueeError:
+        return MarqueeError(
+            f"{name} {version} does not load: {why}; the whole story is in "
+            f"{self.project.logs / 'model_log.log'}"
+        )
 
     def _wait(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
         deadline = time.monotonic() + seconds
@@ -94,6 +121,15 @@ class Server:
     def stop(self) -> None:
         """End the server and its workers, and remove what it unpacked."""
         stop(self.project)
+
+    @property
+    def end_is_wanted(self) -> bool:
+        """Whether somebody has stopped it: whoever does takes its pid file away, then or after."""
+        path = preflight.pid_file(self.project)
+        deadline = time.monotonic() + WANTED_SECONDS
+        while path.exists() and not self.alive and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        return not path.exists()
 
 
 def start(
@@ -112,8 +148,10 @@ def start(
     """
     variables = os.environ | environment.variables(project) | dict(extra or {})
     clean_temp(project)
+    variables["TS_CONFIG_FILE"] = str(for_launcher(project.config_file.resolve(), project.temp))
     project.logs.mkdir(parents=True, exist_ok=True)
-    (project.logs / "model_log.log").unlink(missing_ok=True)  # what is read below is of this start
+    (project.logs / "model_log.log").unlink(missing_ok=True)
+    since = LogMarks.now(project)
     command = [sys.executable, "-m", "ts.model_server", "--start", "--ncs"]
     # The launcher looks for the pid file in Python's temporary folder, TMPDIR.
     variables["TMPDIR"] = str(project.temp)
@@ -129,7 +167,7 @@ def start(
             check=True,
         )
     pid = int(preflight.pid_file(project).read_text())
-    return Server(project, psutil.Process(pid))
+    return Server(project, psutil.Process(pid), since)
 
 
 def stop(project: Project) -> bool:
@@ -141,6 +179,8 @@ def stop(project: Project) -> bool:
     pid = preflight.running_pid(project)
     if pid is not None:
         family = _terminate(pid)
+        # As torchserve --stop does: whoever waits for the server sees that its end is wanted.
+        preflight.pid_file(project).unlink(missing_ok=True)
         _, left = psutil.wait_procs(family, timeout=STOP_SECONDS)
         for process in left:
             process.kill()
@@ -202,103 +242,6 @@ def _chosen(present: list[str], wishes: list[str | None]) -> str:
 def version_key(version: str) -> list[tuple[int, str]]:
     """Sort 10.0 after 9.0."""
     return [(int(p), "") if p.isdecimal() else (-1, p) for p in version.split(".")]
-
-
-def _model_log(project: Project, name: str, version: str, since: int = 0) -> Iterator[str]:
-    marker = f"{name}_{version}-"
-    yield from (line for line in _lines(project.logs / "model_log.log", since) if marker in line)
-
-
-def _lines(path: Path, since: int) -> list[str]:
-    """Return a log's lines from a byte on; from its start if it was cut since."""
-    if not path.is_file():
-        return []
-    with path.open(errors="replace") as log:
-        log.seek(since if since <= path.stat().st_size else 0)
-        return log.read().splitlines()
-
-
-def worker_failures(project: Project, name: str, version: str) -> int:
-    """Count how often a worker of this version has failed to load since the start."""
-    return sum(
-        "Traceback (most recent call last)" in line for line in _model_log(project, name, version)
-    )
-
-
-@dataclass(frozen=True)
-class LogMarks:
-    """How long the logs were at some moment, in bytes: what came before is of earlier loads."""
-
-    model: int
-    server: int
-
-    @classmethod
-    def now(cls, project: Project) -> LogMarks:
-        """Return the lengths as they are."""
-        sizes = (
-            path.stat().st_size if (path := project.logs / name).is_file() else 0
-            for name in ("model_log.log", "ts_log.log")
-        )
-        return cls(*sizes)
-
-
-@dataclass(frozen=True)
-class LoadFailure:
-    """Why a worker failed to load; ``traced`` when its own traceback is what says so."""
-
-    cause: str
-    traced: bool
-
-
-def load_failure(project: Project, name: str, version: str, since: LogMarks) -> LoadFailure | None:
-    """Return why a worker of a version failed to load since then; None if none has failed.
-
-    A worker that raises says so itself; of one that is killed only the server tells.
-    """
-    own = [*_model_log(project, name, version, since.model)]
-    told = _told(project, name, version, since, own)
-    cause = _first_traceback(own) if told is not None else None
-    if cause:
-        return LoadFailure(cause, traced=True)
-    return LoadFailure(told, traced=False) if told else None
-
-
-def _told(project: Project, name: str, version: str, since: LogMarks, own: list[str]) -> str | None:
-    """Return what the logs tell of a failure beside its traceback; None if there was none."""
-    if any("Backend worker process died" in line for line in own):
-        return "its worker ended; the log does not say why"
-    words = "Load model failed: "
-    for line in _lines(project.logs / "ts_log.log", since.server):
-        if words in line and f"-{name}_{version} " in line:
-            error = line.partition(words)[2].partition("error: ")[2].strip()
-            return f"{error} It left no traceback: killed, perhaps for lack of memory"
-    # A worker that raised MemoryError is started again and again without a word of the server.
-    return "" if any(" cpu OOM, exc" in line for line in own) else None
-
-
-def first_cause(project: Project, name: str, version: str) -> str:
-    """Return the last line of the first traceback in the version's log."""
-    said = _first_traceback(_model_log(project, name, version))
-    return said or "its archive could not be registered; " + last_words(project)
-
-
-def _first_traceback(lines: Iterable[str]) -> str | None:
-    """Return the last line of the first traceback among a worker's lines."""
-    inside = False
-    for line in lines:
-        inside = inside or "Traceback (most recent call last)" in line
-        words = line.split(" ", 4)[-1]  # after time, level and the worker's name
-        if inside and words and not words.startswith((" ", "Traceback")):
-            return words.strip()
-    return None
-
-
-def last_words(project: Project) -> str:
-    """Return the last line that the server itself wrote."""
-    printed, own = console_log(project), project.logs / "ts_log.log"
-    path = printed if printed.is_file() else own
-    lines = path.read_text(errors="replace").strip().splitlines() if path.is_file() else []
-    return lines[-1] if lines else f"nothing was written to {path}"
 
 
 def console_log(project: Project) -> Path:

@@ -17,7 +17,8 @@ from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.serving import exposure
 from marquee.serving.management import keys_of
-from marquee.serving.preflight import ADDRESSES, GRPC_PORTS, running_pid
+from marquee.serving.preflight import running_pid
+from marquee.serving.properties import ADDRESSES, GRPC_PORTS
 from marquee.serving.readiness import Readiness, ready
 
 CONNECT_SECONDS = 1.0

@@ -85,6 +85,7 @@ class Keys:
 
 
 def moment(text: str) -> datetime:
-    """Parse what Java's Instant prints: up to nanoseconds, which are dropped, and Z for UTC."""
-    whole, _, _fraction = text.rstrip("Z").partition(".")
-    return datetime.fromisoformat(whole).replace(tzinfo=timezone.utc)
+    """Parse what Java's Instant prints: UTC, with a fraction that may be nanoseconds."""
+    whole, _, fraction = text.rstrip("Z").partition(".")
+    microseconds = int(f"{fraction:0<6}"[:6])
+    return datetime.fromisoformat(whole).replace(tzinfo=timezone.utc, microsecond=microseconds)

@@ -7,13 +7,10 @@ import time
 from marquee.errors import MarqueeError
 from marquee.interrupts import pause
 from marquee.project import Project
+from marquee.serving.loads import LogMarks, failed_loads, why
 from marquee.serving.management import Management, Version
-from marquee.serving.server import LogMarks, load_failure
 
 POLL_SECONDS = 0.2
-# The traceback reaches its log after the server has noticed the worker's end: on a busy machine a
-# good while after.
-TRACEBACK_SECONDS = 3.0
 
 
 def wait_loaded(
@@ -22,8 +19,8 @@ def wait_loaded(
     """Return when all wanted workers of a version have loaded.
 
     Raises:
-        MarqueeError: a worker failed to load, with the first traceback's own words; or it took
-            longer than ``seconds``.
+        MarqueeError: a worker failed to load, with the words of the traceback that ended it; or
+            it took longer than ``seconds``.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -42,14 +39,8 @@ def wait_loaded(
 
 
 def _check_failed(project: Project, name: str, version: str, since: LogMarks) -> None:
-    failure = load_failure(project, name, version, since)
-    if failure is None:
-        return
-    deadline = time.monotonic() + TRACEBACK_SECONDS
-    while not failure.traced and time.monotonic() < deadline:
-        pause(POLL_SECONDS)
-        failure = load_failure(project, name, version, since) or failure
-    raise MarqueeError(
-        f"{name} {version} does not load: {failure.cause}; the whole story is in "
-        f"{project.logs / 'model_log.log'}"
-    )
+    if failed_loads(project, name, version, since):
+        raise MarqueeError(
+            f"{name} {version} does not load: {why(project, name, version, since, pause)}; the "
+            f"whole story is in {project.logs / 'model_log.log'}"
+        )

@@ -38,6 +38,12 @@ def test_the_configuration_has_the_settings() -> None:
     assert found["load_models"] == "all"
 
 
+@pytest.mark.parametrize("options", ["-Da=b\\\\c", "-Da=\u20ac:!#", "-Da=b \\", "-Da=b\\u0041"])
+def test_what_is_written_is_what_was_meant(options: str) -> None:
+    project = workspace.make(Settings(java_options=options))
+    assert project.properties["vmargs"].endswith(f" {options}")
+
+
 def test_a_safe_range_that_is_too_narrow_is_refused() -> None:
     with pytest.raises(MarqueeError, match="8080-8082; expected room for three ports beside 8080"):
         workspace.ports(Settings(safe_ports=(8080, 8082)))

@@ -63,7 +63,8 @@ def test_stop_from_elsewhere(small_project: Project) -> None:
         processes = family(running)
         assert marquee(small_project, "stop", **running.environment).stdout == "stopped\n"
         assert all_gone(processes)
-        running.process.wait(timeout=60)
+        assert running.process.wait(timeout=60) == 0
+        assert running.output.read_text().endswith("\nStopped.\n")
 
 
 def test_a_server_that_dies_is_told_and_its_workers_end(small_project: Project) -> None:
@@ -71,7 +72,7 @@ def test_a_server_that_dies_is_told_and_its_workers_end(small_project: Project) 
         processes = family(running)
         os.kill(processes[0].pid, signal.SIGKILL)
         assert running.process.wait(timeout=60) == 1
-        assert "TorchServe ended by itself" in running.output.read_text()
+        assert "TorchServe ended by itself: it left no word" in running.output.read_text()
         assert all_gone(processes)
 
 
@@ -97,6 +98,21 @@ def test_tokens_are_renewed_before_they_expire(small_project: Project) -> None:
         assert len(seen) >= 3
         logs = [path.read_text() for path in small_project.logs.glob("*.log")]
         assert not [key for key in seen for log in logs if key in log]
+        check_that_torchserves_own_stop_is_quiet(running)
+
+
+def check_that_torchserves_own_stop_is_quiet(running: Running) -> None:
+    """End a server, which has a start of its own and is not needed any more."""
+    done = subprocess.run(
+        [BIN / "torchserve", "--stop"],
+        cwd=running.project.root,
+        env=clean_environment(TMPDIR=running.environment["TEMP"]),
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0
+    assert running.process.wait(timeout=60) == 0
+    assert running.output.read_text().endswith("\nStopped.\n")
 
 
 def serve_and_fail(project: Project) -> str:

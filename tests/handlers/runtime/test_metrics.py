@@ -1,6 +1,9 @@
+from pathlib import Path
 from typing import Any
 
 import psutil
+import ts
+import yaml
 from ts.metrics.metric_cache_yaml_impl import MetricsCacheYamlImpl
 
 from handlers.runtime.metrics import STAGE_SECONDS, WORKER_MEMORY, StageMetrics, WorkerMemory
@@ -45,3 +48,12 @@ def test_memory_is_reported_once_in_a_while(caplog: Any) -> None:
     reported = float(line.partition(".bytes:")[2].partition("|")[0])
     held = psutil.Process().memory_info().rss
     assert abs(reported - held) < 0.2 * held
+
+
+def test_everything_that_torchserve_publishes_by_default_is_published() -> None:
+    ours = yaml.safe_load((ROOT / "config" / "metrics.yaml").read_text())
+    default = yaml.safe_load((Path(ts.__file__).parent / "configs" / "metrics.yaml").read_text())
+    for part in ("ts_metrics", "model_metrics"):
+        for kind, metrics in default[part].items():
+            missing = [metric for metric in metrics if metric not in ours[part][kind]]
+            assert not missing, f"{part} {kind}"

@@ -67,6 +67,29 @@ def test_one_model(project: Project) -> None:
     assert about[-1].source == "access"
 
 
+def test_a_version_with_an_underscore_is_known_by_its_archive(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model_log.log").write_text(
+        f"{DAY}05,200 INFO  W-9001-net_2.0_beta-stdout beta\n"
+        f"{DAY}05,201 INFO  W-9002-my_net_1.0-stdout other\n"
+    )
+    store = [(Path("a.mar"), {"modelName": "net", "modelVersion": "2.0_beta"})]
+    monkeypatch.setattr(module, "in_store", lambda _: store)
+    found = [*logs(project, model="net", last=9)]
+    assert [(line.version, line.text) for line in found] == [("2.0_beta", "beta")]
+
+
+def test_a_damaged_archive_keeps_nobody_from_the_logs(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(_: Path) -> None:
+        raise MarqueeError("no archive")
+
+    monkeypatch.setattr(module, "in_store", damaged)
+    assert texts(logs(project, model="my_net", last=9)) == ["all is well"]
+
+
 def test_a_requests_story_has_its_traceback_and_no_more(project: Project) -> None:
     story = texts(logs(project, request="id-1", last=50))
     assert story[0] == "request id-1 failed"

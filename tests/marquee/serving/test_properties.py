@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from marquee.errors import MarqueeError
-from marquee.serving.properties import read
+from marquee.serving.properties import for_launcher, load, read
 from tests.support import ROOT
 
 
@@ -51,3 +51,63 @@ def test_our_configuration_is_safe_and_documented() -> None:
     assert "-Xmx" in properties["vmargs"]
     paragraphs = (ROOT / "config.properties").read_text().split("\n\n")
     assert all(paragraph.startswith("#") for paragraph in paragraphs)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("max_request_size: 7", "max_request_size", "7"),
+        ("max_request_size 7", "max_request_size", "7"),
+        ("!max_request_size=8\nmax_request_size=7\n!max_request_size=9", "max_request_size", "7"),
+        ("inference_address=http\\://127.0.0.1\\:9", "inference_address", "http://127.0.0.1:9"),
+        ("inference_address=http\\u003a//127.0.0.1:9", "inference_address", "http://127.0.0.1:9"),
+        ("vmargs=-Xmx1g \\\n   -Dx=y", "vmargs", "-Xmx1g -Dx=y"),
+        ("model_store=\xe9", "model_store", "\xe9"),
+        ("model_store=$$HOME$$/store", "model_store", "/root/store"),
+        ("model_store=a$$HOME$$b$$HOME$$", "model_store", "a/rootb/root"),
+    ],
+)
+def test_the_file_is_read_as_java_reads_it(path: Path, text: str, name: str, value: str) -> None:
+    path.write_text(text, encoding="latin-1")
+    assert read(path, {"HOME": "/root"})[name] == value
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"\xef\xbb\xbfmodel_store=a", "byte order mark"),
+        ("model_store=a".encode("utf-16"), "byte order mark"),
+        (b"model_store=\\u12", "four hex digits"),
+        (b"model_store=$$NO_SUCH$$", "no NO_SUCH is set"),
+        (b"inference_address=127.0.0.1:8080", "expected http://HOST:PORT.*TS_INFERENCE_ADDRESS"),
+        (b"inference_address=http://[::1:8080", "expected http://HOST:PORT"),
+        (b"metrics_address=http://127.0.0.1:99999", "expected http://HOST:PORT"),
+        (b"grpc_inference_port=70000", "at most 65535; set TS_GRPC_INFERENCE_PORT"),
+        (b"max_request_size=100 MB", "expected a number of bytes; set TS_MAX_REQUEST_SIZE"),
+        (b"grpc_inference_port=many", "at most 65535"),
+    ],
+)
+def test_what_java_would_trip_over_is_refused_with_a_sentence(
+    path: Path, content: bytes, told: str
+) -> None:
+    path.write_bytes(content)
+    with pytest.raises(MarqueeError, match=told):
+        read(path, {})
+
+
+def test_a_file_that_the_launcher_understands_stays(path: Path, tmp_path: Path) -> None:
+    assert for_launcher(path, tmp_path) == path
+    assert for_launcher(ROOT / "config.properties", tmp_path) == ROOT / "config.properties"
+
+
+@pytest.mark.parametrize(
+    "text", ["vmargs: -Xmx1g -Da=b", "vmargs=-Xmx1g \\\n  -Da=b", "vmargs -Xmx1g\\u0020-Da=b"]
+)
+def test_what_the_launcher_would_miss_is_written_anew(
+    path: Path, tmp_path: Path, text: str
+) -> None:
+    path.write_text(f"{text}\nmodel_store:a\\ b\ncertificate_file=\\u00e9\\\\x\n")
+    made = for_launcher(path, tmp_path)
+    assert made != path
+    assert load(made) == load(path)
+    assert "\nvmargs=-Xmx1g -Da=b\n" in made.read_text()

@@ -1,39 +1,32 @@
 from pathlib import Path
 
+import psutil
 import pytest
 
 from marquee.project import Project
-from marquee.serving import server
-
-LOG = """\
-2026-11-21T22:59:13,1 INFO  W-9000-cifar_2.0-stdout Torch worker started.
-2026-11-21T22:59:14,1 INFO  W-9000-cifar_2.0-stdout Backend worker process died.
-2026-11-21T22:59:14,2 INFO  W-9000-cifar_2.0-stdout Traceback (most recent call last):
-2026-11-21T22:59:14,3 INFO  W-9000-cifar_2.0-stdout   File "x.py", line 1, in load
-2026-11-21T22:59:14,4 INFO  W-9000-cifar_2.0-stdout     network = load(path)
-2026-11-21T22:59:14,5 INFO  W-9000-cifar_2.0-stdout handlers.runtime.weights.WeightsError: too short
-2026-11-21T22:59:15,5 INFO  W-9001-cifar_1.0-stdout Torch worker started.
-"""
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    (tmp_path / "logs").mkdir()
-    (tmp_path / "logs" / "model_log.log").write_text(LOG)
-    return Project(tmp_path)
-
-
-def test_the_cause_of_a_failed_load_is_found_in_the_log(project: Project) -> None:
-    assert server.worker_failures(project, "cifar", "2.0") == 1
-    assert server.worker_failures(project, "cifar", "1.0") == 0
-    assert server.first_cause(project, "cifar", "2.0").endswith("WeightsError: too short")
-    assert "could not be registered" in server.first_cause(project, "cifar", "1.0")
+from marquee.serving import preflight, server
+from marquee.serving.loads import LogMarks
 
 
 def test_of_unknown_versions_the_highest_is_the_default(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = [("a", "9.0"), ("a", "10.0"), ("a", "1.0-beta"), ("b", "1.0")]
-    (project.root / "handlers").mkdir()
+    (tmp_path / "handlers").mkdir()
     monkeypatch.setattr(server, "models", lambda _: found)
-    assert server.defaults(project) == {"a": "10.0", "b": "1.0"}
+    assert server.defaults(Project(tmp_path)) == {"a": "10.0", "b": "1.0"}
+
+
+def test_who_stops_a_server_takes_its_pid_file_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEMP", str(tmp_path))
+    project = Project(tmp_path)
+    running = server.Server(project, psutil.Process(), LogMarks(0, 0))
+    preflight.pid_file(project).write_text("1")
+    assert not running.end_is_wanted
+    monkeypatch.setattr(server.Server, "alive", False)
+    monkeypatch.setattr(server, "WANTED_SECONDS", 0.3)
+    assert not running.end_is_wanted
+    preflight.pid_file(project).unlink()
+    assert running.end_is_wanted

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from marquee.errors import MarqueeError
-from marquee.serving.tokens import Keys
+from marquee.serving.tokens import Keys, moment
 from tests.support import free_ports
 
 
@@ -36,3 +36,17 @@ def test_no_server_and_damaged_files_are_told(tmp_path: Path) -> None:
     keys.path.write_text("{")
     with pytest.raises(MarqueeError, match="damaged"):
         keys.get("inference")
+
+
+@pytest.mark.parametrize(
+    ("text", "microsecond"),
+    [
+        ("2026-11-28T11:34:09.659Z", 659000),
+        ("2026-11-28T11:34:09Z", 0),
+        ("2026-11-28T11:34:09.123456789Z", 123456),
+        ("2026-11-28T11:34:09.000001Z", 1),
+    ],
+)
+def test_javas_moments_keep_their_fractions(text: str, microsecond: int) -> None:
+    expected = datetime(2026, 11, 28, 11, 34, 9, microsecond, tzinfo=timezone.utc)
+    assert moment(text) == expected

@@ -9,8 +9,8 @@ import pytest
 
 from marquee.errors import MarqueeError
 from marquee.project import Project
+from marquee.serving.loads import LogMarks
 from marquee.serving.management import Management, Version
-from marquee.serving.server import LogMarks
 from marquee.swapping.loading import wait_loaded
 
 DIED = (
@@ -20,7 +20,12 @@ DIED = (
 TRACED = "".join(
     f"2026-11-24T17:06:35,{i} INFO  W-9004-cifar_7.0-stdout {text}\n"
     for i, text in enumerate(
-        ("Traceback (most recent call last):", '  File "a.py", line 1', "RuntimeError: the moon")
+        (
+            "Backend worker process died.",
+            "Traceback (most recent call last):",
+            '  File "a.py", line 1',
+            "RuntimeError: the moon",
+        )
     )
 )
 
@@ -72,4 +77,4 @@ def test_a_traceback_that_is_logged_late_is_waited_for(
 
 
 def test_a_killed_worker_is_told_as_such(died: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "Worker died. It left no traceback: killed" in told(died, monkeypatch)
+    assert "its worker died and left no traceback" in told(died, monkeypatch)
