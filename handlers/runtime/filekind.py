@@ -65,7 +65,7 @@ ADVICE = {
     "text": "put the weight file there",
 }
 PACKED = {f"a {kind} file" for kind in ("gzip", "bzip2", "xz", "zstd", "7z", "RAR", "tar", "zip")}
-UNKNOWN = "no kind of file that is known here"
+UNKNOWN = "of no known kind"
 PYTORCH = "a PyTorch file"
 SAFETENSORS = "a safetensors file"
 HDF5 = "an HDF5 file"
@@ -88,6 +88,11 @@ class Kind:
     def is_weights(self) -> bool:
         """Whether some room reads its weights from such a file."""
         return self.name in WEIGHTS
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is some known kind of file."""
+        return self.name != UNKNOWN
 
     @property
     def is_beside(self) -> bool:

@@ -70,6 +70,7 @@ class VisionHandler(ABC):
         settings: the ``marquee:`` section of model-config.yaml.
         placement: device and number format.
         network: what ``load`` returned, on its device.
+        refused_examples: what was said, at the warm-up, to examples that it cannot process.
     """
 
     consumes: tuple[str, ...] = ("image/*", NPY)
@@ -84,6 +85,7 @@ class VisionHandler(ABC):
     settings: Settings
     placement: Placement
     network: nn.Module
+    refused_examples: tuple[str, ...] = ()
 
     # What a model's author writes
 
@@ -286,8 +288,12 @@ class VisionHandler(ABC):
                 request_id=f"warm-up {example.name}",
             )
             self.answer([exchange])
-            if exchange.answer is None or exchange.answer.status != 200:
-                said = exchange.answer.body.decode() if exchange.answer else "nothing"
+            said = exchange.answer.body.decode() if exchange.answer else "nothing"
+            if exchange.answer is not None and exchange.answer.status == 422:
+                # It works and says no: another's weights need not like our sample.
+                logger.warning("the example %s was refused: %s", example.name, said)
+                self.refused_examples += (f"{example.name}: {said}",)
+            elif exchange.answer is None or exchange.answer.status != 200:
                 raise LoadError(f"the model's own example {example.name} was answered with {said}")
 
 

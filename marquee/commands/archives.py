@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from marquee.commands.told import told
+from marquee.commands.told import printable, told
 from marquee.errors import MarqueeError
 from marquee.project import Project
 
@@ -89,17 +89,66 @@ def archive(
 
 
 def _archive_models(project: Project, models: tuple[str, ...], force: bool) -> None:
+    from marquee.archives import passed_over, rooms
+
+    asked = [
+        (name, version)
+        for name in models or rooms.names(project)
+        for version in _versions(project, name)
+    ]
+    missing = [named for named in asked if not _built(project, *named, force=force)]
+    for line in passed_over.warnings(project):
+        click.echo(f"Warning: {line}", err=True)
+    if missing:
+        if len(asked) > 1:
+            listed = ", ".join(" ".join(named).strip() for named in missing)
+            done = len(asked) - len(missing)
+            click.echo(f"Not built: {listed}; {done} of {len(asked)} are up to date", err=True)
+        raise SystemExit(1)
+
+
+def _versions(project: Project, name: str) -> list[str]:
+    """Return a model's versions; none by name where its configuration is wrong."""
+    from marquee.archives import rooms
+
+    if name not in rooms.names(project):
+        rooms.weight_names(project, name)  # says which there are
+    try:
+        return [*rooms.weight_names(project, name)]
+    except MarqueeError:
+        return [""]
+
+
+def _built(project: Project, name: str, version: str, *, force: bool) -> bool:
+    """Build one archive; what is wrong with it is told, and the others are not held up."""
     from marquee.archives import rooms
     from marquee.archives.build import build
 
-    for name in models or rooms.names(project):
-        for model in rooms.versions(project, name):
-            _report(build(project, model, force=force))
+    try:
+        if not version:
+            rooms.weight_names(project, name)  # says what is wrong
+        model = rooms.version_of(project, name, version)
+        built = build(project, model, force=force, say=lambda line: click.echo(line, err=True))
+    except MarqueeError as error:
+        click.echo(f"Error: {printable(str(error))}", err=True)
+        return False
+    _report(built)
+    for said in built.refused:
+        click.echo(
+            f"Warning: {name} {version} cannot process its example {printable(said)}; put a "
+            f"sample input that it can into weights/{name}/, as example.png or the like",
+            err=True,
+        )
+    return True
 
 
 def _report(built: Built) -> None:
+    from marquee.archives.build import weights_of
+
     state = "built     " if built.fresh else "up to date"
-    click.echo(f"{state}  sha256:{built.sha256}  {built.path.name}")
+    weights = weights_of(built.path)
+    said = "" if weights is None else f"  weights: {weights}"
+    click.echo(f"{state}  sha256:{built.sha256}  {built.path.name}{said}")
 
 
 def _look_at(looked_at: str | None, compared: tuple[str, str] | None, as_json: bool) -> None:
