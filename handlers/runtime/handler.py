@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
@@ -292,7 +293,7 @@ class VisionHandler(ABC):
             if exchange.answer is not None and exchange.answer.status == 422:
                 # It works and says no: another's weights need not like our sample.
                 logger.warning("the example %s was refused: %s", example.name, said)
-                self.refused_examples += (f"{example.name}: {said}",)
+                self.refused_examples += (f"{example.name}: {json.loads(said)['message']}",)
             elif exchange.answer is None or exchange.answer.status != 200:
                 raise LoadError(f"the model's own example {example.name} was answered with {said}")
 
