@@ -289,13 +289,15 @@ class VisionHandler(ABC):
                 request_id=f"warm-up {example.name}",
             )
             self.answer([exchange])
+            status = exchange.answer.status if exchange.answer else None
+            if status == 200:
+                continue
             said = exchange.answer.body.decode() if exchange.answer else "nothing"
-            if exchange.answer is not None and exchange.answer.status == 422:
-                # It works and says no: another's weights need not like our sample.
-                logger.warning("the example %s was refused: %s", example.name, said)
-                self.refused_examples += (f"{example.name}: {json.loads(said)['message']}",)
-            elif exchange.answer is None or exchange.answer.status != 200:
+            if status != 422:
                 raise LoadError(f"the model's own example {example.name} was answered with {said}")
+            # It works and says no: another's weights need not like our sample.
+            logger.warning("the example %s was refused: %s", example.name, said)
+            self.refused_examples += (f"{example.name}: {json.loads(said)['message']}",)
 
 
 def _serialized_file(manifest: Mapping[str, Any] | None) -> str:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,10 @@ from marquee.project import Project
 
 if TYPE_CHECKING:
     from marquee.archives.build import Built
+
+
+# Not 1, which Ctrl-C gives as well: `make serve` goes on with what could be built.
+SOME_MISSING = 3
 
 
 @click.command()
@@ -70,7 +75,11 @@ def archive(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Build the archives that are out of date, of all models or those named."""
+    """Build the archives that are out of date, of all models or those named.
+
+    One that cannot be built does not hold up the others: the exit code is 3 if some are missing, 1
+    if all are. Files in weights/ that go into no archive are named.
+    """
     if looked_at is not None or compared is not None:
         if models or script or (looked_at and compared):
             raise click.UsageError("--inspect and --diff go alone")
@@ -104,7 +113,7 @@ def _archive_models(project: Project, models: tuple[str, ...], force: bool) -> N
             listed = ", ".join(" ".join(named).strip() for named in missing)
             done = len(asked) - len(missing)
             click.echo(f"Not built: {listed}; {done} of {len(asked)} are up to date", err=True)
-        raise SystemExit(1)
+        raise SystemExit(SOME_MISSING if len(missing) < len(asked) else 1)
 
 
 def _versions(project: Project, name: str) -> list[str]:
@@ -129,8 +138,11 @@ def _built(project: Project, name: str, version: str, *, force: bool) -> bool:
             rooms.weight_names(project, name)  # says what is wrong
         model = rooms.version_of(project, name, version)
         built = build(project, model, force=force, say=lambda line: click.echo(line, err=True))
-    except MarqueeError as error:
-        click.echo(f"Error: {printable(str(error))}", err=True)
+    except (MarqueeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise
+        named = f"{name} {version}: " if isinstance(error, OSError) else ""
+        click.echo(f"Error: {named}{printable(str(error))}", err=True)
         return False
     _report(built)
     for said in built.refused:

@@ -30,7 +30,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def fails(project: Project, *words: str, **environment: str) -> str:
     done = marquee(project, "archive", *words, **environment)
-    assert done.returncode == 1
+    assert done.returncode in (1, 3)
     # A busy machine's steps take long, and are announced.
     first, *more = [line for line in done.stderr.splitlines() if not line.endswith(" ...")]
     assert first.startswith("Error: ")
@@ -126,7 +126,7 @@ def test_each_archive_says_whose_weights_it_holds(tmp_path: Path) -> None:
     (project.weights / "vgg11_best.pth").write_bytes(b"<html>")
     _sees_everything(project)
     done = marquee(project, "archive")
-    assert done.returncode == 1
+    assert done.returncode == 3
     first, rotifer = done.stdout.splitlines()
     assert first.endswith(f"cifar-1.0.mar  weights: your best.ckpt {file_digest(path)[:12]}")
     assert "rotifer-1.0.mar  weights: your rotifer.weights" in rotifer
@@ -138,7 +138,7 @@ def test_each_archive_says_whose_weights_it_holds(tmp_path: Path) -> None:
     assert "vgg11_best.pth (a web page) is there; download the file itself" in done.stderr
     assert "Warning: weights/stray.pth (a PyTorch file) is not packed" in done.stderr
     assert done.stderr.endswith("Not built: cifar 2.0; 2 of 3 are up to date\n")
-    said = next(line for line in done.stderr.splitlines() if "its example" in line)
+    said = next(line for line in done.stderr.splitlines() if "cannot process" in line)
     assert said.startswith("Warning: rotifer 1.0 cannot process its example example.png: 50700")
     assert "into weights/rotifer/, as example.png or the like" in said
     with zipfile.ZipFile(project.model_store / "rotifer-1.0.mar") as archive:
@@ -188,7 +188,7 @@ def test_weights_that_do_not_fit_are_explained(tmp_path: Path) -> None:
     assert f"cifar 1.0 does not load: {path}" in said
     assert "fc2.bias should be (84,) and is (7,)" in said
     assert "1 missing: fc3.bias" in said
-    assert not list(project.model_store.glob("*.mar"))
+    assert [path.name for path in project.model_store.glob("*.mar")] == ["cifar-2.0.mar"]
 
 
 def test_truncated_weights_are_explained(tmp_path: Path) -> None:
