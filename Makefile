@@ -21,8 +21,8 @@ archive: $(INSTALLED)  ## build the archives that are out of date into model_sto
 	@$(BIN)/marquee archive
 
 .PHONY: serve
-serve: archive  ## start TorchServe with all models and print a curl line for each
-	@exec $(BIN)/marquee serve
+serve: $(INSTALLED)  ## start TorchServe with all models and print a curl line for each
+	@$(BIN)/marquee archive || test $$? -eq 3; exec $(BIN)/marquee serve
 
 .PHONY: test
 test: $(INSTALLED)  ## run all tests, against the real server

@@ -20,6 +20,9 @@ from handlers.runtime.weights import WeightsError, fit_state, read_state
 CLASSES = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SIZE = 32
 
+# By these a file is told to be one of the two, and which.
+MARKS = ("conv1.weight", "features.0.weight")
+
 # Channels of each convolution as multiples of the first one's; "M" halves the picture.
 VGG11_PLAN = (1, "M", 2, "M", 4, 4, "M", 8, 8, "M", 8, 8, "M")
 
@@ -118,7 +121,7 @@ def load_network(path: Path) -> nn.Module:
     Raises:
         WeightsError: the file cannot be read or fits neither network, key for key.
     """
-    state = read_state(path)
+    state = read_state(path, MARKS)
     network = network_for(state, path)
     fit_state(network, state, path)
     return network.eval()

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from handlers.runtime.weights import WeightsError, fit_state, read_state
 
+# The first convolution: by it a generator is told.
+FIRST = "model.1.weight"
 NGF = 64
 BLOCKS = 9
 
@@ -111,11 +113,11 @@ def load_generator(path: Path) -> Generator:
             has missing, unknown or wrongly shaped tensors; the message names
             the file and the first of them.
     """
-    state = _modern(read_state(path))
-    first = state.get("model.1.weight")
+    state = _modern(read_state(path, [FIRST]))
+    first = state.get(FIRST)
     if first is None or first.ndim != 4:
         raise WeightsError(
-            f"{path}: not a CycleGAN ResNet generator: expected a 4-d tensor model.1.weight, "
+            f"{path}: not a CycleGAN ResNet generator: expected a 4-d tensor {FIRST}, "
             f"found {_described(state)}"
         )
     generator = Generator(ngf=first.shape[0], blocks=_count_blocks(state) or BLOCKS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 NAME = "rotifer"
 KINDS = ("weights", "cfg", "data", "names")
@@ -34,7 +34,8 @@ def _beside(weights: Path, kind: str) -> Path:
     same = weights.with_suffix(f".{kind}")
     if same.is_file():
         return same
-    found = sorted(weights.parent.glob(f"*.{kind}"))
+    # A Mac leaves a twin beside each file that it packs, ._net.cfg beside net.cfg.
+    found = sorted(p for p in weights.parent.glob(f"*.{kind}") if not p.name.startswith("."))
     if len(found) != 1:
         listed = ", ".join(path.name for path in found) or "none"
         raise PackError(
@@ -48,11 +49,19 @@ def _names(weights: Path, data: Path) -> Path:
     match = NAMES_LINE.search(data.read_text("utf-8-sig", errors="replace"))
     if match is None:
         return _beside(weights, "names")
-    said = Path(match[1])
-    for path in (data.parent / said, data.parent / said.name):
+    # Read by Windows' rules: both kinds of slash part a path, and capitals make no difference.
+    said = PureWindowsPath(match[1].strip("\"'"))
+    inside = data.parent.joinpath(*said.parts[bool(said.anchor) :])
+    for path in (data.parent / match[1], inside, *_called(said.name, data.parent)):
         if path.is_file():
             return path
     raise PackError(f"{data}: its names file {said.name} is not in {data.parent}; put it there")
+
+
+def _called(name: str, folder: Path) -> list[Path]:
+    """Return what a folder has of that name, the exact one first."""
+    alike = (path for path in folder.iterdir() if path.name.lower() == name.lower())
+    return sorted(alike, key=lambda path: path.name != name)
 
 
 def pack(weights: Path, out: Path) -> Path:

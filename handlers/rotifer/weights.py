@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from handlers.rotifer.layers import Convolution, Scale
+from handlers.runtime.filekind import DARKNET, UNKNOWN, kind_of
 from handlers.runtime.weights import WeightsError
 
 Floats = NDArray[np.float32]
@@ -41,6 +42,12 @@ class WeightReader:
             raise WeightsError(f"{path}: there is no such weight file")
         with path.open("rb") as file:
             head = file.read(20)
+        kind = kind_of(path)
+        if kind.name not in (DARKNET, UNKNOWN):
+            raise WeightsError(
+                f"{path}: is {kind.name}, expected a .weights file that darknet wrote; "
+                "train or convert the network with darknet"
+            )
         if len(head) < 20:
             raise WeightsError(f"{path}: {len(head)} bytes are no darknet weights; copy it again")
         major, minor, _ = struct.unpack_from("<3i", head)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
@@ -71,6 +72,7 @@ class VisionHandler(ABC):
         settings: the ``marquee:`` section of model-config.yaml.
         placement: device and number format.
         network: what ``load`` returned, on its device.
+        refused_examples: what was said, at the warm-up, to examples that it cannot process.
     """
 
     consumes: tuple[str, ...] = ("image/*", NPY)
@@ -85,6 +87,7 @@ class VisionHandler(ABC):
     settings: Settings
     placement: Placement
     network: nn.Module
+    refused_examples: tuple[str, ...] = ()
 
     # What a model's author writes
 
@@ -290,9 +293,15 @@ class VisionHandler(ABC):
                 request_id=f"warm-up {example.name}",
             )
             self.answer([exchange])
-            if exchange.answer is None or exchange.answer.status != 200:
+            answer = exchange.answer
+            if answer is None or answer.status not in (200, 422):
                 said = exchange.told()
                 raise LoadError(f"the model's own example {example.name} was answered with {said}")
+            if answer.status == 422:
+                # It works and says no: another's weights need not like our sample.
+                said = json.loads(answer.body)["message"]
+                logger.warning("the example %s was refused: %s", example.name, said)
+                self.refused_examples += (f"{example.name}: {said}",)
 
 
 def _serialized_file(manifest: Mapping[str, Any] | None) -> str:

@@ -2,87 +2,120 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
-import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from handlers.runtime.checkpoints import find
+from handlers.runtime.filekind import PYTORCH, SAFETENSORS, UNKNOWN, kind_of
+from handlers.runtime.pickled import StandIn, classes_in, foreign_names, read_pickled
+from handlers.runtime.safetensors import read_safetensors
+
+logger = logging.getLogger(__name__)
+
 SHOWN_KEYS = 5
+SAVE = "where you have the network, save its weights alone: torch.save(network.state_dict(), path)"
 
 
 class WeightsError(ValueError):
     """A weight file that is missing, damaged, or made for another network."""
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
+def read_state(path: Path, known: Collection[str] = ()) -> dict[str, Tensor]:
     """Read a state dict from ``path`` onto the CPU without running any code in it.
 
-    Accepts both of PyTorch's file formats, a dict that holds the state under
-    ``state_dict``, ``model`` or ``net``, and strips the ``module.`` prefix that
-    ``DataParallel`` leaves. Zip-format files are memory-mapped.
+    Accepts both of PyTorch's file formats and safetensors, whatever the file is called, and a
+    checkpoint that holds the state beside other things or with a trainer's prefixes; see
+    ``handlers.runtime.checkpoints``. Files are memory-mapped where their format can be.
+
+    Args:
+        path: the file.
+        known: keys of the network, all or some that only it has: by them its weights are found
+            in a checkpoint. Without them only what is the usual way of wrapping is undone.
 
     Raises:
         WeightsError: the file is missing, truncated, or no state dict.
     """
-    return plain_state(read_content(path), path)
+    return plain_state(read_content(path), path, known)
 
 
 def read_content(path: Path, allowed: Sequence[type] = ()) -> Any:
     """Read whatever ``path`` holds beside and above its tensors, as :func:`read_state` does.
 
     Args:
-        path: a file that torch.save wrote.
+        path: a file that torch.save or safetensors wrote.
         allowed: classes that the file may hold besides PyTorch's own and plain values; to
-            make one must run no code of its own.
+            make one must run no code of its own. Objects of others become stand-ins.
 
     Raises:
-        WeightsError: the file is missing, truncated, or holds other classes.
+        WeightsError: the file is missing, truncated, or something else.
     """
     if not path.is_file():
         raise WeightsError(f"{path}: there is no such weight file")
+    kind = kind_of(path)
     try:
-        with torch.serialization.safe_globals([*allowed]):
-            return torch.load(
-                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-            )
+        if kind.name == SAFETENSORS:
+            return read_safetensors(path)
+        if kind.name == PYTORCH:
+            return read_pickled(path, allowed)
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
         raise WeightsError(
-            f"{path}: not a plain state dict ({reason}); "
-            "save it again with torch.save(network.state_dict(), path)"
+            f"{path}: not a plain state dict{_whose(foreign_names(path))}; {SAVE}"
         ) from error
-    except Exception as error:  # on damaged data the unpickler raises almost anything
+    except Exception as error:  # on damaged data the readers raise almost anything
+        said = f" ({error})" if kind.name == SAFETENSORS else ""
         raise WeightsError(
             f"{path}: cannot be read ({path.stat().st_size} bytes); "
-            "the file is truncated or damaged, copy it again"
+            f"the file is truncated or damaged, copy it again{said}"
         ) from error
+    if kind.name == UNKNOWN:
+        raise WeightsError(
+            f"{path}: cannot be read ({path.stat().st_size} bytes): it is neither a PyTorch file "
+            f"nor a safetensors file, or it is truncated or damaged; copy it again, or {SAVE}"
+        )
+    raise WeightsError(f"{path}: is {kind.name}, not a state dict; {kind.advice}")
 
 
-def plain_state(content: object, path: Path) -> dict[str, Tensor]:
-    """Return the state dict in what :func:`read_content` gave, its keys without ``module.``.
+def _whose(names: Sequence[str]) -> str:
+    own = classes_in(names)
+    return f" (it holds objects of {_some(own)})" if own else ""
+
+
+def plain_state(content: object, path: Path, known: Collection[str] = ()) -> dict[str, Tensor]:
+    """Return the state dict in what :func:`read_content` gave; ``known`` as there.
 
     Raises:
-        WeightsError: there is none, or it holds anything else than tensors.
+        WeightsError: there is none, or two that differ.
     """
-    return {key.removeprefix("module."): value for key, value in _unwrap(content, path).items()}
+    try:
+        found = find(content, known)
+    except ValueError as error:
+        raise WeightsError(f"{path}: {error}") from error
+    if found is None:
+        raise WeightsError(f"{path}: {_nothing(content)}")
+    if found.place or found.prefix or found.beside:
+        beside = f"; beside it: {_some(found.beside)}" if found.beside else ""
+        logger.info("%s: took %s, %d tensors%s", path.name, found, len(found.state), beside)
+    return dict(found.state)
 
 
-def _unwrap(content: object, path: Path) -> Mapping[str, Tensor]:
-    if isinstance(content, Mapping):
-        for name in ("state_dict", "model", "net"):
-            if isinstance(content.get(name), Mapping):
-                content = content[name]
-                break
-    if not isinstance(content, Mapping) or not content:
-        raise WeightsError(f"{path}: expected a state dict, found {type(content).__name__}")
-    strange = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
-    if strange:
-        raise WeightsError(f"{path}: expected tensors only, but {_some(strange)} are none")
-    return content
+def _nothing(content: object) -> str:
+    """Say what a file without weights holds instead."""
+    if isinstance(content, StandIn):
+        return f"holds a whole network ({content.named}) rather than its weights; {SAVE}"
+    if not isinstance(content, Mapping):
+        return f"expected a state dict, found {type(content).__name__}"
+    whole = [
+        f"{value.named} in {key}" for key, value in content.items() if isinstance(value, StandIn)
+    ]
+    if whole:
+        return f"holds no tensors, but {_some(whole)}; {SAVE}"
+    keys = _some(str(key) for key in content)
+    return f"expected a state dict, found one without tensors ({keys or 'it is empty'})"
 
 
 def fit_state(
@@ -102,6 +135,7 @@ def fit_state(
             over, or shaped otherwise, with the shapes expected and found.
     """
     wanted = network.state_dict()
+    state = plain_state(state, path, wanted) if state else state
     wrong = [
         f"{key} should be {tuple(wanted[key].shape)} and is {tuple(state[key].shape)}"
         for key in wanted
@@ -119,9 +153,34 @@ def fit_state(
             f"{len(state)} found); {'; '.join(found)}"
         )
     network.load_state_dict(state, assign=assign)
+    if not assign:  # else its file would be read through, at every start
+        check_finite(network, path)
+
+
+def check_finite(network: nn.Module, path: Path) -> None:
+    """Refuse weights that are no numbers: every answer would be nonsense.
+
+    Raises:
+        WeightsError: names ``path`` and the first tensors with NaN or infinite values.
+    """
+    wrong = [name for name, value in _weights(network) if not bool(value.isfinite().all())]
+    if wrong:
+        raise WeightsError(
+            f"{path}: NaN or infinite numbers in {len(wrong)} tensors: {_some(wrong)}; the "
+            "training diverged or the file is damaged, take an earlier checkpoint"
+        )
+
+
+def _weights(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield what was trained; a buffer of another kind, such as a mask, may be infinite."""
+    yield from network.named_parameters()
+    for name, value in network.named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            yield name, value
 
 
 def _some(keys: Iterable[str]) -> str:
-    names = list(keys)
+    # Names come from the file: no line of a log or a terminal is theirs to end.
+    names = [key if key.isprintable() else repr(key) for key in keys]
     more = f", and {len(names) - SHOWN_KEYS} more" if len(names) > SHOWN_KEYS else ""
     return ", ".join(names[:SHOWN_KEYS]) + more

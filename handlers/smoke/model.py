@@ -120,5 +120,5 @@ def load_network(path: Path) -> SmokeNet:
         WeightsError: the file cannot be read or does not fit, key for key.
     """
     network = SmokeNet()
-    fit_state(network, read_state(path), path)
+    fit_state(network, read_state(path, network.state_dict()), path)
     return network.eval()

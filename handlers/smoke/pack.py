@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 PACKED = "smoke.pth"
 
 # Keras' name of a layer's array, and PyTorch's.
@@ -58,13 +57,12 @@ def pack(weights: Path, out: Path) -> Path:
 
 
 def _is_hdf5(path: Path) -> bool:
-    """Tell by the content; a file that only claims to be ``.h5`` is read as one, and refused."""
-    if path.suffix in {".h5", ".hdf5", ".keras"}:
-        return True
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(len(HDF5_MAGIC)) == HDF5_MAGIC
+    """Tell by the content; what is nothing known and claims to be ``.h5`` is refused as one."""
+    from handlers.runtime.filekind import HDF5, UNKNOWN, kind_of  # noqa: PLC0415 - loads torch
+
+    claims = path.suffix.lower() in {".h5", ".hdf5", ".keras"}
+    kind = kind_of(path).name if path.is_file() else UNKNOWN
+    return kind == HDF5 or (claims and kind in (UNKNOWN, "text", "an empty file"))
 
 
 def read_keras(path: Path) -> nn.Module:

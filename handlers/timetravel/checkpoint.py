@@ -16,12 +16,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from handlers.runtime.pickled import StandIn
 from handlers.runtime.weights import WeightsError, fit_state, plain_state, read_content
 from handlers.timetravel.decoder import DecoderSizes
 from handlers.timetravel.encoder import STAGES, EncoderSizes
 from handlers.timetravel.model import AVERAGE, ENCODED, NOTHING, AgeingNetwork, Sizes
 
 State = Mapping[str, Tensor]
+
+# By these an ageing network's weights are found in what the file holds.
+MARKS = tuple(f"{part}.input_layer.0.weight" for part in ("encoder", "pretrained_encoder"))
 
 
 def load_network(path: Path) -> AgeingNetwork:
@@ -35,12 +39,15 @@ def load_network(path: Path) -> AgeingNetwork:
             missing, unknown or wrongly shaped tensors; names the file and the first of them.
     """
     content = read_content(path, allowed=[Namespace])
+    if isinstance(content, StandIn):
+        plain_state(content, path)  # says that it is a whole network
     if not isinstance(content, Mapping) or "latent_avg" not in content:
         raise WeightsError(
             f"{path}: not an ageing checkpoint: expected a dict with state_dict, latent_avg and "
             f"opts, found {_described(content)}"
         )
-    state = plain_state(content, path)
+    state = plain_state(content, path, MARKS)
+    state.pop("latent_avg", None)  # in a safetensors file it lies among the others
     sizes = _sizes(state, _options(content.get("opts"), path), path)
     with torch.device("meta"):
         network = AgeingNetwork(sizes)

@@ -21,7 +21,15 @@ def inputs(weights: Path) -> list[Path]:
 
 
 def pack(weights: Path, out: Path) -> Path:
-    """Put the files of an archive into ``out``; return the weights there."""
+    """Put the files of an archive into ``out``; return the weights there.
+
+    Raises:
+        WeightsError: a weight is no number. Workers map the file and do not read it through.
+    """
+    from handlers.runtime.weights import check_finite  # noqa: PLC0415 - loads torch
+    from handlers.timetravel.checkpoint import load_network  # noqa: PLC0415
+
+    check_finite(load_network(weights), weights)
     for path in inputs(weights):
         shutil.copyfile(path, out / path.name)
     return out / weights.name

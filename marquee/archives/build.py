@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from marquee.archives import dryrun, packing, sources
+from marquee.archives import dryrun, packing, passed_over, rooms, sources
 from marquee.archives.content import MANIFEST
 from marquee.archives.normalise import epoch, normalise
 from marquee.archives.rooms import ModelVersion
+from marquee.archives.steps import Say, announced
 from marquee.archives.store import StoreRecord
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -36,16 +37,23 @@ class Built:
         sha256: of its bytes, in hex.
         digest: of everything that went into it, in hex.
         fresh: whether it was built now, or was up to date.
+        refused: what the model said to those of its examples that it cannot process.
     """
 
     path: Path
     sha256: str
     digest: str
     fresh: bool
+    refused: tuple[str, ...] = ()
 
 
 def build(
-    project: Project, model: ModelVersion, *, force: bool = False, store: Path | None = None
+    project: Project,
+    model: ModelVersion,
+    *,
+    force: bool = False,
+    store: Path | None = None,
+    say: Say | None = None,
 ) -> Built:
     """Bring one archive up to date: build it, load it once, and put it into the store.
 
@@ -54,6 +62,7 @@ def build(
         model: what to build.
         force: build it also when it is up to date.
         store: a folder to build into, in place of the project's model store.
+        say: gets a line for each step that takes long.
 
     Raises:
         MarqueeError: something is missing, or the model does not load or fails on its example.
@@ -61,7 +70,9 @@ def build(
     store = project.model_store if store is None else store
     store.mkdir(parents=True, exist_ok=True)
     record = StoreRecord(store)
-    contents, digest = _inputs(project, model, record)
+    named = f"{model.name} {model.version}"
+    with announced(f"{named}: reading its {_size(model.weights)} of weights ...", say):
+        contents, digest = _inputs(project, model, record)
     path = store / model.archive_name
     known = record.sha256(path, digest)
     if known and not force:
@@ -70,14 +81,21 @@ def build(
     with tempfile.TemporaryDirectory(prefix="marquee-") as folder:
         packed = Path(folder) / "packed"
         packed.mkdir()
-        serialized = packing.pack(project, model, packed)
-        contents |= {file.name: file for file in packed.iterdir() if file != serialized}
-        plain = _run_archiver(model, contents, serialized, Path(folder))
-        golden = _try_out(model, serialized.name, plain, Path(folder))
-        sha256 = normalise(plain, golden, path, _about(model, digest, record))
+        with announced(f"{named}: packing ...", say):
+            serialized = packing.pack(project, model, packed)
+            contents |= {file.name: file for file in packed.iterdir() if file != serialized}
+            plain = _run_archiver(model, contents, serialized, Path(folder))
+        with announced(f"{named}: loading it and asking it its example ...", say):
+            tried = _try_out(model, serialized.name, plain, Path(folder))
+        with announced(f"{named}: writing {path.name} ...", say):
+            sha256 = normalise(plain, tried.made, path, _about(model, digest, record))
     record.add(path, digest, sha256)
     record.save()
-    return Built(path, sha256, digest, fresh=True)
+    return Built(path, sha256, digest, fresh=True, refused=tried.refused)
+
+
+def _size(path: Path) -> str:
+    return f"{path.stat().st_size / 1e6:.0f} MB"
 
 
 def up_to_date(project: Project, model: ModelVersion) -> Path | None:
@@ -92,6 +110,7 @@ def _inputs(
     project: Project, model: ModelVersion, record: StoreRecord
 ) -> tuple[dict[str, Path], str]:
     """Return the files of code and example, and the digest of all that goes in."""
+    passed_over.check(project, model)
     contents = _contents(project, model)
     return contents, _digest(model, contents, packing.inputs(project, model), record)
 
@@ -103,12 +122,7 @@ def _contents(project: Project, model: ModelVersion) -> dict[str, Path]:
         path.relative_to(project.root).as_posix(): path
         for path in sources.needed(project.root, handler)
     }
-    examples = {path.name: path for path in sorted(model.room.glob("example.*"))}
-    if not examples:
-        raise MarqueeError(
-            f"{model.room} has no example.*: put a sample input there; the model is warmed up "
-            "and checked with it"
-        )
+    examples = {path.name: path for path in rooms.examples(project, model.name, model.version)}
     return files | examples | {"handler.py": handler}
 
 
@@ -117,6 +131,7 @@ def _digest(
 ) -> str:
     # By name, not by place: the same files in another folder make the same archive.
     lines = [f"input {path.name} {record.digest_of(path)}" for path in inputs]
+    lines.append(f"weights of the {model.origin}")
     return digest_of([model.name, model.version, model.config_text, *lines], contents, record)
 
 
@@ -173,29 +188,45 @@ def run_archiver(
     return folder / f"{arguments['--model-name']}.mar"
 
 
-def _try_out(model: ModelVersion, serialized: str, archive: Path, folder: Path) -> Path:
-    problem, golden = try_out(archive, folder)
-    if problem is not None:
-        told = problem.replace(str(folder / "unpacked" / serialized), str(model.weights))
+def _try_out(model: ModelVersion, serialized: str, archive: Path, folder: Path) -> dryrun.Tried:
+    tried = try_out(archive, folder)
+    if tried.problem is not None:
+        told = tried.problem.replace(str(folder / "unpacked" / serialized), str(model.weights))
         raise MarqueeError(f"{model.name} {model.version} does not load: {told}")
-    return golden
+    return tried
 
 
-def try_out(archive: Path, folder: Path) -> tuple[str | None, Path]:
-    """Load the archive as a worker would, in a process of its own, and ask it its example.
-
-    Returns:
-        What went wrong, or None; and the folder of files that came of it: golden requests.
-    """
+def try_out(archive: Path, folder: Path) -> dryrun.Tried:
+    """Load the archive as a worker would, in a process of its own, and ask it its example."""
     unpacked, made = folder / "unpacked", folder / "made"
     with zipfile.ZipFile(archive) as packed:
         packed.extractall(unpacked)
     made.mkdir()
-    return dryrun.run(unpacked, made), made
+    return dryrun.run(unpacked, made)
 
 
 def _about(model: ModelVersion, digest: str, record: StoreRecord) -> dict[str, str]:
-    return {"digest": digest, "weights": record.digest_of(model.weights)}
+    return {
+        "digest": digest,
+        "weights": record.digest_of(model.weights),
+        "weights_file": model.weights.name,
+        "weights_from": model.origin,
+    }
+
+
+def weights_of(path: Path) -> str | None:
+    """Say which weights an archive holds, or None where it was not made from a room.
+
+    Raises:
+        MarqueeError: the file is no archive.
+    """
+    section = read_manifest(path).get("marquee")
+    about = section if isinstance(section, dict) else {}
+    if about.get("weights_from") == "demo":
+        return "demo"
+    if "weights_from" not in about:
+        return None
+    return f"your {about.get('weights_file')} {str(about.get('weights'))[:12]}"
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

@@ -6,10 +6,12 @@ archive's modules are imported from the archive and nothing of them stays behind
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from marquee.archives import golden_making
@@ -25,14 +27,26 @@ def environment(folder: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def run(folder: Path, out: Path) -> str | None:
-    """Load the archive unpacked in ``folder``, and write its golden requests into ``out``.
+@dataclass(frozen=True)
+class Tried:
+    """What came of loading an archive.
 
-    Returns:
-        What went wrong, or None.
+    Attributes:
+        made: the folder of files that belong into it: golden requests.
+        problem: why it does not load, or None.
+        refused: what it said to those of its examples that it cannot process.
     """
+
+    made: Path
+    problem: str | None = None
+    refused: tuple[str, ...] = ()
+
+
+def run(folder: Path, out: Path) -> Tried:
+    """Load the archive unpacked in ``folder``, and write its golden requests into ``out``."""
+    notes = out.with_name(f"{out.name}.refused")
     done = subprocess.run(
-        [sys.executable, "-m", "marquee.archives.dryrun", str(folder), str(out)],
+        [sys.executable, "-m", "marquee.archives.dryrun", str(folder), str(out), str(notes)],
         env=environment(folder),
         cwd=folder,
         capture_output=True,
@@ -40,18 +54,20 @@ def run(folder: Path, out: Path) -> str | None:
         check=False,
     )
     if done.returncode == 0:
-        return None
+        return Tried(out, refused=tuple(json.loads(notes.read_text())))
     lines = done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"]
-    return lines[-1]
+    return Tried(out, problem=lines[-1])
 
 
 def main() -> int:
     """Try the archive named on the command line; the last line on stderr says what failed."""
     logging.basicConfig(stream=sys.stderr)
-    folder, out = Path(sys.argv[1]), Path(sys.argv[2])
+    folder, out, notes = map(Path, sys.argv[1:])
     sys.path.insert(0, str(folder))
     try:
-        golden_making.make(Worker(folder), folder, out)
+        worker = Worker(folder)
+        golden_making.make(worker, folder, out)
+        notes.write_text(json.dumps([*getattr(worker.handler, "refused_examples", ())]))
     except Exception as error:
         logging.exception("the model does not load")
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from marquee.archives import own_weights
 from marquee.errors import MarqueeError
 from marquee.project import Project
 
@@ -40,6 +41,11 @@ class ModelVersion:
         return f"{self.name}-{self.version}.mar"
 
     @property
+    def origin(self) -> str:
+        """Whose weights these are: ``user`` or ``demo``."""
+        return "demo" if self.weights.parent == self.room / "demo" else "user"
+
+    @property
     def config_text(self) -> str:
         """This version's model-config.yaml; the same for the same contents."""
         return yaml.safe_dump(self.config, sort_keys=True)
@@ -47,7 +53,8 @@ class ModelVersion:
 
 def names(project: Project) -> list[str]:
     """Return the names of the project's models."""
-    return sorted(path.parent.name for path in project.handlers.glob(f"*/{CONFIG_NAME}"))
+    found = (path.parent.name for path in project.handlers.glob(f"*/{CONFIG_NAME}"))
+    return sorted(name for name in found if not own_weights.is_hidden(name))
 
 
 def versions(project: Project, name: str) -> list[ModelVersion]:
@@ -56,20 +63,45 @@ def versions(project: Project, name: str) -> list[ModelVersion]:
     Raises:
         MarqueeError: there is no such model, its configuration is wrong, or weights are missing.
     """
+    return [version_of(project, name, version) for version in weight_names(project, name)]
+
+
+def version_of(project: Project, name: str, version: str) -> ModelVersion:
+    """Return one version of the model ``name``, which it must have.
+
+    Raises:
+        MarqueeError: its configuration is wrong, or it is not clear which weights it gets.
+    """
     room, config = project.handlers / name, _read_config(project, name)
     section = config.pop("marquee")
-    listed = section.pop("versions")
+    own = section.pop("versions")[version]
     for descriptive in ("default", "curl"):
         section.pop(descriptive, None)
     timeout = timeout_override()
     config |= {} if timeout is None else {"responseTimeout": timeout}
-    found = []
-    for version, own in listed.items():
-        merged = section | {key: value for key, value in own.items() if key != "weights"}
-        weights = find_weights(project, name, version, own["weights"], sole=len(listed) == 1)
-        whole = config | {"marquee": merged | {"version": version}}
-        found.append(ModelVersion(name, version, room, whole, weights))
-    return found
+    merged = section | {key: value for key, value in own.items() if key != "weights"}
+    whole = config | {"marquee": merged | {"version": version}}
+    weights = own_weights.find(project, name, version, weight_names(project, name))
+    return ModelVersion(name, version, room, whole, weights)
+
+
+def examples(project: Project, name: str, version: str) -> list[Path]:
+    """Return the requests that a version is warmed up and checked with: the user's, else ours.
+
+    Raises:
+        MarqueeError: there is none.
+    """
+    room, own = project.handlers / name, own_weights.model_folders(project, name)
+    versions = weight_names(project, name)
+    places = [sub for one in own for sub in own_weights.version_folders(one, version, versions)]
+    for folder in (*places, *own, room):
+        found = [path for path in own_weights.visible(folder) if path.name.startswith("example.")]
+        if found := [path for path in found if not own_weights.has_weight_suffix(path)]:
+            return found
+    raise MarqueeError(
+        f"{room} has no example.*: put a sample input there; the model is warmed up "
+        "and checked with it"
+    )
 
 
 def default_version(project: Project, name: str) -> str | None:
@@ -136,35 +168,3 @@ def _check_config(config: Any, path: Path) -> None:
     default = section.get("default")
     if default is not None and default not in listed:
         raise MarqueeError(f"{path}: marquee.default is {default!r}, the versions are {[*listed]}")
-
-
-def find_weights(
-    project: Project, name: str, version: str, patterns: list[str], *, sole: bool
-) -> Path:
-    """Return the weight file to pack: the user's own before the demo's.
-
-    In ``weights/<name>/<version>/``, and in ``weights/<name>/`` of a model with one version,
-    a single file of any name will do, if it ends like one of ``patterns`` or in .pth or .pt.
-
-    Raises:
-        MarqueeError: there is none, or it is not clear which.
-    """
-    suffixes = sorted({Path(pattern).suffix for pattern in patterns} | {".pth", ".pt"})
-    own, demo = project.weights / name, project.handlers / name / "demo"
-    for folder, any_name in (
-        (own / version, True),
-        (own, sole),
-        (project.weights, False),
-        (demo, False),
-    ):
-        for pattern in (*patterns, *(f"*{suffix}" for suffix in suffixes if any_name)):
-            fitting = sorted(path for path in folder.glob(pattern) if path.is_file())
-            if len(fitting) > 1:
-                files = ", ".join(path.name for path in fitting)
-                raise MarqueeError(
-                    f"{folder} holds several weight files for {name} {version} ({files}); "
-                    f"keep one, or rename one to {patterns[0]}"
-                )
-            if fitting:
-                return fitting[0]
-    raise MarqueeError(f"no weights for {name} {version}: put {' or '.join(patterns)} into {own}")

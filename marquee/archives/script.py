@@ -123,11 +123,11 @@ def _build(
     if asked.is_file():
         arguments["--requirements-file"] = asked
     plain = run_archiver(arguments, contents, work)
-    problem, golden = try_out(plain, work)
-    if problem is not None:
-        told = problem.replace(str(work / "unpacked" / FOLDER), str(source.path))
+    tried = try_out(plain, work)
+    if tried.problem is not None:
+        told = tried.problem.replace(str(work / "unpacked" / FOLDER), str(source.path))
         raise MarqueeError(f"{source.name} {source.version} does not load: {told}")
-    sha256 = normalise(plain, golden, path, {"digest": digest})
+    sha256 = normalise(plain, tried.made, path, {"digest": digest})
     record.add(path, digest, sha256)
     record.save()
     return Built(path, sha256, digest, fresh=True)

@@ -4,17 +4,22 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from marquee.commands.told import told
+from marquee.commands.told import printable, told
 from marquee.errors import MarqueeError
 from marquee.project import Project
 
 if TYPE_CHECKING:
     from marquee.archives.build import Built
+
+
+# Not 1, which Ctrl-C gives as well: `make serve` goes on with what could be built.
+SOME_MISSING = 3
 
 
 @click.command()
@@ -75,7 +80,11 @@ def archive(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Build the archives that are out of date, of all models or those named."""
+    """Build the archives that are out of date, of all models or those named.
+
+    One that cannot be built does not hold up the others: the exit code is 3 if some are missing, 1
+    if all are. Files in weights/ that go into no archive are named.
+    """
     if looked_at is not None or compared is not None:
         if models or script or (looked_at and compared):
             raise click.UsageError("--inspect and --diff go alone")
@@ -94,17 +103,69 @@ def archive(
 
 
 def _archive_models(project: Project, models: tuple[str, ...], force: bool) -> None:
+    from marquee.archives import passed_over, rooms
+
+    asked = [
+        (name, version)
+        for name in models or rooms.names(project)
+        for version in _versions(project, name)
+    ]
+    missing = [named for named in asked if not _built(project, *named, force=force)]
+    for line in passed_over.warnings(project):
+        click.echo(f"Warning: {line}", err=True)
+    if missing:
+        if len(asked) > 1:
+            listed = ", ".join(" ".join(named).strip() for named in missing)
+            done = len(asked) - len(missing)
+            click.echo(f"Not built: {listed}; {done} of {len(asked)} are up to date", err=True)
+        raise SystemExit(SOME_MISSING if len(missing) < len(asked) else 1)
+
+
+def _versions(project: Project, name: str) -> list[str]:
+    """Return a model's versions; none by name where its configuration is wrong."""
+    from marquee.archives import rooms
+
+    if name not in rooms.names(project):
+        rooms.weight_names(project, name)  # says which there are
+    try:
+        return [*rooms.weight_names(project, name)]
+    except MarqueeError:
+        return [""]
+
+
+def _built(project: Project, name: str, version: str, *, force: bool) -> bool:
+    """Build one archive; what is wrong with it is told, and the others are not held up."""
     from marquee.archives import rooms
     from marquee.archives.build import build
 
-    for name in models or rooms.names(project):
-        for model in rooms.versions(project, name):
-            _report(build(project, model, force=force))
+    try:
+        if not version:
+            rooms.weight_names(project, name)  # says what is wrong
+        model = rooms.version_of(project, name, version)
+        built = build(project, model, force=force, say=lambda line: click.echo(line, err=True))
+    except (MarqueeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise
+        named = f"{name} {version}: " if isinstance(error, OSError) else ""
+        click.echo(f"Error: {named}{printable(str(error))}", err=True)
+        return False
+    _report(built)
+    for said in built.refused:
+        click.echo(
+            f"Warning: {name} {version} cannot process its example {printable(said)}; put a "
+            f"sample input that it can into weights/{name}/, as example.png or the like",
+            err=True,
+        )
+    return True
 
 
 def _report(built: Built) -> None:
+    from marquee.archives.build import weights_of
+
     state = "built     " if built.fresh else "up to date"
-    click.echo(f"{state}  sha256:{built.sha256}  {built.path.name}")
+    weights = weights_of(built.path)
+    said = "" if weights is None else f"  weights: {weights}"
+    click.echo(f"{state}  sha256:{built.sha256}  {built.path.name}{said}")
 
 
 def _look_at(looked_at: str | None, compared: tuple[str, str] | None, as_json: bool) -> None:

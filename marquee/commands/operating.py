@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from marquee.commands.told import told
+from marquee.commands.told import printable, told
 from marquee.project import Project
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def models(as_json: bool) -> None:
 
     The default version answers requests that name none. Retired versions are registered without
     workers. Memory is what the workers hold in RAM; the archive is the first 12 hex digits of its
-    file's SHA-256.
+    file's SHA-256. Weights are the demo's, or your file's name and SHA-256.
     """
     from marquee.serving.models import models as find
 
@@ -52,6 +52,7 @@ def models(as_json: bool) -> None:
         "DEVICE",
         "SINCE",
         "ARCHIVE",
+        "WEIGHTS",
     )
     _table(heads, [_row(one) for one in found])
     if any(one.replaced for one in found):
@@ -70,6 +71,7 @@ def _row(one: ModelState) -> tuple[str, ...]:
         ", ".join(one.devices) or "-",
         "-" if one.since is None else _local(one.since),
         (one.sha256 or "not here")[:12] + ("*" if one.replaced else ""),
+        printable(one.weights or "-"),
     )
 
 

@@ -8,7 +8,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from marquee.archives.rooms import names, show_options
+from marquee.archives.rooms import (
+    default_version,
+    examples,
+    names,
+    show_options,
+    weight_names,
+)
 from marquee.project import Project
 from marquee.serving.management import keys_of
 
@@ -21,12 +27,18 @@ def curl_lines(project: Project) -> Iterator[str]:
 
 def curl_line(project: Project, name: str) -> str:
     """Return the line for one model: its example in, its answer to the terminal or a file."""
-    example = next(iter(sorted((project.handlers / name).glob("example.*"))))
+    example = _example(project, name)
     url = f"{project.properties['inference_address']}/predictions/{name}"
     words = ["curl", "-sS", "--fail-with-body"]
     token = f' -H "Authorization: Bearer $({_marquee(project)} token)"' if keys_of(project) else ""
     options = [*show_options(project, name), "-T", str(example.relative_to(project.root)), url]
     return " ".join(words) + token + " " + shlex.join(options)
+
+
+def _example(project: Project, name: str) -> Path:
+    """Return the example of the version that answers: the user's, where there is one."""
+    version = default_version(project, name) or next(iter(weight_names(project, name)))
+    return examples(project, name, version)[0]
 
 
 def _marquee(project: Project) -> str:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import psutil
 
+from marquee.archives.build import weights_of
 from marquee.archives.store import StoreRecord
+from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.serving.management import Management, Version
 from marquee.serving.server import version_key
@@ -35,6 +37,8 @@ class ModelState:
         since: when its oldest worker was started; None without workers.
         archive: file name in the model store.
         sha256: of that file; None where it is not there.
+        weights: ``demo``, or the user's file in it and the start of its SHA-256; None where the
+            archive does not say.
         replaced: whether the file is newer than the workers: it is not what they loaded.
     """
 
@@ -53,6 +57,7 @@ class ModelState:
     since: datetime | None
     archive: str
     sha256: str | None
+    weights: str | None
     replaced: bool
 
 
@@ -99,6 +104,7 @@ def _state(project: Project, one: Version, *, default: bool, record: StoreRecord
         since=since,
         archive=archive.name,
         sha256=record.digest_of(archive) if there else None,
+        weights=_weights(archive),
         replaced=there and since is not None and _newer(archive, since),
     )
 
@@ -106,6 +112,13 @@ def _state(project: Project, one: Version, *, default: bool, record: StoreRecord
 def _newer(archive: Path, since: datetime) -> bool:
     """Whether a file was written after a moment, which TorchServe tells in whole milliseconds."""
     return archive.stat().st_mtime_ns // 1_000_000 > round(since.timestamp() * 1000)
+
+
+def _weights(archive: Path) -> str | None:
+    try:
+        return weights_of(archive)
+    except MarqueeError:
+        return None  # no archive of ours, or not there
 
 
 def _word(one: Version) -> str:

@@ -57,6 +57,10 @@ def test_models_as_a_table_and_as_json(here: Project, server: Running) -> None:
     assert "1/1 ready" in row
     found = json.loads(marquee(here, "models", "--json", **server.environment).stdout)
     assert {"cifar", "faulty", "inkwash"} == {one["name"] for one in found}
+    weights = {(one["name"], one["version"]): one["weights"] for one in found}
+    assert weights["cifar", "2.0"] == "demo"
+    assert weights["faulty", "1.0"].startswith("your faulty.pth ")
+    assert all(one in table for one in weights.values())
     digests = {one["sha256"][:12] for one in found}
     assert all(digest in table for digest in digests)
 

@@ -55,6 +55,38 @@ def test_the_names_file_is_found_by_the_path_in_data(mine: Path) -> None:
         inputs(mine)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        r"data\obj.names",
+        r"C:\yolo\data\obj.names",
+        r"..\obj.names",
+        '"data/obj.names"',
+        "OBJ.NAMES",
+    ],
+)
+def test_windows_ways_to_say_where_the_names_are(mine: Path, said: str) -> None:
+    (mine.parent / "obj.data").write_text(f"classes = 5\r\nnames = {said}\r\n")
+    assert inputs(mine)[3].name == "obj.names"
+    (mine.parent / "obj.names").rename(mine.parent / "other.names")
+    with pytest.raises(PackError, match=r"(?i)its names file obj\.names is not in"):
+        inputs(mine)
+
+
+def test_a_path_of_windows_leads_into_a_folder_beside_it(mine: Path) -> None:
+    (mine.parent / "obj.data").write_text("classes = 5\nnames = data\\obj.names\n")
+    (mine.parent / "data").mkdir()
+    (mine.parent / "obj.names").rename(mine.parent / "data" / "obj.names")
+    assert inputs(mine)[3] == mine.parent / "data" / "obj.names"
+
+
+def test_a_macs_twins_are_passed_over(mine: Path) -> None:
+    for name in ("tiny5.cfg", "obj.data", "obj.names"):
+        (mine.parent / f"._{name}").write_bytes(b"\x00\x05\x16\x07")
+    assert inputs(mine)[1].name == "tiny5.cfg"
+    assert inputs(mine)[2].name == "obj.data"
+
+
 def test_a_data_file_without_names_takes_the_only_one_there(mine: Path) -> None:
     (mine.parent / "obj.data").write_text("classes=5\n# names = x.names\n")
     assert inputs(mine)[3] == mine.parent / "obj.names"

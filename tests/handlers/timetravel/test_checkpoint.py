@@ -119,7 +119,7 @@ def changed(key: str, value: torch.Tensor) -> dict[str, Any]:
         (content(tiny()) | {"latent_avg": torch.zeros(3, 8)}, r"latent_avg is \(3, 8\), expected"),
         (content(tiny()) | {"latent_avg": 0.0}, "latent_avg is float"),
         (content(tiny()) | {"opts": 7}, "opts is int"),
-        (content(tiny()) | {"state_dict": {"encoder.a": 1}}, "encoder.a"),
+        (content(tiny()) | {"state_dict": {"encoder.a": 1}}, "styles.0.linear.weight' is missing"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, saved: object, words: str) -> None:
@@ -133,7 +133,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path, saved: object, words: str) -
 def test_truncated(checkpoint: Path, part: float) -> None:
     whole = checkpoint.read_bytes()
     checkpoint.write_bytes(whole[: int(len(whole) * part)])
-    with pytest.raises(WeightsError, match=r"sam\.pt: .*(damaged|plain)"):
+    with pytest.raises(WeightsError, match=r"sam\.pt: .*(damaged|plain|empty)"):
         load_network(checkpoint)
 
 

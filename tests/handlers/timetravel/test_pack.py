@@ -3,8 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
+from handlers.runtime.weights import WeightsError
 from handlers.timetravel import faces, pack
+from tests.handlers.timetravel.support import content, tiny
 
 
 @pytest.fixture
@@ -13,7 +16,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(pack, "USER_WEIGHTS", tmp_path / "weights")
     path = tmp_path / "weights" / "timetravel" / "1.0" / "sam_ffhq_aging.pt"
     path.parent.mkdir(parents=True)
-    path.write_bytes(b"network")
+    torch.save(content(tiny()), path)
     return path
 
 
@@ -38,4 +41,12 @@ def test_the_nearest_landmark_model_is_packed(weights: Path, tmp_path: Path) -> 
     out.mkdir()
     pack.pack(weights, out)
     assert (out / pack.PREDICTOR).read_bytes() == b"model 2"
-    assert (out / weights.name).read_bytes() == b"network"
+    assert (out / weights.name).read_bytes() == weights.read_bytes()
+
+
+def test_weights_that_are_no_numbers_are_told_now(weights: Path, tmp_path: Path) -> None:
+    saved = content(tiny())
+    saved["state_dict"]["decoder.conv1.conv.weight"][0] = float("nan")
+    torch.save(saved, weights)
+    with pytest.raises(WeightsError, match=r"NaN or infinite.*decoder\.conv1\.conv\.weight"):
+        pack.pack(weights, tmp_path)

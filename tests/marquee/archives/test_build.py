@@ -1,12 +1,14 @@
 """Archives built for real, by torch-model-archiver, and loaded as a worker would."""
 
 import json
+import re
 import shutil
 import subprocess
 import time
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -30,11 +32,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def fails(project: Project, *words: str, **environment: str) -> str:
     done = marquee(project, "archive", *words, **environment)
-    assert done.returncode == 1
-    assert done.stderr.startswith("Error: ")
-    assert "Traceback" not in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    return done.stderr
+    assert done.returncode in (1, 3)
+    # A busy machine's steps take long, and are announced.
+    first, *more = [line for line in done.stderr.splitlines() if not line.endswith(" ...")]
+    assert first.startswith("Error: ")
+    assert all(line.startswith(("Error: ", "Warning: ", "Not built: ")) for line in more)
+    return first
 
 
 def test_the_same_inputs_give_the_same_bytes(built: Project, tmp_path: Path) -> None:
@@ -129,6 +132,67 @@ def test_the_users_weights_are_packed(built: Project, tmp_path: Path) -> None:
     assert manifest["marquee"]["weights"] == file_digest(path)
 
 
+def test_each_archive_says_whose_weights_it_holds(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project", "cifar", "rotifer")
+    path = project.weights / "cifar" / "1.0" / "best.ckpt"
+    path.parent.mkdir(parents=True)
+    torch.save({"model": LeNet(2, 2, 4, 4).state_dict()}, path)
+    (project.weights / "stray.pth").write_bytes(path.read_bytes())
+    (project.weights / "vgg11_best.pth").write_bytes(b"<html>")
+    _sees_everything(project)
+    done = marquee(project, "archive")
+    assert done.returncode == 3
+    first, rotifer = done.stdout.splitlines()
+    assert first.endswith(f"cifar-1.0.mar  weights: your best.ckpt {file_digest(path)[:12]}")
+    assert "rotifer-1.0.mar  weights: your rotifer.weights" in rotifer
+    about = read_manifest(project.model_store / "cifar-1.0.mar")["marquee"]
+    assert about["weights_from"] == "user"
+    assert about["weights_file"] == "best.ckpt"
+    assert about["weights"] == file_digest(path)
+    assert "Error: cifar 2.0 would get the demo weights although" in done.stderr
+    assert "vgg11_best.pth (a web page) is there; download the file itself" in done.stderr
+    assert "Warning: weights/stray.pth (a PyTorch file) is not packed" in done.stderr
+    assert done.stderr.endswith("Not built: cifar 2.0; 2 of 3 are up to date\n")
+    said = next(line for line in done.stderr.splitlines() if "cannot process" in line)
+    assert said.startswith("Warning: rotifer 1.0 cannot process its example example.png: 50700")
+    assert "into weights/rotifer/, as example.png or the like" in said
+    with zipfile.ZipFile(project.model_store / "rotifer-1.0.mar") as archive:
+        assert not [name for name in archive.namelist() if name.startswith("golden/")]
+    (project.weights / "vgg11_best.pth").unlink()
+    done = marquee(project, "archive", "cifar")
+    assert done.returncode == 0, done.stderr
+    assert "cifar-2.0.mar  weights: demo" in done.stdout
+    assert done.stdout.startswith("up to date")
+
+
+def _sees_everything(project: Project) -> None:
+    """Give rotifer a network that finds something in every place of any picture."""
+    demo, own = project.handlers / "rotifer" / "demo", project.weights / "rotifer"
+    own.mkdir()
+    for kind in ("data", "names"):
+        shutil.copy(demo / f"rotifer.{kind}", own)
+    cfg = (demo / "rotifer.cfg").read_text()
+    (own / "rotifer.cfg").write_text(re.sub(r"(?m)^(width|height)\s*=.*", r"\1=832", cfg))
+    whole = (demo / "rotifer.weights").read_bytes()
+    numbers = np.full((len(whole) - 20) // 4, 0.02, "<f4")
+    (own / "rotifer.weights").write_bytes(whole[:20] + numbers.tobytes())
+
+
+def test_a_users_example_takes_the_place_of_ours(built: Project, tmp_path: Path) -> None:
+    project = Project(tmp_path / "project")
+    shutil.copytree(built.root, project.root, copy_function=shutil.copy2)
+    own = project.weights / "cifar" / "2.0" / "example.npy"
+    own.parent.mkdir(parents=True)
+    np.save(own, np.full((3, 32, 32), 200, np.uint8))
+    done = marquee(project, "archive")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("up to date") == 1
+    with zipfile.ZipFile(project.model_store / "cifar-2.0.mar") as archive:
+        names = [name for name in archive.namelist() if name.startswith("example.")]
+        assert names == ["example.npy"]
+        assert archive.read("example.npy") == own.read_bytes()
+
+
 def test_weights_that_do_not_fit_are_explained(tmp_path: Path) -> None:
     project = make_project(tmp_path / "project", "cifar")
     state = LeNet().state_dict()
@@ -139,7 +203,7 @@ def test_weights_that_do_not_fit_are_explained(tmp_path: Path) -> None:
     assert f"cifar 1.0 does not load: {path}" in said
     assert "fc2.bias should be (84,) and is (7,)" in said
     assert "1 missing: fc3.bias" in said
-    assert not list(project.model_store.glob("*.mar"))
+    assert [path.name for path in project.model_store.glob("*.mar")] == ["cifar-2.0.mar"]
 
 
 def test_truncated_weights_are_explained(tmp_path: Path) -> None:
