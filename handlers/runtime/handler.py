@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from handlers.runtime.channel import guard_log
 from handlers.runtime.device import Placement, place
 from handlers.runtime.engine import OUT_OF_MEMORY, Engine, Outcome, Output
 from handlers.runtime.errors import (
@@ -116,6 +117,7 @@ class VisionHandler(ABC):
             LoadError: the example was not answered with 200.
             SettingsError, WeightsError: what is wrong with the configuration or the weights.
         """
+        guard_log()
         properties = context.system_properties
         config = context.model_yaml_config
         model_dir = Path(properties["model_dir"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from handlers.runtime.channel import guard_log
 from handlers.runtime.device import place
 from handlers.runtime.engine import CPU_ALLOCATOR, OUT_OF_MEMORY
 from handlers.runtime.errors import (
@@ -36,7 +37,7 @@ from handlers.script.context import ScriptContext
 from handlers.script.defaults import Defaults
 from handlers.script.model import ScriptModel
 from handlers.script.options import read_options
-from handlers.script.output import capture_stdout
+from handlers.script.output import capture_output
 from handlers.script.script import load_script
 from handlers.script.toolkit import harden_decoder, refusal
 from handlers.script.turn import Turn, described, example_exchange
@@ -77,7 +78,7 @@ class ScriptHandler:
         archive = Path(properties["model_dir"]).resolve()
         folder = archive / FOLDER if (archive / FOLDER).is_dir() else archive
         max_bytes = self.settings.max_pixels * BYTES_PER_PIXEL
-        capture_stdout(logger)
+        capture_output()
         os.chdir(folder)  # as in SageMaker: a script may open its files by relative names
         harden_decoder(max_bytes)
         functions = load_script(folder, options.program)
@@ -86,6 +87,7 @@ class ScriptHandler:
         defaults = Defaults(self._device, max_bytes)
         self._model = ScriptModel(functions, defaults, self._context, accept)
         self._model.load(folder)
+        guard_log()  # again: the script may have set up logging of its own
         self._functions = sorted(functions)
         self._stackable = self._model.stackable(options)
         self._stacker = self._model.stacker(self.settings.max_batch or DEFAULT_MAX_ROWS)

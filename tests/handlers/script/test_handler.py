@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -246,24 +245,6 @@ def test_an_answer_over_the_servers_limit_is_413(tmp_path: Path) -> None:
     [reply] = ours(make_folder(tmp_path / "m", script), [Call("x")])
     assert reply.status == 413
     assert "max_response_size" in told(reply)["message"]
-
-
-def test_prints_go_to_the_log_and_look_like_nothing_torchserve_obeys(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-) -> None:
-    caplog.set_level(logging.INFO)
-    folder = make_folder(tmp_path / "m", scripts.TALKER)
-    ours(folder, [Call("x")])
-    lines = [record.getMessage() for record in caplog.records]
-    assert [line for line in lines if line.startswith("script printed: ")] == [
-        "script printed: Torch worker started.",
-        "script printed: [PID]1",
-        "script printed: [METRICS]x:1",
-        "script printed: one two",
-        "script printed: [METRICS]Evil.Count:1|#Level:Model|#hostname:x",
-    ]
-    assert not [line for line in lines if line.startswith(("[", "Torch"))]
-    assert "PID" not in capfd.readouterr().out
 
 
 def write_example(folder: Path, name: str, content: bytes) -> None:
