@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from handlers.runtime.handler import LoadError
 from handlers.runtime.settings import SettingsError
 from handlers.runtime.weights import WeightsError
 from handlers.script import handler as handler_module
+from handlers.script.defaults import find_model
 from handlers.script.script import ScriptError
 from tests.handlers.script import scripts
 from tests.handlers.script.harness import (
     CSV,
     JSON,
     NPY,
+    NPZ,
     Call,
     Reply,
     loaded,
@@ -27,6 +30,7 @@ from tests.handlers.script.harness import (
     ours,
     send,
 )
+from tests.handlers.script.test_codec import lying
 
 OCTETS = "application/octet-stream"
 
@@ -247,6 +251,27 @@ def test_an_answer_over_the_servers_limit_is_413(tmp_path: Path) -> None:
     assert "max_response_size" in told(reply)["message"]
 
 
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (json.dumps([["x" * 80_000] + [""] * 2000]), JSON, 413),
+        ("x" * 80_000 + ",\n" * 2000, CSV, 413),
+        ('["a", "bc"]', JSON, 200),
+        (lying(zipfile.ZIP_BZIP2), NPZ, 400),
+    ],
+)
+def test_the_toolkits_decoder_takes_no_more_memory_than_ours(
+    tmp_path: Path, body: str | bytes, kind: str, status: int
+) -> None:
+    script = (
+        "from sagemaker_inference import decoder\n"
+        "def model_fn(d): return None\n"
+        "def transform_fn(m, d, c, a): return str(decoder.decode(d, c).shape)\n"
+    )
+    [reply] = ours(make_folder(tmp_path / "m", script), [Call(body, kind)])
+    assert reply.status == status
+
+
 def write_example(folder: Path, name: str, content: bytes) -> None:
     make_archive = folder.with_name(folder.name + "-archive")
     make_archive.mkdir()
@@ -325,3 +350,15 @@ def test_model_files_that_are_no_torchscript(tmp_path: Path) -> None:
         folder = make_folder(tmp_path / next(iter(files)), None, **files)
         with pytest.raises(WeightsError, match=words), loaded(folder):
             pass
+
+
+def test_what_a_mac_leaves_beside_a_model_is_no_model(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "m", None, net__pt=b"x", __DS_Store=b"x")
+    (folder / "._net.pt").write_bytes(b"Mac OS X")
+    (folder / "__MACOSX").mkdir()
+    (folder / "__MACOSX" / "._net.pt").write_bytes(b"Mac OS X")
+    (folder / "folder.pt").mkdir()
+    assert find_model(folder).name == "net.pt"
+    (folder / "net.pt").unlink()
+    with pytest.raises(WeightsError, match="found none"):
+        find_model(folder)
