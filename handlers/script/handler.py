@@ -11,7 +11,7 @@ import torch
 
 from handlers.runtime.channel import guard_log
 from handlers.runtime.device import place
-from handlers.runtime.engine import CPU_ALLOCATOR, OUT_OF_MEMORY
+from handlers.runtime.endings import check_answer_size, exit_soon
 from handlers.runtime.errors import (
     InsufficientMemory,
     InternalError,
@@ -19,15 +19,9 @@ from handlers.runtime.errors import (
     Unavailable,
     Unprocessable,
 )
-from handlers.runtime.handler import (
-    Answer,
-    Context,
-    Exchange,
-    LoadError,
-    check_answer_size,
-    exit_soon,
-)
+from handlers.runtime.handler import Answer, Context, Exchange, LoadError
 from handlers.runtime.media import JSON
+from handlers.runtime.memory import is_out_of_memory
 from handlers.runtime.metrics import StageMetrics, WorkerMemory
 from handlers.runtime.request import Row
 from handlers.runtime.settings import Settings, max_response_size, threads_per_worker
@@ -127,7 +121,7 @@ class ScriptHandler:
     def _answered_at_once(self, turn: Turn) -> bool:
         """Answer what is no prediction: TorchServe asks for a description, or explanations."""
         exchange = turn.exchange
-        if exchange.headers.get("describe") == "True":
+        if exchange.asks_description:
             exchange.answer = described(self.describe())
         elif exchange.headers.get("explain") == "True":
             exchange.fail(Unprocessable("a SageMaker script has no explanations; ask /predictions"))
@@ -184,7 +178,7 @@ class ScriptHandler:
         if isinstance(error, torch.AcceleratorError):
             self._lost = True
             return Unavailable(LOST)
-        if isinstance(error, OUT_OF_MEMORY) or CPU_ALLOCATOR in str(error):
+        if is_out_of_memory(error):
             return InsufficientMemory("not enough memory for this input; send less")
         return InternalError(
             f"the model's script failed on this request; the server's log has the details under "

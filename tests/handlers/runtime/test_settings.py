@@ -3,12 +3,13 @@ from pathlib import Path
 
 import pytest
 
+from handlers.runtime.cores import cores
 from handlers.runtime.device import place
 from handlers.runtime.settings import (
     DEFAULT_MAX_RESPONSE,
     Settings,
     SettingsError,
-    cores,
+    explain_seconds,
     max_response_size,
     response_timeout,
     threads_per_worker,
@@ -30,6 +31,8 @@ def test_defaults_and_values() -> None:
         ({"max_items": "3"}, "max_items is '3'"),
         ({"threads": -1}, "threads is -1"),
         ({"threads": True}, "threads is True"),
+        ({"max_batch_pixels": 0}, "max_batch_pixels is 0"),
+        ({"explain_seconds": -1}, "explain_seconds is -1"),
         ({"options": [1]}, "options"),
     ],
 )
@@ -47,6 +50,14 @@ def test_workers_share_the_cores() -> None:
 def test_the_servers_patience_is_known() -> None:
     assert response_timeout({"responseTimeout": 1200}) == 1200
     assert response_timeout({}) == response_timeout(None) == 120
+
+
+def test_explanations_have_less_than_half_of_it() -> None:
+    assert explain_seconds(Settings(), {"responseTimeout": 100}) == 25
+    assert explain_seconds(Settings(), {"responseTimeout": 3600}) == 120
+    assert explain_seconds(Settings(explain_seconds=50), {"responseTimeout": 100}) == 50
+    with pytest.raises(SettingsError, match="explain_seconds is 51, expected at most half"):
+        explain_seconds(Settings(explain_seconds=51), {"responseTimeout": 100})
 
 
 def test_half_precision_is_for_gpus() -> None:

@@ -235,13 +235,25 @@ def test_text_that_is_no_text_is_400(tmp_path: Path) -> None:
     assert "UTF-8" in told(reply)["message"]
 
 
+class Asked(Call):
+    """A question of TorchServe's own: a row without a body."""
+
+    row: dict[str, Any] = {}  # noqa: RUF012
+
+
 def test_descriptions_and_explanations(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "m", scripts.MODEL_ONLY)
-    replies = ours(
-        folder, [Call(b"", headers={"describe": "True"}), Call(b"", headers={"explain": "True"})]
+    described, explained, predicted = ours(
+        folder,
+        [
+            Asked(b"", headers={"describe": "True"}),
+            Call(b"", headers={"explain": "True"}),
+            Call("[[2]]", JSON, headers={"describe": "True"}),
+        ],
     )
-    assert json.loads(replies[0].body)["script"] == ["model_fn"]
-    assert replies[1].status == 422
+    assert json.loads(described.body)["script"] == ["model_fn"]
+    assert explained.status == 422
+    assert json.loads(predicted.body) == [[1]]
 
 
 def test_an_answer_over_the_servers_limit_is_413(tmp_path: Path) -> None:
@@ -282,7 +294,7 @@ def write_example(folder: Path, name: str, content: bytes) -> None:
 def test_an_answer_names_its_worker(tmp_path: Path) -> None:
     script = scripts.CRASHER.replace("return prediction", "raise ValueError")
     folder = make_folder(tmp_path / "m", script)
-    replies = ours(folder, [Call("fine"), Call("raise"), Call(b"", headers={"describe": "True"})])
+    replies = ours(folder, [Call("fine"), Call("raise"), Asked(b"", headers={"describe": "True"})])
     assert {reply.headers["x-marquee-worker"] for reply in replies} == {str(os.getpid())}
     assert {reply.headers["x-marquee-version"] for reply in replies} == {"script/unknown"}
 
