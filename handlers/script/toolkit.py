@@ -105,7 +105,8 @@ def harden_decoder(max_bytes: int) -> None:
 
 def _leaves(value: Any) -> list[Any]:
     """Return all that lies in nested lists, not in recursion: they may be nested deeply."""
-    leaves, lists = [], [[value]]
+    leaves: list[Any] = []
+    lists = [[value]]
     while lists:
         for item in lists.pop():
             (lists if isinstance(item, list) else leaves).append(item)
