@@ -1,8 +1,9 @@
 """Photo to ink-wash painting: an image in, an image of (nearly) the same shape out."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -28,9 +29,13 @@ from handlers.runtime.explain import METHOD, STEPS, attribute
 from handlers.runtime.heatmap import picture_of
 from handlers.runtime.region import Box, cut, region_of, region_parameter
 from handlers.runtime.result import check_jpeg_size
+from handlers.runtime.settings import SettingsError
 
 WORKING_SIZE = 256
 LARGEST_SIZE = 8192
+# One painting of so many takes about 450 s on two cores, at 12 s a megapixel and 1.4 times that in
+# tiles with their halo: an eighth of responseTimeout. A camera's 24 megapixels fit.
+PAINTED_PIXELS = 25_000_000
 # A gradient through the original network takes about 11 kB a pixel: 1.4 GB at most.
 EXPLAINED_PIXELS = 1 << 17
 
@@ -73,8 +78,11 @@ class InkwashHandler(VisionHandler):
         ),
     )
 
+    painted_pixels = PAINTED_PIXELS
+
     def load(self, model_dir: Path) -> nn.Module:
         """The generator, sized by its weight file."""
+        self.painted_pixels = painted_pixels_of(self.settings.options)
         return load_generator(self.weights)
 
     def preprocess(self, request: Request) -> Tensor:
@@ -88,10 +96,11 @@ class InkwashHandler(VisionHandler):
             )
         if request.accept == JPEG:
             check_jpeg_size(width, height)  # now, not after minutes of painting
-        if width * height > self.settings.max_pixels:
+        if width * height > self.painted_pixels:
             raise TooLarge(
                 f"at this size the painting has {width} x {height} pixels, at most "
-                f"{self.settings.max_pixels} are painted; ask for a smaller size"
+                f"{self.painted_pixels} are painted; ask for a smaller size (or raise "
+                "marquee.options.painted_pixels in model-config.yaml)"
             )
         if (width, height) != image.size:
             image = image.resize((width, height), Image.Resampling.BILINEAR)
@@ -138,6 +147,25 @@ class InkwashHandler(VisionHandler):
 def _darkness(painting: Tensor, box: Box) -> Tensor:
     """Return (N,), 0 for white to 1 for black: the mean over ``box`` of (N, 3, H, W)."""
     return (1 - cut(painting, box)).mean(dim=(1, 2, 3)) / 2
+
+
+def painted_pixels_of(options: Mapping[str, Any]) -> int:
+    """Read ``painted_pixels`` from the handler's options.
+
+    Raises:
+        SettingsError: an unknown option, or no number of pixels.
+    """
+    unknown = sorted(set(options) - {"painted_pixels"})
+    if unknown:
+        raise SettingsError(
+            f"marquee.options has {', '.join(unknown)}; inkwash knows painted_pixels only"
+        )
+    pixels = options.get("painted_pixels", PAINTED_PIXELS)
+    if type(pixels) is not int or pixels < 1:
+        raise SettingsError(
+            f"marquee.options.painted_pixels is {pixels!r}, expected a number of pixels"
+        )
+    return pixels
 
 
 def _target(size: tuple[int, int], wanted: int) -> tuple[int, int]:

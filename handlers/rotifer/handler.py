@@ -29,9 +29,9 @@ from handlers.runtime import (
     Unprocessable,
     VisionHandler,
 )
-from handlers.runtime.engine import is_out_of_memory
 from handlers.runtime.explain import METHOD, STEPS, attribute
 from handlers.runtime.heatmap import picture_of
+from handlers.runtime.memory import is_out_of_memory
 from handlers.runtime.result import LARGEST_JPEG_SIDE
 
 QUALITY = 75  # of the original's answer

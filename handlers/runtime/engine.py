@@ -12,12 +12,9 @@ from torch import Tensor
 
 from handlers.runtime.device import Placement, map_tensors, to_host
 from handlers.runtime.errors import InsufficientMemory, InternalError, RequestError, Unavailable
+from handlers.runtime.memory import is_out_of_memory
 
 logger = logging.getLogger(__name__)
-
-OUT_OF_MEMORY = (torch.OutOfMemoryError, MemoryError)
-# PyTorch's CPU allocator has no exception class of its own; this is the name it signs with.
-CPU_ALLOCATOR = "DefaultCPUAllocator"
 
 Output = Any
 # An output, or the RequestError that befell the item.
@@ -114,19 +111,12 @@ def _pick(output: Output, index: int) -> Output:
     return map_tensors(output, lambda tensor: tensor[index])
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Tell whether PyTorch or Python ran out of memory, on any device."""
-    return isinstance(error, OUT_OF_MEMORY) or CPU_ALLOCATOR in str(error)
-
-
 def _final(error: Exception) -> RequestError:
     """Turn the failure of a single item into its answer."""
     if isinstance(error, RequestError):
         return error
     if is_out_of_memory(error):
-        return InsufficientMemory(
-            "this input alone does not fit in the device's memory; send a smaller one"
-        )
+        return InsufficientMemory("this input alone does not fit in memory; send a smaller one")
     return InternalError(
         "the model failed on this input; the server's log has the details", cause=error
     )
@@ -141,7 +131,13 @@ def _joined(results: list[Outcome], *, several: bool) -> Outcome:
     errors = [result for result in results if isinstance(result, RequestError)]
     if errors:
         return errors[0]
-    return _stack(results) if several else results[0]
+    if not several:
+        return results[0]
+    try:
+        return _stack(results)
+    except Exception as error:  # as much memory again; and outputs that do not fit together
+        logger.exception("the %d outputs of one request cannot be put together", len(results))
+        return _final(error)
 
 
 def _stack(outputs: list[Output]) -> Output:

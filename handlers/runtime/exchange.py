@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from handlers.runtime.errors import RequestError
-from handlers.runtime.media import JSON
+from handlers.runtime.media import FORM, JSON, MULTIPART, media_type
 from handlers.runtime.request import Headers, Request, Row
 from handlers.runtime.stopwatch import Stopwatch
 
@@ -56,12 +56,24 @@ class Exchange:
     reason: str = ""  # what the model raised, for its operator
 
     @property
+    def asks_description(self) -> bool:
+        """Whether TorchServe itself asks, for ``?customized=true``: then there is no body at all.
+
+        A client may send the header ``describe`` as well, but not without a body, unless it says
+        that it sends a form and no field.
+        """
+        named = {key.lower(): value for key, value in self.headers.items()}
+        a_form = media_type(str(named.get("content-type", ""))) in (FORM, MULTIPART)
+        return self.headers.get("describe") == "True" and not self.row and not a_form
+
+    @property
     def asks_why(self) -> bool:
         """Whether it came to ``/explanations``."""
         return self.headers.get("explain") == "True"
 
     def fail(self, error: RequestError) -> None:
-        """Answer with ``error``."""
+        """Answer with ``error``, and let go of what was read."""
+        self.items = self.request = None
         self.answer = Answer(error.body(), JSON, error.status, error.phrase)
         self.reason = error.reason
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -18,23 +16,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from handlers.runtime.channel import guard_log
 from handlers.runtime.device import Placement, place
-from handlers.runtime.engine import OUT_OF_MEMORY, Engine, Outcome, Output
-from handlers.runtime.errors import (
-    InsufficientMemory,
-    InternalError,
-    RequestError,
-    TooLarge,
-    Unprocessable,
-)
+from handlers.runtime.endings import check_answer_size, exit_soon, refusal_of
+from handlers.runtime.engine import Engine, Outcome, Output
+from handlers.runtime.errors import RequestError, TooLarge, Unprocessable
 from handlers.runtime.exchange import Answer, Context, Exchange, identity
 from handlers.runtime.media import JPEG, JSON, NPY, PNG
 from handlers.runtime.metrics import StageMetrics, WorkerMemory
+from handlers.runtime.pace import Pace, held_pixels
 from handlers.runtime.parameters import Parameter
 from handlers.runtime.request import Interface, Request, Row, parse_request
 from handlers.runtime.result import Result
 from handlers.runtime.settings import (
     Settings,
+    explain_seconds,
     max_response_size,
     response_timeout,
     take_bodies_as_bytes,
@@ -45,9 +41,6 @@ from handlers.runtime.stopwatch import Stopwatch
 __all__ = ["Answer", "Context", "Exchange", "LoadError", "VisionHandler"]
 
 logger = logging.getLogger(__name__)
-
-# Long enough for TorchServe to read the last answer, short enough to be back in seconds.
-EXIT_DELAY_SECONDS = 0.5
 
 
 class LoadError(ValueError):
@@ -121,6 +114,7 @@ class VisionHandler(ABC):
             SettingsError, WeightsError: what is wrong with the configuration or the weights.
         """
         take_bodies_as_bytes()
+        guard_log()
         properties = context.system_properties
         config = context.model_yaml_config
         model_dir = Path(properties["model_dir"])
@@ -139,8 +133,8 @@ class VisionHandler(ABC):
         self._explain_interface = self._interface.extended(
             self.explain_produces, self.explain_parameters
         )
-        # All explanations of a batch share half the time that the server waits for them.
-        self._explain_seconds = response_timeout(config) / 2
+        self._timeout = response_timeout(config)
+        self._explain_seconds = explain_seconds(self.settings, config)
         batch_size = int(properties.get("batch_size") or 1)
         self._engine = Engine(self.forward, self.placement, self.settings.max_batch or batch_size)
         self._max_response = max_response_size()
@@ -165,19 +159,35 @@ class VisionHandler(ABC):
     # The request's way
 
     def answer(self, exchanges: list[Exchange]) -> None:
-        """Give every exchange its answer; raises nothing."""
-        explained = [exchange for exchange in exchanges if exchange.asks_why]
-        for exchange in explained:
-            exchange.seconds = self._explain_seconds / len(explained)
-        for exchange in exchanges:
+        """Give every exchange its answer; raises nothing. Predictions come before explanations."""
+        pace = Pace(self._timeout, self._explain_seconds, self.settings.max_batch_pixels)
+        waiting: list[Exchange] = []
+        for exchange in (exchange for exchange in exchanges if not exchange.asks_why):
             with self._guarded(exchange):
+                pace.check()
                 self._begin(exchange)
-        waiting = [exchange for exchange in exchanges if exchange.items is not None]
+            waiting += [exchange] if exchange.items is not None else []
+            if sum(map(held_pixels, waiting)) >= pace.max_pixels:
+                self._complete(waiting)
+                waiting = []
+        self._complete(waiting)
+        explained = [exchange for exchange in exchanges if exchange.asks_why]
+        seconds = pace.explanation(len(explained)) if explained else 0.0
+        for exchange in explained:
+            exchange.seconds = seconds
+            with self._guarded(exchange):
+                self._explain(exchange)
+
+    def _complete(self, waiting: list[Exchange]) -> None:
+        """Run what waits as a batch, write the answers, and let go of all that is large."""
+        if not waiting:
+            return
         for exchange, output in zip(waiting, self._run(waiting), strict=True):
             with self._guarded(exchange):
                 if isinstance(output, RequestError):
                     raise output
                 self._finish(exchange, output)
+            exchange.items = exchange.request = None
 
     @contextmanager
     def _guarded(self, exchange: Exchange) -> Iterator[None]:
@@ -186,27 +196,15 @@ class VisionHandler(ABC):
             yield
         except RequestError as error:
             exchange.fail(error)
-        except OUT_OF_MEMORY:
-            logger.exception("request %s ran out of memory", exchange.request_id)
-            exchange.fail(InsufficientMemory("not enough memory for this input; send less"))
         except Exception as error:  # the boundary: nothing may escape to TorchServe
             logger.exception("request %s failed", exchange.request_id)
             self._engine.poisoned |= isinstance(error, torch.AcceleratorError)
-            exchange.fail(
-                InternalError(
-                    "the model failed on this request; the server's log has the details "
-                    f"under request {exchange.request_id or 'without id'}",
-                    cause=error,
-                )
-            )
+            exchange.fail(refusal_of(error, exchange.request_id))
 
     def _begin(self, exchange: Exchange) -> None:
         """Read the request, and either answer it at once or leave its items for the batch."""
-        if exchange.headers.get("describe") == "True":
+        if exchange.asks_description:
             exchange.answer = Answer(Result(json=self.describe()).encode(JSON), JSON)
-            return
-        if exchange.asks_why:
-            self._explain(exchange)
             return
         request = parse_request(exchange.row, exchange.headers, self._interface, exchange.watch)
         exchange.request = request
@@ -306,25 +304,3 @@ class VisionHandler(ABC):
 
 def _serialized_file(manifest: Mapping[str, Any] | None) -> str:
     return str(((manifest or {}).get("model") or {}).get("serializedFile") or "")
-
-
-def check_answer_size(body: bytes, limit: int) -> None:
-    """Refuse an answer for which TorchServe would kill the worker, and with it the whole batch.
-
-    Raises:
-        TooLarge: names the setting.
-    """
-    if len(body) > limit:
-        raise TooLarge(
-            f"the answer is {len(body)} bytes, the server sends at most {limit}; "
-            "ask for less or a smaller type, or raise max_response_size in config.properties "
-            "(TS_MAX_RESPONSE_SIZE)"
-        )
-
-
-def exit_soon() -> None:
-    """End this process once the answers at hand are out; TorchServe then starts a clean worker."""
-    logger.error("the device's context is lost; this worker exits to be replaced")
-    timer = threading.Timer(EXIT_DELAY_SECONDS, os._exit, args=(1,))
-    timer.daemon = True
-    timer.start()

@@ -9,11 +9,24 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from handlers.runtime.cores import cores
+
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 # TorchServe's own default for max_response_size, in bytes.
 DEFAULT_MAX_RESPONSE = 6_553_500
 # ... and for responseTimeout, in seconds.
 DEFAULT_RESPONSE_TIMEOUT = 120
+
+# All whole numbers, and the smallest that makes sense.
+LEAST = {
+    "max_pixels": 1,
+    "max_items": 1,
+    "max_batch": 0,
+    "max_batch_pixels": 1,
+    "explain_seconds": 0,
+    "threads": 0,
+}
+MAX_EXPLAIN_SECONDS = 120.0
 
 
 class SettingsError(ValueError):
@@ -29,6 +42,9 @@ class Settings:
         max_pixels: pixels an input image may have.
         max_items: inputs one request may hold.
         max_batch: items the network gets in one call; 0 means TorchServe's batch size.
+        max_batch_pixels: pixels that wait for the network at once; a batch of more goes in parts.
+        explain_seconds: that all explanations of a batch may take, at most half of
+            responseTimeout; 0 means a quarter of it, at most two minutes.
         threads: CPU threads of one worker; 0 means cores divided by workers.
         options: the handler's own, such as sizes of the network.
     """
@@ -37,6 +53,8 @@ class Settings:
     max_pixels: int = 64_000_000
     max_items: int = 64
     max_batch: int = 0
+    max_batch_pixels: int = 1 << 24
+    explain_seconds: int = 0
     threads: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -62,7 +80,7 @@ class Settings:
     def _check(self) -> None:
         if self.precision not in PRECISIONS:
             raise SettingsError(f"marquee.precision is {self.precision!r}, expected {PRECISIONS}")
-        for name, least in (("max_pixels", 1), ("max_items", 1), ("max_batch", 0), ("threads", 0)):
+        for name, least in LEAST.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise SettingsError(f"marquee.{name} is {value!r}, expected an integer >= {least}")
@@ -84,11 +102,19 @@ def response_timeout(config: Mapping[str, Any] | None) -> float:
     return float((config or {}).get("responseTimeout") or DEFAULT_RESPONSE_TIMEOUT)
 
 
-def cores() -> int:
-    """Return the number of cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def explain_seconds(settings: Settings, config: Mapping[str, Any] | None) -> float:
+    """Return the seconds that the explanations of a batch may take together.
+
+    Raises:
+        SettingsError: more than half of the time after which TorchServe kills the worker.
+    """
+    timeout = response_timeout(config)
+    if settings.explain_seconds > timeout / 2:
+        raise SettingsError(
+            f"marquee.explain_seconds is {settings.explain_seconds}, expected at most half of "
+            f"responseTimeout ({timeout:g}): predictions of the same batch come first"
+        )
+    return float(settings.explain_seconds) or min(timeout / 4, MAX_EXPLAIN_SECONDS)
 
 
 def take_bodies_as_bytes() -> None:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import lzma
 import math
-import zipfile
-import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -16,10 +13,10 @@ import torch
 from torch import Tensor
 
 from handlers.runtime.arrays import Array, check_numeric, from_lists, read_npy, write_npy
-from handlers.runtime.errors import BadRequest, NotAcceptable, TooLarge, UnsupportedMediaType
+from handlers.runtime.errors import BadRequest, NotAcceptable, UnsupportedMediaType
 from handlers.runtime.jsonbody import parse_json
 from handlers.runtime.media import JSON, NPY, media_type, negotiate
-from handlers.script.sparse import is_sparse, to_dense
+from handlers.script.npz import read_npz
 
 CSV = "text/csv"
 NPZ = "application/x-npz"
@@ -27,8 +24,6 @@ NPZ = "application/x-npz"
 TEXT_TYPES = (JSON, CSV)
 READABLE = (JSON, CSV, NPY, NPZ)
 WRITABLE = (JSON, CSV, NPY, NPZ)
-# Far more than a file with one array, or one sparse matrix, holds.
-MAX_ENTRIES = 32
 
 Body = str | bytes | bytearray
 
@@ -87,51 +82,6 @@ def _read_csv(data: bytes) -> Array:
         reason = str(error).split("; ")[0][:200]
         raise BadRequest(f"the body is not a CSV table of numbers: {reason}") from error
     return numbers
-
-
-def read_npz(data: bytes, max_bytes: int) -> Array:
-    """Read the one array of an ``.npz`` file, or the sparse matrix that SciPy saved in it.
-
-    Raises:
-        BadRequest: damaged, pickled, or not exactly one array.
-        TooLarge: it unpacks to more than ``max_bytes``.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            check_unpacked_size(archive, max_bytes)
-            arrays = {
-                entry.filename.removesuffix(".npy"): read_npy(archive.read(entry))
-                for entry in archive.infolist()
-            }
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        OSError,
-        RuntimeError,
-    ) as error:
-        raise BadRequest(f"the body is no readable .npz file: {error}") from error
-    if is_sparse(arrays):
-        return to_dense(arrays, max_bytes)
-    if len(arrays) != 1:
-        raise BadRequest(f"the .npz file holds {len(arrays)} arrays, expected exactly one")
-    return next(iter(arrays.values()))
-
-
-def check_unpacked_size(archive: zipfile.ZipFile, max_bytes: int) -> None:
-    """Refuse a zip bomb by what its directory promises; more than that is never unpacked.
-
-    Raises:
-        TooLarge: too many entries, or more than ``max_bytes``.
-    """
-    entries = archive.infolist()
-    size = sum(entry.file_size for entry in entries)
-    if len(entries) > MAX_ENTRIES or size > max_bytes:
-        raise TooLarge(
-            f"the .npz file unpacks to {len(entries)} arrays of {size} bytes, at most "
-            f"{MAX_ENTRIES} of {max_bytes} are read; send fewer or smaller ones"
-        )
 
 
 def encode(prediction: Any, accept: str) -> tuple[bytes, str]:

@@ -68,7 +68,7 @@ def find_model(folder: Path) -> Path:
     """
     if (folder / MODEL_FILE).is_file():
         return folder / MODEL_FILE
-    found = sorted(path for path in folder.iterdir() if path.suffix in MODEL_SUFFIXES)
+    found = sorted(path for path in folder.iterdir() if _may_be_model(path))
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         raise WeightsError(
@@ -76,3 +76,8 @@ def find_model(folder: Path) -> Path:
             f"single .pt or .pth; found {names}"
         )
     return found[0]
+
+
+def _may_be_model(path: Path) -> bool:
+    """Tell by the name; a leading dot is a system's, such as in a Mac's ``._net.pt``."""
+    return path.suffix in MODEL_SUFFIXES and not path.name.startswith(".") and path.is_file()

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
+from handlers.runtime.channel import guard_log
 from handlers.runtime.device import place
-from handlers.runtime.engine import CPU_ALLOCATOR, OUT_OF_MEMORY
+from handlers.runtime.endings import check_answer_size, exit_soon
 from handlers.runtime.errors import (
     InsufficientMemory,
     InternalError,
@@ -18,15 +19,9 @@ from handlers.runtime.errors import (
     Unavailable,
     Unprocessable,
 )
-from handlers.runtime.handler import (
-    Answer,
-    Context,
-    Exchange,
-    LoadError,
-    check_answer_size,
-    exit_soon,
-)
+from handlers.runtime.handler import Answer, Context, Exchange, LoadError
 from handlers.runtime.media import JSON
+from handlers.runtime.memory import is_out_of_memory
 from handlers.runtime.metrics import StageMetrics, WorkerMemory
 from handlers.runtime.request import Row
 from handlers.runtime.settings import (
@@ -41,7 +36,7 @@ from handlers.script.context import ScriptContext
 from handlers.script.defaults import Defaults
 from handlers.script.model import ScriptModel
 from handlers.script.options import read_options
-from handlers.script.output import capture_stdout
+from handlers.script.output import capture_output
 from handlers.script.script import load_script
 from handlers.script.toolkit import harden_decoder, refusal
 from handlers.script.turn import Turn, described, example_exchange
@@ -84,7 +79,7 @@ class ScriptHandler:
         archive = Path(properties["model_dir"]).resolve()
         folder = archive / FOLDER if (archive / FOLDER).is_dir() else archive
         max_bytes = self.settings.max_pixels * BYTES_PER_PIXEL
-        capture_stdout(logger)
+        capture_output()
         os.chdir(folder)  # as in SageMaker: a script may open its files by relative names
         harden_decoder(max_bytes)
         functions = load_script(folder, options.program)
@@ -93,6 +88,7 @@ class ScriptHandler:
         defaults = Defaults(self._device, max_bytes)
         self._model = ScriptModel(functions, defaults, self._context, accept)
         self._model.load(folder)
+        guard_log()  # again: the script may have set up logging of its own
         self._functions = sorted(functions)
         self._stackable = self._model.stackable(options)
         self._stacker = self._model.stacker(self.settings.max_batch or DEFAULT_MAX_ROWS)
@@ -132,7 +128,7 @@ class ScriptHandler:
     def _answered_at_once(self, turn: Turn) -> bool:
         """Answer what is no prediction: TorchServe asks for a description, or explanations."""
         exchange = turn.exchange
-        if exchange.headers.get("describe") == "True":
+        if exchange.asks_description:
             exchange.answer = described(self.describe())
         elif exchange.headers.get("explain") == "True":
             exchange.fail(Unprocessable("a SageMaker script has no explanations; ask /predictions"))
@@ -189,7 +185,7 @@ class ScriptHandler:
         if isinstance(error, torch.AcceleratorError):
             self._lost = True
             return Unavailable(LOST)
-        if isinstance(error, OUT_OF_MEMORY) or CPU_ALLOCATOR in str(error):
+        if is_out_of_memory(error):
             return InsufficientMemory("not enough memory for this input; send less")
         return InternalError(
             f"the model's script failed on this request; the server's log has the details under "

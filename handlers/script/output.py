@@ -1,34 +1,123 @@
-"""What a script prints goes to the log: a worker's stdout is TorchServe's control channel."""
+"""What a script prints goes to the log: a worker's output is TorchServe's control channel.
+
+The script finds its stdout and stderr as any program does: file descriptors 1 and 2, which its
+logging, its C libraries and its child processes may write to. Behind them is a relay, which sees
+to it that nothing they write is taken for a command.
+"""
 
 from __future__ import annotations
 
 import io
 import logging
+import os
+import subprocess
 import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from handlers.runtime.channel import METRICS, console_of, guard_log, serves_torchserve
+
+RELAY = Path(__file__).with_name("relay.py")
 
 
-class LogLines(io.TextIOBase):
-    """A text stream that logs each line written to it.
+@dataclass(frozen=True)
+class _Captured:
+    """Where stdout and stderr led before, and the process that reads what is written to them."""
 
-    TorchServe obeys lines that start with ``[METRICS]``, ``[PID]`` and the like; the words in
-    front of each line keep a script's from being taken for such.
+    stdout: int
+    stderr: int
+    relay: subprocess.Popen[bytes]
+
+
+_captured: list[_Captured] = []
+
+
+def capture_output() -> None:
+    """Put the relay behind this process's stdout and stderr; once is enough.
+
+    What TorchServe logs goes where it went. Outside of TorchServe there is no log, and all that
+    is printed comes to stderr.
     """
+    if _captured:
+        return
+    guard_log()
+    _flush()
+    stdout, stderr = os.dup(1), os.dup(2)
+    if serves_torchserve():
+        _log_past_the_relay(stdout)
+    relay = _behind(1, 2, stdout if serves_torchserve() else stderr, stderr)
+    _captured.append(_Captured(stdout, stderr, relay))
+    for stream in (sys.stdout, sys.stderr):
+        # At once and whatever the locale: a pipe's stream would keep lines back.
+        if isinstance(stream, io.TextIOWrapper) and stream.fileno() in (1, 2):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
-    def __init__(self, logger: logging.Logger) -> None:
-        self._logger = logger
-        self._rest = ""
 
-    def writable(self) -> bool:
+def release_output() -> None:
+    """Lead stdout and stderr back to where they led, once all that was written has arrived."""
+    while _captured:
+        captured = _captured.pop()
+        _flush()
+        os.dup2(captured.stdout, 1)
+        os.dup2(captured.stderr, 2)
+        captured.relay.wait()
+        os.close(captured.stdout)
+        os.close(captured.stderr)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
+def _behind(out: int, err: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
+    """Start the relay between ``out`` and ``err``, which become pipes, and where they led."""
+    (out_from, out_to), (err_from, err_to) = os.pipe(), os.pipe()
+    try:
+        relay = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(RELAY), str(out_from), str(err_from)],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=(out_from, err_from),
+            start_new_session=True,  # Ctrl-C at the server must not cut the last lines off
+        )
+        os.dup2(out_to, out)
+        os.dup2(err_to, err)
+    finally:
+        for end in (out_from, out_to, err_from, err_to):
+            os.close(end)
+    return relay
+
+
+def _log_past_the_relay(channel: int) -> None:
+    """Let what logs to stdout now, which is TorchServe, go on to where stdout led."""
+    stream = os.fdopen(os.dup(channel), "w", encoding="utf-8", errors="backslashreplace")
+    for logger in (logging.getLogger(), logging.getLogger(METRICS)):
+        for handler in logger.handlers:
+            if isinstance(handler, logging.StreamHandler) and console_of(handler) == 1:
+                handler.setStream(stream)
+                if logger is logging.getLogger():
+                    handler.addFilter(_OnlyOnce(handler))
+
+
+class _OnlyOnce(logging.Filter):
+    """Passes what no handler of the script's own has written to stdout or stderr already."""
+
+    def __init__(self, own: logging.Handler) -> None:
+        super().__init__()
+        self._own = own
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Follow the record's way to the root, as logging itself does."""
+        logger: logging.Logger | None = logging.getLogger(record.name)
+        while logger is not None:
+            for handler in logger.handlers:
+                if handler is not self._own and self._shows(handler, record):
+                    return False
+            logger = logger.parent if logger.propagate else None
         return True
 
-    def write(self, text: str) -> int:
-        *lines, self._rest = (self._rest + text).split("\n")
-        for line in lines:
-            self._logger.info("script printed: %s", line)
-        return len(text)
-
-
-def capture_stdout(logger: logging.Logger) -> None:
-    """Log from now on what this process prints with Python; once is enough."""
-    if not isinstance(sys.stdout, LogLines):
-        sys.stdout = LogLines(logger)
+    def _shows(self, handler: logging.Handler, record: logging.LogRecord) -> bool:
+        return record.levelno >= handler.level and console_of(handler) > 0

@@ -11,6 +11,8 @@ from handlers.runtime.arrays import Array
 from handlers.runtime.errors import BadRequest, TooLarge
 
 Parts = Mapping[str, Array]
+# Kinds of numpy types: truth values, integers, floating point, complex.
+NUMERIC = "biufc"
 
 
 def is_sparse(parts: Parts) -> bool:
@@ -33,15 +35,28 @@ def to_dense(parts: Parts, max_bytes: int) -> Array:
             f"the sparse matrix of shape {shape} takes {size} bytes in full, at most "
             f"{max_bytes} are read; send a smaller one"
         )
-    dense: Array = np.zeros(shape, data.dtype)
+    if data.dtype.kind not in NUMERIC:
+        raise BadRequest(f"the sparse matrix holds {data.dtype} values, expected numbers")
     try:
+        dense: Array = np.zeros(shape, data.dtype)
         rows, columns = _positions(parts, shape)
+        _check_parts(data, rows, columns)
         if min(rows.min(initial=0), columns.min(initial=0)) < 0:
             raise BadRequest("the sparse matrix has negative indices")
         np.add.at(dense, (rows, columns), data)
     except (KeyError, IndexError, ValueError, TypeError) as error:
         raise BadRequest(f"the sparse matrix's parts do not fit together: {error}") from error
     return dense
+
+
+def _check_parts(data: Array, rows: Array, columns: Array) -> None:
+    """See to it that each number has one row and one column: numpy would broadcast others."""
+    shapes = {part.shape for part in (data, rows, columns)}
+    if shapes != {(data.size,)} or any(part.dtype.kind not in "iu" for part in (rows, columns)):
+        raise BadRequest(
+            "the sparse matrix's parts do not fit together: expected as many rows and columns, as "
+            f"whole numbers, as there are numbers; found the shapes {sorted(shapes)}"
+        )
 
 
 def _shape(stored: Array) -> tuple[int, int]:

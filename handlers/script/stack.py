@@ -43,7 +43,7 @@ class Stacker:
         outcomes: list[Outcome] = [None] * len(inputs)
         for key, indices in self._groups(inputs).items():
             for index, outcome in zip(
-                indices, self._run_group(key, [inputs[i] for i in indices]), strict=True
+                indices, self._tried(key, [inputs[i] for i in indices]), strict=True
             ):
                 outcomes[index] = outcome
         return outcomes
@@ -60,6 +60,16 @@ class Stacker:
             rows[key] += len(data)
             groups[key, (rows[key] - 1) // self._max_rows].append(index)
         return groups
+
+    def _tried(self, key: Any, inputs: list[Any]) -> list[Outcome]:
+        """Run a group; where even comparing its outputs fails, say of memory, one by one."""
+        try:
+            return self._run_group(key, inputs)
+        except torch.AcceleratorError:
+            raise
+        except Exception:
+            logger.exception("%d inputs are predicted one by one", len(inputs))
+        return [self._alone(data) for data in inputs]
 
     def _run_group(self, key: Any, inputs: list[Any]) -> list[Outcome]:
         signature = key[0]

@@ -6,24 +6,32 @@ Nothing here needs it: where it is not installed, no script can have imported it
 from __future__ import annotations
 
 import importlib.util
-import io
+import json
+import re
 import sys
-import zipfile
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from handlers.runtime.arrays import Array, read_npy
 from handlers.runtime.errors import (
     BadRequest,
     NotAcceptable,
     RequestError,
+    TooLarge,
     UnsupportedMediaType,
 )
-from handlers.runtime.media import NPY
-from handlers.script.codec import NPZ, check_unpacked_size
+from handlers.runtime.media import JSON, NPY
+from handlers.script.codec import CSV, NPZ
+from handlers.script.npz import read_arrays
 
 PACKAGE = "sagemaker_inference"
 # A reason phrase is part of the status line.
 MAX_PHRASE = 100
+CELL_END = re.compile(r"[,\r\n]")
+# Bytes of a letter in numpy's arrays of text.
+TEXT_WIDTH = 4
 
 
 class Refusal(BadRequest):
@@ -69,24 +77,51 @@ def header_text(value: object) -> str:
 
 
 def harden_decoder(max_bytes: int) -> None:
-    """Keep ``sagemaker_inference.decoder`` from unpickling, and from unpacking zip bombs.
+    """Keep ``sagemaker_inference.decoder`` from unpickling, and from taking all memory there is.
 
     As published it loads a client's ``.npy`` with ``allow_pickle=True``, which runs any code
-    that the client sends.
+    that the client sends; it unpacks any ``.npz``, and gives every number of a JSON or CSV body
+    the width of the longest text in it.
     """
     if importlib.util.find_spec(PACKAGE) is None:
         return
     from sagemaker_inference import decoder  # noqa: PLC0415 - a script's dependency, not ours
 
     def read_sparse(data: bytes) -> Any:
-        try:
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                check_unpacked_size(archive, max_bytes)
-        except zipfile.BadZipFile as error:
-            raise BadRequest("the body is no .npz file; write it with scipy.sparse") from error
+        read_arrays(bytes(data), max_bytes)
         return decoder._npz_to_sparse(data)
 
-    decoder._decoder_map |= {NPY: _read_npy, NPZ: read_sparse}
+    def read_json(text: str) -> Any:
+        value = json.loads(text)
+        _check_texts(_leaves(value), max_bytes)
+        return np.array(value)
+
+    def read_csv(text: str) -> Any:
+        _check_texts(CELL_END.split(text), max_bytes)
+        return decoder._csv_to_numpy(text)
+
+    decoder._decoder_map |= {NPY: _read_npy, NPZ: read_sparse, JSON: read_json, CSV: read_csv}
+
+
+def _leaves(value: Any) -> list[Any]:
+    """Return all that lies in nested lists, not in recursion: they may be nested deeply."""
+    leaves: list[Any] = []
+    lists = [[value]]
+    while lists:
+        for item in lists.pop():
+            (lists if isinstance(item, list) else leaves).append(item)
+    return leaves
+
+
+def _check_texts(leaves: Sequence[Any], max_bytes: int) -> None:
+    """Refuse texts that numpy would make a table of cells as wide as the longest of them."""
+    longest = max((len(leaf) for leaf in leaves if isinstance(leaf, str)), default=0)
+    size = longest * len(leaves) * TEXT_WIDTH
+    if size > max_bytes:
+        raise TooLarge(
+            f"{len(leaves)} values with a text of {longest} letters among them take {size} bytes "
+            f"as an array, at most {max_bytes} are read; send numbers, or shorter texts"
+        )
 
 
 def _read_npy(data: bytes) -> Array:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,29 +18,41 @@ from PIL import Image
 
 from handlers.runtime.arrays import Array
 from handlers.runtime.errors import BadRequest, TooLarge, Unprocessable
-
-MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
-WIDTH, HEIGHT, BITS, COMPRESSION = 256, 257, 258, 259
-STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_COUNTS = 273, 277, 278, 279
-PLANAR, PREDICTOR, SAMPLE_FORMAT = 284, 317, 339
-TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS = 322, 323, 324, 325
-TAGS = {
-    *(WIDTH, HEIGHT, BITS, COMPRESSION, STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_COUNTS),
-    *(PLANAR, PREDICTOR, SAMPLE_FORMAT, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS),
-}
-# Types of tag values that are whole numbers: bytes each takes.
-INTEGERS = {1: 1, 3: 2, 4: 4, 16: 8}
+from handlers.smoke.tifftags import (
+    BITS,
+    COMPRESSION,
+    HEIGHT,
+    MAX_CHUNKS,
+    PLANAR,
+    PREDICTOR,
+    ROWS_PER_STRIP,
+    SAMPLE_FORMAT,
+    SAMPLES,
+    STRIP_COUNTS,
+    STRIP_OFFSETS,
+    TILE_COUNTS,
+    TILE_HEIGHT,
+    TILE_OFFSETS,
+    TILE_WIDTH,
+    WIDTH,
+    Tags,
+    byte_order,
+    is_tiff,
+    no_data,
+    one,
+    read_tags,
+)
 
 NONE = 1
 COMPRESSIONS = {5: "LZW", 8: "deflate", 32946: "deflate", 32773: "PackBits"}
 KINDS = {1: "u", 2: "i", 3: "f", 4: "u"}
-# Each costs some time; 4096 lines of 7 separate bands are 28,672.
-MAX_CHUNKS = 1 << 16
 # Pillow warns of larger pictures.
 MAX_CHUNK_BYTES = 1 << 26
-
-Tags = Mapping[int, tuple[int, ...]]
+# Tiles reach over the edges: unpacked they are more than the picture. So many times the bytes of
+# the largest picture that is read are unpacked at most, a few seconds' work.
+MAX_OVERHANG = 2
+# Tiles that are alike may lie in one place: so many times its length a file may be read.
+MAX_SHARED = 2
 
 
 @dataclass(frozen=True)
@@ -74,11 +86,6 @@ class Layout:
                     yield band, row, column
 
 
-def is_tiff(data: bytes) -> bool:
-    """Tell by the first four bytes."""
-    return data.startswith(MAGICS)
-
-
 def read_geotiff(data: bytes, *, max_pixels: int, bands: Collection[int]) -> Array:
     """Return the first picture of a TIFF file, (H, W, bands), of the file's number type.
 
@@ -98,72 +105,43 @@ def read_geotiff(data: bytes, *, max_pixels: int, bands: Collection[int]) -> Arr
     if not is_tiff(data):
         raise BadRequest(f"the {len(data)} bytes are no TIFF file")
     try:
-        layout = _layout(_tags(data), _order(data))
+        tags = read_tags(data)
+        layout = _layout(tags, byte_order(data))
     except (struct.error, IndexError, KeyError, OverflowError) as error:
         raise BadRequest("the TIFF file is truncated or damaged in its tags") from error
     _check_shape(layout.shape, max_pixels, bands)
     _check_encoding(layout)
     _check_chunks(layout)
-    pixels = np.zeros(layout.shape, layout.dtype.newbyteorder("="))
+    _check_work(layout, max_pixels, len(data))
+    native = layout.dtype.newbyteorder("=")
+    # What GDAL left out, since there were no data, has the value that it reads there.
+    pixels = np.full(layout.shape, no_data(data, native), native)
     rows, columns = layout.chunk
     places = zip(layout.chunks(), layout.offsets, layout.counts, strict=False)
     for (band, row, column), offset, count in places:
         which = slice(band, band + 1) if layout.separate else slice(None)
         target = pixels[row : row + rows, column : column + columns, which]
-        if count:  # GDAL leaves out chunks without data
+        if count:
             chunk = _chunk(layout, data[offset : offset + count], target.shape)
             target[...] = chunk[: target.shape[0], : target.shape[1]]
     return pixels
 
 
-def _order(data: bytes) -> str:
-    return "<" if data.startswith(b"II") else ">"
-
-
-def _tags(data: bytes) -> Tags:
-    """Read the first directory's whole-number tags."""
-    order = _order(data)
-    big = 43 in (data[2], data[3])
-    offset, entry, counter = ("Q", "HHQ8s", "Q") if big else ("I", "HHI4s", "H")
-    (start,) = struct.unpack_from(order + offset, data, 8 if big else 4)
-    (number,) = struct.unpack_from(order + counter, data, start)
-    start += struct.calcsize(order + counter)
-    tags: dict[int, tuple[int, ...]] = {}
-    for index in range(min(number, 4096)):
-        place = start + index * struct.calcsize(order + entry)
-        tag, kind, count, field = struct.unpack_from(order + entry, data, place)
-        if tag not in TAGS or kind not in INTEGERS or not 0 < count <= MAX_CHUNKS:
-            continue
-        size = INTEGERS[kind] * count
-        if size > len(field):
-            (at,) = struct.unpack(order + offset, field)
-            field = data[at : at + size]
-        if len(field) < size:
-            raise BadRequest(f"the TIFF file is truncated: tag {tag} lies outside of it")
-        numbers = np.frombuffer(field[:size], f"{order}u{INTEGERS[kind]}")
-        tags[tag] = tuple(numbers.tolist())
-    return tags
-
-
 def _layout(tags: Tags, order: str) -> Layout:
     height, width = tags[HEIGHT][0], tags[WIDTH][0]
     tiled = TILE_WIDTH in tags
-    rows = tags[TILE_HEIGHT][0] if tiled else min(_one(tags, ROWS_PER_STRIP, height), height)
+    rows = tags[TILE_HEIGHT][0] if tiled else min(one(tags, ROWS_PER_STRIP, height), height)
     return Layout(
-        shape=(height, width, _one(tags, SAMPLES, 1)),
+        shape=(height, width, one(tags, SAMPLES, 1)),
         chunk=(rows, tags[TILE_WIDTH][0] if tiled else width),
-        separate=_one(tags, PLANAR, 1) == 2,
+        separate=one(tags, PLANAR, 1) == 2,
         strips=not tiled,
         dtype=_dtype(tags, order),
-        compression=_one(tags, COMPRESSION, NONE),
-        predictor=_one(tags, PREDICTOR, 1),
+        compression=one(tags, COMPRESSION, NONE),
+        predictor=one(tags, PREDICTOR, 1),
         offsets=tags.get(TILE_OFFSETS if tiled else STRIP_OFFSETS, ()),
         counts=tags.get(TILE_COUNTS if tiled else STRIP_COUNTS, ()),
     )
-
-
-def _one(tags: Tags, tag: int, default: int) -> int:
-    return tags.get(tag, (default,))[0]
 
 
 def _dtype(tags: Tags, order: str) -> np.dtype[np.generic]:
@@ -220,6 +198,22 @@ def _check_chunks(layout: Layout) -> None:
         )
 
 
+def _check_work(layout: Layout, max_pixels: int, length: int) -> None:
+    """Bound what is unpacked in all, and what it is unpacked from: many may share one place."""
+    rows, columns = layout.chunk
+    bands = layout.shape[2]
+    used = [count for _, count in zip(layout.chunks(), layout.counts, strict=False) if count]
+    pixel = layout.dtype.itemsize * (1 if layout.separate else bands)
+    unpacked = len(used) * rows * columns * pixel
+    most = MAX_OVERHANG * max_pixels * bands * layout.dtype.itemsize
+    packed, most_packed = sum(used), MAX_SHARED * length + MAX_CHUNK_BYTES
+    if unpacked > most or packed > most_packed:
+        raise TooLarge(
+            f"the TIFF's {len(used)} strips or tiles unpack {packed} bytes to {unpacked}, at most "
+            f"{most_packed} to {most} are read; write it anew (gdal_translate -co TILED=YES)"
+        )
+
+
 def _chunk(layout: Layout, raw: bytes, target: tuple[int, ...]) -> Array:
     """Return one strip or tile (rows, columns, bands) in the machine's byte order."""
     rows = target[0] if layout.strips else layout.chunk[0]
@@ -267,6 +261,8 @@ def _decompress(raw: bytes, layout: Layout, rows: int, row_bytes: int) -> bytes:
         warnings.simplefilter("ignore")
         try:
             return Image.open(io.BytesIO(file), formats=("TIFF",)).tobytes()
+        except MemoryError:
+            raise
         except Exception as error:  # the decoder raises almost anything on damaged data
             raise BadRequest(
                 f"the TIFF file is truncated or damaged: a {COMPRESSIONS[layout.compression]} "

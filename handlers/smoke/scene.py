@@ -9,8 +9,9 @@ import numpy as np
 from handlers.runtime.arrays import NPY_MAGIC, Array, check_numeric
 from handlers.runtime.errors import BadRequest, TooLarge
 from handlers.runtime.payload import Payload
-from handlers.smoke.geotiff import is_tiff, read_geotiff
+from handlers.smoke.geotiff import read_geotiff
 from handlers.smoke.model import BANDS, TILE
+from handlers.smoke.tifftags import is_tiff
 
 TIFF = "image/tiff"
 # Bands are 0 to 255, a little outside when normalised or without data (-9999); anything far

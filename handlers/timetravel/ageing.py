@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from handlers.runtime.engine import CPU_ALLOCATOR, OUT_OF_MEMORY
+from handlers.runtime.memory import is_out_of_memory
 from handlers.timetravel.model import AgeingNetwork
 
 
@@ -70,9 +70,8 @@ def _attempt(work: Callable[[slice], Tensor], part: slice) -> Tensor | None:
     """Return what ``work`` gives, or None when a part of more than one does not fit."""
     try:
         return work(part)
-    except (*OUT_OF_MEMORY, RuntimeError) as error:
-        is_memory = isinstance(error, OUT_OF_MEMORY) or CPU_ALLOCATOR in str(error)
-        if not is_memory or part.stop - part.start == 1:
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error) or part.stop - part.start == 1:
             raise
         return None
 

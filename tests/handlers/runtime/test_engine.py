@@ -114,3 +114,28 @@ def test_results_come_back_as_float32() -> None:
     (result,) = Engine(network, half, 1).run(items(1))
     assert seen == [torch.bfloat16]
     assert result.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (MemoryError(), InsufficientMemory),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), InsufficientMemory),
+        (ValueError("odd"), InternalError),
+    ],
+)
+def test_outputs_that_cannot_be_put_together_fail_their_request_only(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[Exception]
+) -> None:
+    stack = torch.stack
+
+    def scarce(tensors: list[Tensor]) -> Tensor:
+        if float(tensors[0].flatten()[0]) == 10:  # an output: five, doubled
+            raise error
+        return stack(tensors)
+
+    several = stack(items(5, 6))
+    monkeypatch.setattr(torch, "stack", scarce)
+    results = Engine(Network(), CPU, 2).run([several, *items(8)])
+    assert isinstance(results[0], kind)
+    assert doubled(results[1:]) == [16]

@@ -1,13 +1,19 @@
 """The ends of a request's way that other kinds of handler use as well."""
 
+import errno
+import json
 import os
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
-from handlers.runtime import NPY, Request, Result, VisionHandler
+from handlers.runtime import JSON, NPY, Request, Result, VisionHandler
+from handlers.runtime.endings import check_answer_size
 from handlers.runtime.errors import (
     BadRequest,
     InternalError,
@@ -16,9 +22,12 @@ from handlers.runtime.errors import (
     Unprocessable,
 )
 from handlers.runtime.exchange import Answer, Exchange
-from handlers.runtime.handler import LoadError, check_answer_size
-from tests.handlers.loading import WorkerContext, load
+from handlers.runtime.handler import LoadError
+from handlers.runtime.pace import held_pixels
+from tests.handlers.loading import WorkerContext, answers, load, png, prediction
 from tests.handlers.runtime.test_handler_explanations import RED, Reddish
+
+BLUE = png(np.full((8, 8, 3), (0, 0, 255), np.uint8))
 
 
 def test_an_answer_over_the_servers_limit_is_refused_with_the_settings_name() -> None:
@@ -113,3 +122,99 @@ def test_any_other_failure_on_its_example_is_the_models(
     (tmp_path / "example.png").write_bytes(b"picture")
     with pytest.raises(LoadError, match=r"own example example\.png was answered with .*code"):
         Answers(error)._warm_up(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "parts"), [(64, [1, 1, 1, 1]), (65, [2, 2]), (192, [3, 1]), (10_000, [4])]
+)
+def test_a_batch_of_many_pixels_goes_in_parts(
+    tmp_path: Path, pixels: int, parts: list[int]
+) -> None:
+    seen: list[int] = []
+
+    class Counted(Reddish):
+        def forward(self, batch: Tensor) -> Tensor:
+            seen.append(len(batch))
+            assert sum(one.items is not None for one in asked) == len(batch)
+            return super().forward(batch)
+
+    counted = load(
+        Counted(), tmp_path / "none.pth", marquee={"max_batch": 8, "max_batch_pixels": pixels}
+    )
+    asked = [prediction(RED), prediction(b"bad"), *(prediction(RED) for _ in range(3))]
+    assert [one.status for one in answers(counted, *asked)] == [200, 400, 200, 200, 200]
+    assert seen == parts
+    assert all(one.items is None and one.request is None for one in asked)
+
+
+def test_pictures_that_wait_for_their_answer_are_counted() -> None:
+    request = Request((), {}, JSON, notes={"a": Image.new("RGB", (5, 4)), "b": np.ones((2, 3, 3))})
+    exchange = Exchange({}, request=request, items=torch.zeros(2, 3, 4, 4))
+    assert held_pixels(exchange) == 20 + 6 + 32
+
+
+def test_when_half_of_the_time_is_gone_no_request_is_begun(tmp_path: Path) -> None:
+    class Slow(Reddish):
+        def preprocess(self, request: Request) -> Tensor:
+            time.sleep(1.1)
+            return super().preprocess(request)
+
+    slow = load(Slow(), tmp_path / "none.pth", responseTimeout=2)
+    done, *late = answers(slow, *(prediction(RED) for _ in range(3)))
+    assert done.status == 200
+    assert [one.status for one in late] == [503, 503]
+    assert b"responseTimeout, 2 s" in late[0].body
+
+
+ALLOCATOR = RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate")
+
+
+@pytest.mark.parametrize("where", ["preprocess", "postprocess"])
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ALLOCATOR, 507),
+        (MemoryError(), 507),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), 507),
+        (RuntimeError("std::bad_alloc"), 507),
+        (ValueError("a client's words: DefaultCPUAllocator"), 500),
+        (OSError(errno.ENOSPC, "No space left"), 500),
+    ],
+)
+def test_out_of_memory_is_told_as_that_wherever_it_comes(
+    tmp_path: Path, where: str, error: Exception, status: int
+) -> None:
+    class Greedy(Reddish):
+        def fail_on_blue(self, request: Request) -> None:
+            if request.payload.data == BLUE:
+                raise error
+
+        def preprocess(self, request: Request) -> Tensor:
+            if where == "preprocess":
+                self.fail_on_blue(request)
+            return super().preprocess(request)
+
+        def postprocess(self, output: Tensor, request: Request) -> Result:
+            if where == "postprocess":
+                self.fail_on_blue(request)
+            return super().postprocess(output, request)
+
+    greedy = load(Greedy(), tmp_path / "none.pth")
+    told = answers(greedy, prediction(RED), prediction(BLUE), prediction(RED))
+    assert [one.status for one in told] == [200, status, 200]
+
+
+def test_a_header_of_a_clients_does_not_turn_its_request_into_another(tmp_path: Path) -> None:
+    handler = load(Reddish(), tmp_path / "none.pth")
+    form = {"describe": "True", "Content-Type": "application/x-www-form-urlencoded"}
+    described, predicted, empty, no_fields = answers(
+        handler,
+        Exchange({}, {"describe": "True"}),
+        prediction(RED, describe="True"),
+        prediction(b"", describe="True"),
+        Exchange({}, form),
+    )
+    assert "consumes" in json.loads(described.body)
+    assert predicted.body == b"1.0"
+    assert empty.status == 400
+    assert no_fields.status == 415

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -81,4 +82,31 @@ def test_time_is_shared_by_the_explanations_of_a_batch(tmp_path: Path) -> None:
     patient = load(ExplainedReddish(), tmp_path / "none.pth", responseTimeout=60)
     batch = [explanation(RED), prediction(RED), explanation(b"no image"), explanation(RED)]
     assert [answer.status for answer in answers(patient, *batch)] == [200, 200, 400, 200]
-    assert [one.seconds for one in batch if one.asks_why] == [10, 10, 10]
+    assert [round(one.seconds, 1) for one in batch if one.asks_why] == [5, 5, 5]
+
+
+def test_predictions_come_before_explanations(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    class Slow(ExplainedReddish):
+        def postprocess(self, output: Tensor, request: Request) -> Result:
+            order.append("predicted")
+            return super().postprocess(output, request)
+
+        def explain(self, request: Request) -> Result:
+            order.append("explained")
+            assert request.deadline < time.monotonic() + 15
+            return super().explain(request)
+
+    slow = load(Slow(), tmp_path / "none.pth", responseTimeout=60)
+    told = answers(slow, explanation(RED), prediction(RED), explanation(RED), prediction(RED))
+    assert [one.status for one in told] == [200] * 4
+    assert order == ["predicted", "predicted", "explained", "explained"]
+
+
+def test_the_time_for_explanations_is_a_setting(tmp_path: Path) -> None:
+    settings = {"explain_seconds": 20}
+    patient = load(ExplainedReddish(), tmp_path / "none.pth", responseTimeout=60, marquee=settings)
+    batch = [explanation(RED), explanation(RED)]
+    answers(patient, *batch)
+    assert [round(one.seconds, 1) for one in batch] == [10, 10]

@@ -7,12 +7,13 @@ from types import SimpleNamespace
 import pytest
 from ts.protocol.otf_message_handler import _retrieve_input_data
 
+from handlers.runtime.cores import cores
 from handlers.runtime.device import place
 from handlers.runtime.settings import (
     DEFAULT_MAX_RESPONSE,
     Settings,
     SettingsError,
-    cores,
+    explain_seconds,
     max_response_size,
     response_timeout,
     take_bodies_as_bytes,
@@ -35,6 +36,8 @@ def test_defaults_and_values() -> None:
         ({"max_items": "3"}, "max_items is '3'"),
         ({"threads": -1}, "threads is -1"),
         ({"threads": True}, "threads is True"),
+        ({"max_batch_pixels": 0}, "max_batch_pixels is 0"),
+        ({"explain_seconds": -1}, "explain_seconds is -1"),
         ({"options": [1]}, "options"),
     ],
 )
@@ -52,6 +55,14 @@ def test_workers_share_the_cores() -> None:
 def test_the_servers_patience_is_known() -> None:
     assert response_timeout({"responseTimeout": 1200}) == 1200
     assert response_timeout({}) == response_timeout(None) == 120
+
+
+def test_explanations_have_less_than_half_of_it() -> None:
+    assert explain_seconds(Settings(), {"responseTimeout": 100}) == 25
+    assert explain_seconds(Settings(), {"responseTimeout": 3600}) == 120
+    assert explain_seconds(Settings(explain_seconds=50), {"responseTimeout": 100}) == 50
+    with pytest.raises(SettingsError, match="explain_seconds is 51, expected at most half"):
+        explain_seconds(Settings(explain_seconds=51), {"responseTimeout": 100})
 
 
 def test_half_precision_is_for_gpus() -> None:

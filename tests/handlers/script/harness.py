@@ -17,6 +17,7 @@ from typing import Any
 from sagemaker_inference import decoder
 
 from handlers.script.handler import ScriptHandler
+from handlers.script.output import release_output
 
 JSON = "application/json"
 CSV = "text/csv"
@@ -73,12 +74,13 @@ def make_folder(folder: Path, script: str | None = None, **files: bytes) -> Path
 def own_process() -> Iterator[None]:
     """Undo what a worker does to its process: path, modules, folder, decoders and the like."""
     decoders = dict(decoder._decoder_map)
-    path, modules, stdout = [*sys.path], {*sys.modules}, sys.stdout
+    path, modules = [*sys.path], {*sys.modules}
     folder, environment = Path.cwd(), dict(os.environ)
     try:
         yield
     finally:
-        sys.path[:], sys.stdout = path, stdout
+        release_output()
+        sys.path[:] = path
         decoder._decoder_map.update(decoders)
         for name in {*sys.modules} - modules:
             where = getattr(sys.modules[name], "__file__", None) or ""

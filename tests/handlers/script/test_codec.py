@@ -2,6 +2,7 @@
 
 import io
 import json
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -79,12 +80,30 @@ def many_entries() -> bytes:
     return npz(**{f"a{i}": np.zeros(1) for i in range(40)})
 
 
-def lying_directory() -> bytes:
-    """A bomb whose directory promises ten bytes."""
-    body = bytearray(bomb())
-    place = body.rindex(b"PK\x01\x02") + 24
-    body[place : place + 4] = (10).to_bytes(4, "little")
+def lying(method: int = zipfile.ZIP_DEFLATED, claimed: int = 100) -> bytes:
+    """Zeros by the megabyte, of which both headers say that they are few bytes."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as archive:
+        archive.writestr("a.npy", bytes(60 << 20))
+    body = bytearray(stream.getvalue())
+    place = body.rindex(b"PK\1\2") + 24
+    body[place : place + 4] = body[22:26] = claimed.to_bytes(4, "little")
     return bytes(body)
+
+
+def encrypted() -> bytes:
+    body = bytearray(npz(a=np.zeros(1)))
+    for start, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        body[body.rindex(start) + flags] |= 1
+    return bytes(body)
+
+
+def zipped(**members: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, member in members.items():
+            archive.writestr(name.replace("__", "."), member)
+    return stream.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -115,9 +134,21 @@ def lying_directory() -> bytes:
         (npz(a=np.zeros(1), b=np.zeros(1)), NPZ, BadRequest, "2 arrays"),
         (npz(a=np.zeros(1))[:-30], NPZ, BadRequest, "no readable"),
         (npz(a=np.ones(9))[:70] + b"?" + npz(a=np.ones(9))[71:], NPZ, BadRequest, "readable"),
-        (bomb(), NPZ, TooLarge, "unpacks to 1 arrays of 30000128 bytes"),
+        (bomb(), NPZ, TooLarge, "unpacks to more than 100000 bytes"),
         (many_entries(), NPZ, TooLarge, "40 arrays"),
-        (lying_directory(), NPZ, BadRequest, "np[yz]"),
+        (zipped(**{f"a{i}": b"" for i in range(1100)}), NPZ, TooLarge, "far more than 32"),
+        (
+            zipped(a=npy(np.ones(1)), a__npy=npy(np.ones(2))),
+            NPZ,
+            BadRequest,
+            "two arrays named 'a'",
+        ),
+        (zipped(a__npy=zipped(a=b"x")), NPZ, BadRequest, "no .npy file"),
+        (encrypted(), NPZ, BadRequest, "encrypted"),
+        (lying(), NPZ, BadRequest, "no readable .npz file: Bad CRC-32"),
+        (lying(zipfile.ZIP_STORED), NPZ, BadRequest, "np[yz]"),
+        (lying(zipfile.ZIP_BZIP2), NPZ, BadRequest, "method 12, expected stored or deflated"),
+        (lying(zipfile.ZIP_LZMA), NPZ, BadRequest, "method 14, expected stored or deflated"),
         (sparse(scipy.sparse.coo_matrix((90_000, 90_000))), NPZ, TooLarge, "in full"),
         (sparse(scipy.sparse.bsr_matrix(np.eye(4))), NPZ, BadRequest, "format 'bsr'"),
         ("x", "text/html", UnsupportedMediaType, "cannot read 'text/html'; send"),
@@ -145,8 +176,45 @@ def test_what_cannot_be_read(
 )
 def test_sparse_matrices_that_lie(parts: dict[str, Array]) -> None:
     body = npz(format=np.array(b"csr"), data=np.ones(2), **parts)
-    with pytest.raises(BadRequest, match="sparse matrix"):
+    with pytest.raises(BadRequest, match="sparse matrix|array of numbers"):
         decode(body, NPZ, LIMIT)
+
+
+def coo(count: int, **changed: Array) -> bytes:
+    parts = {"row": np.zeros(count, int), "col": np.zeros(count, int), "data": np.ones(count)}
+    return npz(format=np.array(b"coo"), shape=np.array([2, 2]), **(parts | changed))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        # Rows by columns: numpy would make 2.5 * 10**9 positions of 50,000 each.
+        {"row": np.zeros((50_000, 1), int), "col": np.zeros((1, 50_000), int)},
+        {"row": np.zeros((1, 50_000), int), "data": np.ones(1)},
+        {"row": np.zeros(50_000, bool)},
+        {"data": np.ones(50_000, "V8")},
+    ],
+)
+def test_parts_of_a_sparse_matrix_are_of_one_length(changed: dict[str, Array]) -> None:
+    with pytest.raises(BadRequest, match="sparse matrix|array of numbers"):
+        decode(coo(50_000, **changed), NPZ, 10_000_000)
+    assert decode(coo(3), NPZ, LIMIT).tolist() == [[3, 0], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("method", "error"),
+    [(zipfile.ZIP_DEFLATED, BadRequest), (zipfile.ZIP_BZIP2, BadRequest)],
+)
+def test_memory_stays_flat_whatever_a_zip_file_says(method: int, error: type[Exception]) -> None:
+    body = lying(method)
+    tracemalloc.start()
+    try:
+        with pytest.raises(error):
+            decode(body, NPZ, 100_000_000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import io
 import json
-import logging
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ from handlers.runtime.handler import LoadError
 from handlers.runtime.settings import SettingsError
 from handlers.runtime.weights import WeightsError
 from handlers.script import handler as handler_module
+from handlers.script.defaults import find_model
 from handlers.script.script import ScriptError
 from tests.handlers.script import scripts
 from tests.handlers.script.harness import (
     CSV,
     JSON,
     NPY,
+    NPZ,
     Call,
     Reply,
     loaded,
@@ -28,6 +30,7 @@ from tests.handlers.script.harness import (
     ours,
     send,
 )
+from tests.handlers.script.test_codec import lying
 
 OCTETS = "application/octet-stream"
 
@@ -232,13 +235,25 @@ def test_text_that_is_no_text_is_400(tmp_path: Path) -> None:
     assert "UTF-8" in told(reply)["message"]
 
 
+class Asked(Call):
+    """A question of TorchServe's own: a row without a body."""
+
+    row: dict[str, Any] = {}  # noqa: RUF012
+
+
 def test_descriptions_and_explanations(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "m", scripts.MODEL_ONLY)
-    replies = ours(
-        folder, [Call(b"", headers={"describe": "True"}), Call(b"", headers={"explain": "True"})]
+    described, explained, predicted = ours(
+        folder,
+        [
+            Asked(b"", headers={"describe": "True"}),
+            Call(b"", headers={"explain": "True"}),
+            Call("[[2]]", JSON, headers={"describe": "True"}),
+        ],
     )
-    assert json.loads(replies[0].body)["script"] == ["model_fn"]
-    assert replies[1].status == 422
+    assert json.loads(described.body)["script"] == ["model_fn"]
+    assert explained.status == 422
+    assert json.loads(predicted.body) == [[1]]
 
 
 def test_an_answer_over_the_servers_limit_is_413(tmp_path: Path) -> None:
@@ -248,22 +263,25 @@ def test_an_answer_over_the_servers_limit_is_413(tmp_path: Path) -> None:
     assert "max_response_size" in told(reply)["message"]
 
 
-def test_prints_go_to_the_log_and_look_like_nothing_torchserve_obeys(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (json.dumps([["x" * 80_000] + [""] * 2000]), JSON, 413),
+        ("x" * 80_000 + ",\n" * 2000, CSV, 413),
+        ('["a", "bc"]', JSON, 200),
+        (lying(zipfile.ZIP_BZIP2), NPZ, 400),
+    ],
+)
+def test_the_toolkits_decoder_takes_no_more_memory_than_ours(
+    tmp_path: Path, body: str | bytes, kind: str, status: int
 ) -> None:
-    caplog.set_level(logging.INFO)
-    folder = make_folder(tmp_path / "m", scripts.TALKER)
-    ours(folder, [Call("x")])
-    lines = [record.getMessage() for record in caplog.records]
-    assert [line for line in lines if line.startswith("script printed: ")] == [
-        "script printed: Torch worker started.",
-        "script printed: [PID]1",
-        "script printed: [METRICS]x:1",
-        "script printed: one two",
-        "script printed: [METRICS]Evil.Count:1|#Level:Model|#hostname:x",
-    ]
-    assert not [line for line in lines if line.startswith(("[", "Torch"))]
-    assert "PID" not in capfd.readouterr().out
+    script = (
+        "from sagemaker_inference import decoder\n"
+        "def model_fn(d): return None\n"
+        "def transform_fn(m, d, c, a): return str(decoder.decode(d, c).shape)\n"
+    )
+    [reply] = ours(make_folder(tmp_path / "m", script), [Call(body, kind)])
+    assert reply.status == status
 
 
 def write_example(folder: Path, name: str, content: bytes) -> None:
@@ -276,7 +294,7 @@ def write_example(folder: Path, name: str, content: bytes) -> None:
 def test_an_answer_names_its_worker(tmp_path: Path) -> None:
     script = scripts.CRASHER.replace("return prediction", "raise ValueError")
     folder = make_folder(tmp_path / "m", script)
-    replies = ours(folder, [Call("fine"), Call("raise"), Call(b"", headers={"describe": "True"})])
+    replies = ours(folder, [Call("fine"), Call("raise"), Asked(b"", headers={"describe": "True"})])
     assert {reply.headers["x-marquee-worker"] for reply in replies} == {str(os.getpid())}
     assert {reply.headers["x-marquee-version"] for reply in replies} == {"script/unknown"}
 
@@ -382,3 +400,15 @@ def test_model_files_that_are_no_torchscript(tmp_path: Path) -> None:
         folder = make_folder(tmp_path / next(iter(files)), None, **files)
         with pytest.raises(WeightsError, match=words), loaded(folder):
             pass
+
+
+def test_what_a_mac_leaves_beside_a_model_is_no_model(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "m", None, net__pt=b"x", __DS_Store=b"x")
+    (folder / "._net.pt").write_bytes(b"Mac OS X")
+    (folder / "__MACOSX").mkdir()
+    (folder / "__MACOSX" / "._net.pt").write_bytes(b"Mac OS X")
+    (folder / "folder.pt").mkdir()
+    assert find_model(folder).name == "net.pt"
+    (folder / "net.pt").unlink()
+    with pytest.raises(WeightsError, match="found none"):
+        find_model(folder)

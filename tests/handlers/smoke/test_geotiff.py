@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from PIL import Image
 from handlers.runtime.errors import BadRequest, RequestError, TooLarge, Unprocessable
 from handlers.smoke.demo.export import write_geotiff
 from handlers.smoke.geotiff import read_geotiff
+from handlers.smoke.tifftags import read_tags
 from tests.support import GOLDEN
 
 TILE = (GOLDEN / "smoke" / "scene.tif").read_bytes()
@@ -50,15 +53,18 @@ def tiff(bands: NDArray[Any], order: str = "<", **changed: Any) -> bytes:
     return _file(tags, b"".join(chunks), order, big)
 
 
-def _file(tags: dict[int, list[int]], body: bytes, order: str, big: bool) -> bytes:
+def _file(tags: dict[int, Any], body: bytes, order: str, big: bool) -> bytes:
     word, size, counter = ("Q", 8, "Q") if big else ("I", 4, "H")
     start, data, entries = 16 + len(body), b"", b""
     extra = start + struct.calcsize(counter) + len(tags) * (20 if big else 12) + size
     for tag, values in sorted(tags.items()):
-        packed = struct.pack(f"{order}{len(values)}{word}", *values)
+        text = isinstance(values, bytes)
+        packed = values if text else struct.pack(f"{order}{len(values)}{word}", *values)
+        kind = 2 if text else 16 if big else 4
         if len(packed) > size:
             packed, data = struct.pack(order + word, extra + len(data)), data + packed
-        entries += struct.pack(f"{order}HH{word}", tag, 16 if big else 4, len(values)) + packed
+        head = struct.pack(f"{order}HH{word}", tag, kind, len(values))
+        entries += head + packed.ljust(size, b"\0")
     magic = {"<": b"II", ">": b"MM"}[order] + struct.pack(f"{order}H", 43 if big else 42)
     head = struct.pack(">HH" if order == ">" else "<HH", 8, 0) if big else b""
     head = magic + head + struct.pack(order + word, start)
@@ -112,6 +118,76 @@ def test_a_chunk_left_out_is_zero() -> None:
     pixels = read(tiff(bands, t273=[16, 0], t279=[400, 0]), 2)
     assert pixels[..., 0].all()
     assert not pixels[..., 1].any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("f4", b"-9999\0", -9999),
+        ("f4", b" -3.5e2\0", -350),
+        ("f4", b"nan\0", np.nan),
+        ("f8", b"-1.7976931348623157e+308\0", -1.7976931348623157e308),
+        ("u1", b"255", 255),
+        ("u1", b"-9999\0", 0),
+        ("u1", b"7.5\0", 8),
+        ("u1", b"nan\0", 0),
+        ("i2", b"1e300\0", 32767),
+        ("i2", b"-2.5\0", -3),
+        ("i8", b"9007199254740993\0", 9007199254740993),
+        ("u8", b"1e300\0", 2**64 - 1),
+        ("f4", b"none\0", 0),
+        ("f4", b"\0", 0),
+    ],
+)
+@pytest.mark.parametrize("big", [False, True])
+def test_a_chunk_left_out_has_the_files_value_for_no_data(
+    kind: str, text: bytes, value: float, big: bool
+) -> None:
+    bands = np.ones((20, 20, 2), kind)
+    size = bands[..., 0].nbytes
+    pixels = read(tiff(bands, t273=[16, 0], t279=[size, 0], t42113=text, big=big), 2)
+    assert (pixels[..., 0] == 1).all()
+    assert np.array_equal(pixels[..., 1], np.full((20, 20), value, kind), equal_nan=kind[0] == "f")
+
+
+def many(*, rows: int, columns: int, packed: int, tiled: bool = True) -> bytes:
+    """2,000 tiles or strips that all lie in one place, where ``packed`` bytes unpack to zeros."""
+    stream = zlib.compress(bytes(rows * columns), 9)
+    stream += bytes(packed - len(stream))
+    tags = {256: [256], 257: [2000 * rows], 258: [8], 259: [8], 277: [1], 339: [1]}
+    places = {324 if tiled else 273: [16] * 2000, 325 if tiled else 279: [packed] * 2000}
+    sides = {322: [columns], 323: [rows]} if tiled else {278: [rows]}
+    return _file(tags | places | sides, stream, "<", big=False)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        many(rows=1, columns=1 << 20, packed=10_000),  # 2 GB of pixels for 0.5 million
+        many(rows=1, columns=256, packed=100_000),  # 200 MB to read for 0.1
+        many(rows=1, columns=256, packed=100_000, tiled=False),
+    ],
+)
+def test_what_all_chunks_unpack_together_is_bounded(data: bytes) -> None:
+    start = time.monotonic()
+    with pytest.raises(TooLarge, match="2000 strips or tiles unpack"):
+        read(data, 1)
+    assert time.monotonic() - start < 10
+
+
+def test_chunks_may_share_a_place_within_reason() -> None:
+    assert not read(many(rows=1, columns=256, packed=1000), 1).any()
+
+
+def test_a_tag_that_comes_again_and_again_is_read_once() -> None:
+    tags = [(257, 4, 1, 20)] * 2 + [(273, 1, 1 << 16, 8)] * 4000
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    start = 8 + (1 << 16)
+    head = struct.pack("<2sHI", b"II", 42, start)
+    data = head + bytes(1 << 16) + struct.pack("<H", len(tags)) + entries + bytes(4)
+    before = time.monotonic()
+    assert read_tags(data)[257] == (20,)
+    assert time.monotonic() - before < 10
 
 
 def test_the_example_is_written_as_it_is_read(tmp_path: Path) -> None:
