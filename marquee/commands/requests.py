@@ -188,7 +188,8 @@ def _print(answer: Answer, *, alone: bool) -> None:
     elif answer.saved is not None:
         click.echo(f"{answer.saved}  {_measure(answer.saved)}")
     elif answer.problem is None:
-        click.echo(_pretty(answer))
+        text = _pretty(answer)
+        click.echo(text, nl=not text.endswith("\n"))
 
 
 def _line(answer: Answer) -> dict[str, Any]:

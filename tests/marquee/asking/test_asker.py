@@ -101,6 +101,7 @@ def files() -> list[str]:
     [
         (b'{"tabby":0.9}', '{\n  "tabby": 0.9\n}\n'),
         (b"a tabby cat", "a tabby cat\n"),
+        (b"two\nlines\n", "two\nlines\n"),
         (b"281", "281\n"),
         (b"[" * 30_000, "[" * 30_000 + "\n"),
         (b"", "\n"),
