@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import httpx
 
 from marquee.asking.filetypes import answer_type
 from marquee.asking.places import Places
+from marquee.asking.question import Question
 from marquee.asking.sending import Body, opened
 from marquee.asking.signatures import HEAD, is_text
 from marquee.errors import MarqueeError
@@ -24,45 +25,6 @@ FIRST_PAUSE = 0.5  # seconds, doubled each time
 LONGEST_PAUSE = 10.0
 # How often a handler that failed is asked again: another request of its batch may be to blame.
 FAULT_RETRIES = 2
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked of each file.
-
-    Attributes:
-        model, version: who answers; the default version when none is named.
-        verb: ``predictions`` or ``explanations``.
-        accept: media type of the answer; the model's own default when there is none.
-        parameters: the model's parameters, such as ``{"top_k": "3"}``.
-    """
-
-    model: str
-    version: str | None = None
-    verb: str = "predictions"
-    accept: str | None = None
-    parameters: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def path(self) -> str:
-        """The path of the request."""
-        return "/".join(filter(None, ("", self.verb, self.model, self.version)))
-
-    def headers(self, content_type: str) -> dict[str, str]:
-        """Return the headers for a body of this type.
-
-        Raises:
-            MarqueeError: a parameter does not fit into a header.
-        """
-        made = {"Content-Type": content_type} | ({"Accept": self.accept} if self.accept else {})
-        for name, value in self.parameters.items():
-            if not (f"{name}{value}".isascii() and f"{name}{value}".isprintable()):
-                raise MarqueeError(
-                    f"parameter {name}={value!r} is not plain ASCII, which a header needs; send "
-                    "it in a JSON file with the image as base64 instead"
-                )
-            made[f"X-Marquee-{name.replace('_', '-').title()}"] = value
-        return made
 
 
 @dataclass(frozen=True)

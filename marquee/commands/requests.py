@@ -38,6 +38,11 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="json, png, jpg, npy or a media type.  [default: by -o, else the model's]",
             ),
             click.option(
+                "--content-type",
+                metavar="TYPE",
+                help="What FILES are, in the same words.  [default: by their bytes, else names]",
+            ),
+            click.option(
                 "-o",
                 "--output",
                 metavar="PATH",

@@ -153,6 +153,35 @@ def test_the_type_that_is_sent_is_that_of_the_bytes(served: Served, photo: Path)
     assert served.asked == [("/predictions/m", "image/jpeg", photo.read_bytes())]
 
 
+@pytest.mark.parametrize(
+    ("said", "sent"), [("npy", "application/x-npy"), ("image/x-raw", "image/x-raw")]
+)
+def test_a_type_can_be_said(served: Served, photo: Path, said: str, sent: str) -> None:
+    served.answers = [(200, "", b"fine")]
+    assert run("predict", "m", photo, "--content-type", said).exit_code == 0
+    assert served.asked[0][1] == sent
+
+
+@pytest.mark.parametrize("option", ["--content-type", "--accept"])
+@pytest.mark.parametrize("value", ["image/pñg", "a/b\nX: y", "a/b\r"])
+def test_a_type_that_no_header_can_hold_is_told(
+    served: Served, photo: Path, option: str, value: str
+) -> None:
+    said = run("predict", "m", photo, option, value)
+    assert said.exit_code == 1
+    assert "is not plain ASCII, which a header needs" in said.stderr
+    assert served.asked == []
+
+
+@pytest.mark.parametrize("pair", ["top k=1", "a:b=1", "k\u00e9y=1"])
+def test_a_parameter_that_no_header_can_name_is_told(
+    served: Served, photo: Path, pair: str
+) -> None:
+    said = run("predict", "m", photo, "--param", pair)
+    assert said.exit_code == 1
+    assert "is not plain ASCII, which a header needs" in said.stderr
+
+
 def test_standard_input_is_a_file_too(served: Served, photo: Path, pauses: list[float]) -> None:
     sent = photo.read_bytes()
     served.answers = [(503, "application/json", BUSY), (200, "image/jpeg", sent)]
