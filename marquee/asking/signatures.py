@@ -44,7 +44,8 @@ def _container(head: bytes) -> str | None:
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "image/webp"
     if head[4:8] == b"ftyp":
-        return _BRANDS.get(head[8:12])
+        # The first brand, then a version, then all brands: an AVIF may name another one first.
+        return "image/avif" if b"avif" in head[8:64] else _BRANDS.get(head[8:12])
     # The letters alone begin text, too; four bytes are reserved.
     return "image/bmp" if head.startswith(b"BM") and head[6:10] == bytes(4) else None
 

@@ -55,6 +55,12 @@ def test_a_suffix_that_the_bytes_contradict_does_not_count(name: str) -> None:
     assert type_by(Path(name), picture("png")) == "image/png"
 
 
+def test_an_avif_may_name_another_brand_first() -> None:
+    boxed = b"\0\0\0 ftyp" + b"mif1" + bytes(4) + b"mif1avif"
+    assert type_by(Path("a.jpg"), boxed) == "image/avif"
+    assert type_by(Path("a.jpg"), boxed.replace(b"avif", b"heic")) == "image/heif"
+
+
 def test_arrays_are_known_too() -> None:
     assert type_by(Path("a.png"), array()) == "application/x-npy"
     assert type_by(Path("a"), array(np.savez)) == "application/x-npz"
