@@ -5,11 +5,15 @@ For a process of its own, since the archive's modules are imported from the arch
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from marquee.archives.replies import Sent, Socket, read
 
 Part = tuple[str, str, bytes]
 
@@ -46,13 +50,23 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer; ``raised`` tells what the handler let escape, for which TorchServe says 503."""
+    """An answer.
+
+    Attributes:
+        pieces: of the body, where the handler sent some before the rest.
+        raised: what the handler did, if it is why TorchServe fails the whole batch.
+    """
 
     status: int
     content_type: str
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    pieces: tuple[bytes, ...] = ()
     raised: str | None = None
+
+
+class _Unfit(Exception):
+    """A handler did not return what TorchServe can send."""
 
 
 class Worker:
@@ -66,6 +80,9 @@ class Worker:
     def __init__(self, folder: Path, batch_size: int = 1) -> None:
         from ts.model_loader import ModelLoaderFactory  # noqa: PLC0415 - torch takes seconds
 
+        # As in a worker, the loop that handlers find when they load is that which awaits them.
+        self._loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self._loop)
         model = json.loads((folder / "MAR-INF" / "MANIFEST.json").read_text())["model"]
         self._service = ModelLoaderFactory.get_model_loader().load(
             model["modelName"],
@@ -82,28 +99,88 @@ class Worker:
         entry = self._service._entry_point
         return getattr(entry, "__self__", entry)
 
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """What the archive's model-config.yaml says."""
+        found = self._service.context.model_yaml_config
+        return found if isinstance(found, dict) else {}
+
+    def close(self) -> None:
+        """Close the loop that awaits asynchronous handlers."""
+        asyncio.set_event_loop(None)
+        self._loop.close()
+
     def ask(self, *asked: Asked) -> list[Reply]:
         """Send requests as one batch; one reply for each."""
+        from ts.protocol.otf_message_handler import create_predict_response  # noqa: PLC0415
+        from ts.utils.util import PredictionException  # noqa: PLC0415
+
         batch = [one.row(f"request-{index}") for index, one in enumerate(asked)]
         headers, rows, ids = self._service.retrieve_data_for_inference(batch)
-        context = self._service.context
+        context, socket = self._service.context, Socket()
         context.request_ids, context.request_processor = ids, headers
         context.metrics.request_ids = ids
+        context.cl_socket = socket
         try:
-            bodies = self._service._entry_point(rows, context)
+            bodies = self._bodies(rows)
+            sent = create_predict_response(bodies, ids, "Prediction success", 200, context)
+        except PredictionException as error:
+            return [_error(error.error_code, str(error.message))] * len(asked)
+        except _Unfit as error:
+            return [_failed(str(error))] * len(asked)
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
-            return [_failed(f"{type(error).__name__}: {error}")] * len(asked)
-        if not isinstance(bodies, list) or len(bodies) != len(asked):
-            found = f"{len(bodies)} answers" if isinstance(bodies, list) else type(bodies).__name__
-            return [_failed(f"it returned {found} for {len(asked)} requests")] * len(asked)
-        return [self._reply(index, body) for index, body in enumerate(bodies)]
+            return [_failed(f"the handler raised {type(error).__name__}: {error}")] * len(asked)
+        message = read(sent)
+        if message.code != 200:
+            kinds = ", ".join(sorted({type(body).__name__ for body in bodies}))
+            return [_failed(f"the handler returned {kinds}: {message.words}")] * len(asked)
+        return [_reply(socket.pieces.get(one, []), message.sent[one]) for one in ids.values()]
 
-    def _reply(self, index: int, body: Any) -> Reply:
-        context = self._service.context
-        headers = {k.lower(): v for k, v in context.get_response_headers(index).items()}
-        # Those who set nothing answer with 200.
-        status = context.get_response_status(index)[0] or 200
-        return Reply(int(status), headers.get("content-type", ""), _encoded(body), headers)
+    def _bodies(self, rows: list[Any]) -> list[Any]:
+        """Return the handler's answers.
+
+        Raises:
+            _Unfit: they are not as many, or nothing that TorchServe takes for answers.
+        """
+        found = self._service._entry_point(rows, self._service.context)
+        # TorchServe knows from the archive, not from what the handler returns.
+        if self.config.get("asyncCommunication") is True:
+            if not inspect.isawaitable(found):
+                raise _Unfit(
+                    f"the handler returned {_kind(found)}; with asyncCommunication: true in "
+                    "model-config.yaml it must be 'async def handle'"
+                )
+            found = self._loop.run_until_complete(_awaited(found))
+        elif inspect.iscoroutine(found):
+            found.close()
+            raise _Unfit(
+                "the handler is 'async def', which TorchServe awaits only with "
+                "asyncCommunication: true in model-config.yaml"
+            )
+        if not isinstance(found, list) or len(found) != len(rows):
+            count = f"{len(rows)} answer{'s' if len(rows) > 1 else ''}"
+            raise _Unfit(f"the handler returned {_kind(found)}, expected a list of {count}")
+        return found
+
+
+async def _awaited(found: Awaitable[Any]) -> Any:
+    return await found
+
+
+def _kind(found: Any) -> str:
+    """Say what a handler returned in place of answers."""
+    if isinstance(found, list):
+        return f"a list of {len(found)}"
+    return "None" if found is None else f"a value of type {type(found).__name__}"
+
+
+def _reply(pieces: list[Sent], last: Sent) -> Reply:
+    first, *_ = (*pieces, last)  # its status and headers have gone out when the rest comes
+    parts = tuple(one.body for one in (*pieces, last)) if pieces else ()
+    body = b"".join(parts) if pieces else last.body
+    kind = first.headers.get("content-type", "")
+    # Those who set no status answer with 200.
+    return Reply(first.status or 200, kind, body, first.headers, parts)
 
 
 def _metrics() -> Any:
@@ -117,12 +194,9 @@ def _metrics() -> Any:
 
 
 def _failed(why: str) -> Reply:
-    said = {"code": 503, "type": "InternalServerException", "message": "Prediction failed"}
-    return Reply(503, "application/json", json.dumps(said).encode(), raised=why)
+    return replace(_error(503, "Prediction failed"), raised=why)
 
 
-def _encoded(body: Any) -> bytes:
-    """Return the bytes that TorchServe would send."""
-    if isinstance(body, (bytes, bytearray)):
-        return bytes(body)
-    return body.encode() if isinstance(body, str) else json.dumps(body, indent=2).encode()
+def _error(status: int, message: str) -> Reply:
+    said = {"code": status, "type": "InternalServerException", "message": message}
+    return Reply(status, "application/json", json.dumps(said).encode())

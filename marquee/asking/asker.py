@@ -6,59 +6,25 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import httpx
 
-from marquee.asking.filetypes import type_of
+from marquee.asking.filetypes import answer_type
 from marquee.asking.places import Places
+from marquee.asking.question import Question
+from marquee.asking.sending import Body, opened
+from marquee.asking.signatures import HEAD, is_text
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.serving.management import Management, keys_of
 
 FIRST_PAUSE = 0.5  # seconds, doubled each time
 LONGEST_PAUSE = 10.0
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked of each file.
-
-    Attributes:
-        model, version: who answers; the default version when none is named.
-        verb: ``predictions`` or ``explanations``.
-        accept: media type of the answer; the model's own default when there is none.
-        parameters: the model's parameters, such as ``{"top_k": "3"}``.
-    """
-
-    model: str
-    version: str | None = None
-    verb: str = "predictions"
-    accept: str | None = None
-    parameters: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def path(self) -> str:
-        """The path of the request."""
-        return "/".join(filter(None, ("", self.verb, self.model, self.version)))
-
-    def headers(self, file: Path) -> dict[str, str]:
-        """Return the headers for a body that is ``file``.
-
-        Raises:
-            MarqueeError: a parameter does not fit into a header.
-        """
-        made = {"Content-Type": type_of(file)} | ({"Accept": self.accept} if self.accept else {})
-        for name, value in self.parameters.items():
-            if not (f"{name}{value}".isascii() and f"{name}{value}".isprintable()):
-                raise MarqueeError(
-                    f"parameter {name}={value!r} is not plain ASCII, which a header needs; send "
-                    "it in a JSON file with the image as base64 instead"
-                )
-            made[f"X-Marquee-{name.replace('_', '-').title()}"] = value
-        return made
+# How often a handler that failed is asked again: another request of its batch may be to blame.
+FAULT_RETRIES = 2
 
 
 @dataclass(frozen=True)
@@ -68,7 +34,7 @@ class Answer:
     Attributes:
         file: what was sent.
         status: HTTP status, None when there was no answer.
-        content_type: of the answer.
+        content_type: of the answer; by its bytes, where the server says none.
         body: the answer, empty when it was saved to a file instead.
         saved: that file.
         problem: why there is no answer, in words; None for an answer.
@@ -93,9 +59,17 @@ class _Failed(Exception):
 class _Busy(_Failed):
     """Worth trying again, after so many seconds."""
 
+    retries: int | None = None  # no more than asked for
+
     def __init__(self, message: str, status: int | None = None, after: float = 0.0) -> None:
         super().__init__(message, status)
         self.after = after
+
+
+class _Faulty(_Busy):
+    """The handler failed, by this request or by another one of the batch."""
+
+    retries = FAULT_RETRIES
 
 
 class _Void(_Failed):
@@ -122,6 +96,7 @@ class Asker:
         self._project, self._question, self._places = project, question, places
         self._retries, self._timeout = retries, timeout
         self._address = project.properties["inference_address"]
+        self._limit = int(project.properties.get("max_request_size", "6553500"))
         self._keys, self._renewing = keys_of(project), threading.Lock()
         self._client = httpx.Client(
             base_url=self._address, timeout=httpx.Timeout(timeout, connect=10), trust_env=False
@@ -138,7 +113,8 @@ class Asker:
             MarqueeError: what no other file could overcome: no server, no such model.
         """
         try:
-            return self._patiently(file)
+            with opened(file, self._limit) as body:
+                return self._patiently(file, body)
         except _Failed as error:
             return Answer(file, error.status, problem=str(error))
         except OSError as error:
@@ -146,65 +122,77 @@ class Asker:
             where = f"{error.filename}: " if elsewhere else ""
             return Answer(file, problem=f"{where}{error.strerror}")
 
-    def _patiently(self, file: Path) -> Answer:
-        for pause in _pauses(self._retries):
+    def _patiently(self, file: Path, body: Body) -> Answer:
+        for number, pause in enumerate(_pauses(self._retries)):
             try:
-                return self._with_a_valid_key(file)
+                return self._with_a_valid_key(file, body)
             except _Busy as busy:
+                if busy.retries is not None and number >= busy.retries:
+                    raise
                 time.sleep(max(pause, busy.after))
-        return self._with_a_valid_key(file)
+        return self._with_a_valid_key(file, body)
 
-    def _with_a_valid_key(self, file: Path) -> Answer:
+    def _with_a_valid_key(self, file: Path, body: Body) -> Answer:
         """A key is void as soon as another process has renewed it: the file has the new one."""
         try:
-            return self._once(file)
+            return self._once(file, body)
         except _Void:
-            return self._once(file)
+            return self._once(file, body)
 
-    def _once(self, file: Path) -> Answer:
-        headers = self._question.headers(file) | self._authorization()
-        with file.open("rb") as body:
-            try:
-                return self._exchange(file, body, headers)
-            except httpx.ConnectError as error:
-                raise MarqueeError(
-                    f"no server answers at {self._address} ({error}); start it: make serve"
-                ) from error
-            except httpx.TimeoutException as error:
-                raise _Failed(
-                    f"no answer within {self._timeout:g} s (--timeout); 'marquee models' shows "
-                    "whether its workers are there"
-                ) from error
-            except httpx.TransportError as error:
-                raise _Busy(f"the connection broke ({error}){self._size_hint(file)}") from error
+    def _once(self, file: Path, body: Body) -> Answer:
+        headers = self._question.headers(body.content_type) | self._authorization()
+        body.stream.seek(0)
+        try:
+            return self._exchange(file, body, headers)
+        except httpx.ConnectError as error:
+            raise MarqueeError(
+                f"no server answers at {self._address} ({error}); start it: make serve"
+            ) from error
+        except httpx.TimeoutException as error:
+            raise _Failed(
+                f"no answer within {self._timeout:g} s (--timeout); 'marquee models' shows "
+                "whether its workers are there"
+            ) from error
+        except httpx.TransportError as error:
+            raise _Busy(f"the connection broke ({error}){self._size_hint(body)}") from error
 
-    def _exchange(self, file: Path, body: Any, headers: Mapping[str, str]) -> Answer:
+    def _exchange(self, file: Path, body: Body, headers: Mapping[str, str]) -> Answer:
         path = self._question.path
-        with self._client.stream("POST", path, content=body, headers=headers) as answer:
+        with self._client.stream("POST", path, content=body.stream, headers=headers) as answer:
             if answer.status_code == 200:
-                return self._received(file, answer)
+                return self._received(file, body.name, answer)
             answer.read()
-        raise self._refusal(file, answer)
+        raise self._refusal(body, answer)
 
-    def _received(self, file: Path, answer: httpx.Response) -> Answer:
-        content_type = answer.headers.get("content-type", "")
-        if self._places.wants(content_type):
-            saved = self._places.save(file, content_type, answer.iter_bytes())
-            return Answer(file, 200, content_type, saved=saved)
-        return Answer(file, 200, content_type, answer.read())
+    def _received(self, file: Path, name: Path, answer: httpx.Response) -> Answer:
+        said, chunks = answer.headers.get("content-type", ""), answer.iter_bytes()
+        head = _beginning(chunks)
+        content_type, body = answer_type(said, head), chain([head], chunks)
+        if not self._places.wants(content_type):
+            text = b"".join(body)
+            if content_type == said or is_text(text):
+                return Answer(file, 200, content_type, text)
+            content_type, body = said, chain([text])  # it only began as text
+        saved = self._places.save(name, content_type, body)
+        return Answer(file, 200, content_type, saved=saved)
 
-    def _refusal(self, file: Path, answer: httpx.Response) -> Exception:
+    def _refusal(self, body: Body, answer: httpx.Response) -> Exception:
         status, (kind, words) = answer.status_code, _words(answer)
         if status == 404 and kind in ("ModelNotFoundException", "ModelVersionNotFoundException"):
             return MarqueeError(self._unknown())
         told = f"{status} {words or 'without a word'}"
         if status == 413 and not words:
-            told = f"413 the request is too large{self._size_hint(file)}"
+            told = f"413 the request is too large{self._size_hint(body)}"
         if kind == "InvalidKeyException":
             return _Void(told, status)
+        logs = f"'marquee logs {self._question.model}' tells why"
+        if status == 503 and kind == "InternalServerException":
+            failed = "the handler raised an error, or returned what TorchServe cannot send"
+            return _Faulty(f"{told}: {failed}; {logs}", status)
         if status == 503:
             return _Busy(told, status, _seconds(answer.headers.get("retry-after", "")))
         asked = answer.headers.get("x-request-id", "")
+        told += f"; {logs}" if status == 500 else ""
         return _Failed(f"{told} (request {asked})" if status >= 500 and asked else told, status)
 
     def _unknown(self) -> str:
@@ -222,16 +210,22 @@ class Asker:
         with self._renewing:  # a key renewed twice at once would be void for one of the two
             return {"Authorization": f"Bearer {self._keys.get('inference')}"}
 
-    def _size_hint(self, file: Path) -> str:
-        """Say that the file is too large, if it is: the server then just hangs up."""
-        limit = int(self._project.properties.get("max_request_size", "6553500"))
-        size = file.stat().st_size
-        if size <= limit:
+    def _size_hint(self, body: Body) -> str:
+        """Say that the body is too large, if it is: the server then just hangs up."""
+        if body.size <= self._limit:
             return ""
         return (
-            f": it has {size} bytes, the server takes {limit} (max_request_size); "
+            f": it has {body.size} bytes, the server takes {self._limit} (max_request_size); "
             "send less, or set TS_MAX_REQUEST_SIZE and restart the server"
         )
+
+
+def _beginning(chunks: Iterator[bytes]) -> bytes:
+    """Take what tells the type: a streamed answer comes in pieces of any size."""
+    head = b""
+    while len(head) < HEAD and (chunk := next(chunks, b"")):
+        head += chunk
+    return head
 
 
 def _pauses(count: int) -> Iterator[float]:

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from marquee.asking.filetypes import JSON, suffix_of
+from marquee.asking.filetypes import is_shown, suffix_of
 from marquee.errors import MarqueeError
 
 STEM = "{stem}"
@@ -56,7 +56,7 @@ class Places:
 
     def wants(self, content_type: str) -> bool:
         """Whether an answer of this type is saved: all with ``-o``, else what is no text."""
-        return self._everything or not content_type.startswith((JSON, "text/"))
+        return self._everything or not is_shown(content_type)
 
     def save(self, file: Path, content_type: str, chunks: Iterable[bytes]) -> Path:
         """Write the answer to ``file``, whole or not at all; return where it is."""

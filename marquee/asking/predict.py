@@ -8,9 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from marquee.asking.asker import Answer, Asker, Question
+from marquee.asking.asker import Answer, Asker
 from marquee.asking.filetypes import ANSWERS, accepted, type_of
 from marquee.asking.places import Places
+from marquee.asking.question import Question
 from marquee.project import Project
 
 # Answers that wait for an earlier file's; with as many in flight, all a long list may hold.
@@ -25,6 +26,7 @@ def predict(
     version: str | None = None,
     accept: str | None = None,
     parameters: Mapping[str, str] | None = None,
+    content_type: str | None = None,
     output: str | None = None,
     jobs: int = 4,
     verb: str = "predictions",
@@ -37,6 +39,8 @@ def predict(
         accept: a media type, or ``json``, ``png``, ``jpg``, ``npy``; by ``output``'s suffix, else
             the model's own default, when None.
         parameters: the model's parameters.
+        content_type: of the files, in the same words as ``accept``; by each one's bytes and name
+            when None.
         output: where answers are saved, see :class:`marquee.asking.places.Places`. Without, text
             is in ``Answer.body`` and anything else in a file of the current folder.
         jobs: files in flight at once.
@@ -48,7 +52,8 @@ def predict(
             in its answer's ``problem``.
     """
     wanted = accepted(accept) if accept else _by_output(output)
-    question = Question(model, version, verb, wanted, parameters or {})
+    sent = accepted(content_type) if content_type else None
+    question = Question(model, version, verb, wanted, parameters or {}, sent)
     listed = [*files]
     label = model if verb == "predictions" else f"{model}-explained"
     places = Places(output, label, len(listed))

@@ -17,23 +17,27 @@ from urllib.parse import urlsplit
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Request, Response
 
+from marquee.cloud.account import ACCOUNT
 from marquee.cloud.endpoints import ASYNC_CONCURRENCY, Endpoint, Endpoints, Refused, invalid
 from marquee.cloud.runtime import PREFIX, Runtime, error_response, region_of
 
 INVOCATION_SECONDS = 900
 TTL_SECONDS = 21_600
+# The API's own description of Body.
+INLINE_BYTES = 128_000
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Work:
-    """One request in the queue."""
+    """One request in the queue, with its input in ``body``, or in S3 at ``source``."""
 
     endpoint: Endpoint
     variant: str
     inference_id: str
     source: str
+    body: bytes | None
     output: str
     failure: str
     headers: Headers
@@ -65,9 +69,14 @@ class Asynchronous:
         """Answer ``POST /endpoints/<name>/async-invocations``."""
         try:
             endpoint = self._endpoints.find(name, region_of(request))
-            if endpoint.asynchronous is None:
-                raise invalid(f"Endpoint {name} is not asynchronous; call InvokeEndpoint")
+            if endpoint.asynchronous is None and endpoint.created:
+                raise invalid(
+                    f"Endpoint {name} is not asynchronous; call InvokeEndpoint, or give its "
+                    "configuration an AsyncInferenceConfig"
+                )
             work = work_of(request, endpoint)
+            if split(work.output)[0] == default_bucket(endpoint):
+                self._s3.create_bucket(Bucket=default_bucket(endpoint))  # there or not
         except Refused as refused:
             return error_response(refused)
         self._queue(endpoint).submit(self._run, work).add_done_callback(_note_failure)
@@ -117,7 +126,7 @@ class Asynchronous:
         """
         if time.time() - work.received > work.ttl:
             raise Refused(400, "RequestExpired", f"the request waited more than {work.ttl} s")
-        body = self._input(work.source)
+        body = self._input(work.source) if work.body is None else work.body
         answer = self._runtime.forward(
             work.endpoint, work.variant, body, work.headers, work.seconds
         )
@@ -158,12 +167,10 @@ def work_of(request: Request, endpoint: Endpoint) -> Work:
     """Read an asynchronous request.
 
     Raises:
-        Refused: it names no input in S3, or a number is out of its range.
+        Refused: it has no input, or two, or a number is out of its range.
     """
     headers = request.headers
-    source = headers.get(f"{PREFIX}InputLocation", "")
-    if not source.startswith("s3://") or not split(source)[1]:
-        raise invalid(f"InputLocation is '{source}'; an object is expected, s3://bucket/key")
+    source, body = _input_of(request)
     forwarded = {
         "Content-Type": headers.get(f"{PREFIX}Content-Type", ""),
         "Accept": headers.get(f"{PREFIX}Accept", ""),
@@ -171,13 +178,15 @@ def work_of(request: Request, endpoint: Endpoint) -> Work:
     }
     name = uuid.uuid4()
     config = (endpoint.asynchronous or {}).get("OutputConfig", {})
-    output = config.get("S3OutputPath") or f"s3://sagemaker-{endpoint.region}-async-output"
+    place = f"s3://{default_bucket(endpoint)}/async-endpoint-outputs/{endpoint.name}"
+    output = config.get("S3OutputPath") or place
     failure = config.get("S3FailurePath") or output
     return Work(
         endpoint=endpoint,
         variant=endpoint.variant(None),
         inference_id=headers.get(f"{PREFIX}Inference-Id") or str(uuid.uuid4()),
         source=source,
+        body=body,
         output=f"{output.rstrip('/')}/{name}.out",
         failure=f"{failure.rstrip('/')}/{name}-error.out",
         headers=Headers({key: value for key, value in forwarded.items() if value}),
@@ -185,6 +194,30 @@ def work_of(request: Request, endpoint: Endpoint) -> Work:
         ttl=_number(request, "RequestTTLSeconds", TTL_SECONDS, 60, 21_600),
         received=time.time(),
     )
+
+
+def _input_of(request: Request) -> tuple[str, bytes | None]:
+    """Return where in S3 the input is, or the input itself."""
+    source, body = request.headers.get(f"{PREFIX}InputLocation", ""), request.get_data()
+    if source and body.strip() in (b"", b"{}"):  # SDKs from before Body was there send either
+        body = b""
+    if source and body:
+        raise invalid("Body and InputLocation are both given; exactly one is expected")
+    if len(body) > INLINE_BYTES:
+        raise invalid(
+            f"Body has {len(body)} bytes, over {INLINE_BYTES}; store it in S3 and give its place "
+            "as InputLocation"
+        )
+    if body:
+        return "", body
+    if not source.startswith("s3://") or not split(source)[1]:
+        raise invalid(f"InputLocation is '{source}'; an object is expected, s3://bucket/key")
+    return source, None
+
+
+def default_bucket(endpoint: Endpoint) -> str:
+    """Return where answers go that have no S3OutputPath: to the SDK's default bucket."""
+    return f"sagemaker-{endpoint.region}-{ACCOUNT}"
 
 
 def _number(request: Request, name: str, default: int, least: int, most: int) -> int:
@@ -212,7 +245,7 @@ def message(work: Work, status: str, more: Mapping[str, Any]) -> dict[str, Any]:
             "contentType": work.headers.get("Content-Type"),
             "accept": work.headers.get("Accept"),
             "endpointName": work.endpoint.name,
-            "inputLocation": work.source,
+            **({"inputLocation": work.source} if work.source else {}),
         },
         **more,
         "inferenceId": work.inference_id,

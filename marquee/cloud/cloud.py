@@ -87,6 +87,7 @@ class Cloud:
                 f"a cloud of this project runs already (process {other.pid}); use it, or stop it: "
                 "marquee cloud down"
             )
+        payload = self._payload()
         state.down(self.project)  # what an earlier one has left
         torchserve = self._start_server(progress)
         progress("services")
@@ -101,7 +102,7 @@ class Cloud:
         lambdas.address = self.services.address
         self._closing.callback(lambdas.close)
         self.stack = self._create_stack(progress)
-        self._invocations(services)
+        self._invocations(services, payload)
         self._gateway(lambdas)
         if torchserve is not None:
             torchserve.wait_ready(lambda model: progress(f"model {model[0]} {model[1]}"))
@@ -134,18 +135,36 @@ class Cloud:
         stack.create(progress)
         return stack
 
-    def _invocations(self, services: Services) -> None:
+    def _invocations(self, services: Services, payload: int) -> None:
         address = self.services.address
         s3, sns = account.client("s3", address), account.client("sns", address)
         torchserve = TorchServe(self.project)
         self._closing.callback(torchserve.close)
         served = {name for name, _ in server.models(self.project)}
         endpoints = Endpoints(sagemaker, _fetcher(s3), served, self.options.endpoints)
-        answers = Runtime(endpoints, torchserve, self.clock, self.options.invocation_seconds)
+        answers = Runtime(
+            endpoints,
+            torchserve,
+            self.clock,
+            seconds=self.options.invocation_seconds,
+            payload=payload,
+        )
         later = Asynchronous(endpoints, answers, s3, sns)
         self._closing.callback(later.close)
         services.answer("invocations", answers.invoke)
         services.answer("async-invocations", later.invoke)
+
+    def _payload(self) -> int:
+        """Return how large a request of a real-time endpoint may be, which functions know too."""
+        declared = template.source(self.project.root / TEMPLATE).get("Parameters", {})
+        default = declared.get(runtime.PAYLOAD_PARAMETER, {}).get("Default", runtime.PAYLOAD_BYTES)
+        text = str(self.options.parameters.get(runtime.PAYLOAD_PARAMETER, default))
+        if not text.isdecimal() or int(text) == 0:
+            raise MarqueeError(
+                f"--parameter {runtime.PAYLOAD_PARAMETER}={text}: a number of bytes is expected, "
+                f"such as {runtime.PAYLOAD_BYTES}"
+            )
+        return int(text)
 
     def _gateway(self, lambdas: Lambdas) -> None:
         def run(arn: str, event: Any) -> Any:

@@ -48,6 +48,8 @@ class Endpoint:
         variants: name and weight.
         models: each variant's model name.
         since: when it was created or last updated, which is when SageMaker fetches its packages.
+        created: whether it is, so that it answers one kind of call; else it is known by the
+            operator's word only, who does not say which, and answers both.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Endpoint:
     variants: Mapping[str, float]
     models: Mapping[str, str]
     since: datetime | None = None
+    created: bool = True
 
     def variant(self, wanted: str | None) -> str:
         """Return the wanted variant, or one drawn by the weights.
@@ -104,7 +107,7 @@ class Endpoints:
         backend = self._control_plane(region)
         found = backend.endpoints.get(name)
         if found is None and name in self._aliases:
-            return Endpoint(name, region, None, {"AllTraffic": 1.0}, {})
+            return Endpoint(name, region, None, {"AllTraffic": 1.0}, {}, created=False)
         if found is None:
             raise invalid(
                 f"endpoint {name} is not in {region}; create it, or start the cloud with "

@@ -16,8 +16,10 @@ from marquee.cloud.endpoints import Endpoint, Endpoints, Refused, invalid
 from marquee.cloud.torchserve import TorchServe
 from marquee.errors import MarqueeError
 
-# Of a request and of an answer.
+# Of a request, and taken for an answer too: what the API's own description says of Body. Newer
+# pages of AWS's guide name 25 MB for both, so that it is a setting: the template's parameter.
 PAYLOAD_BYTES = 6_291_456
+PAYLOAD_PARAMETER = "PayloadBytes"
 SECONDS = 60.0
 PREFIX = "X-Amzn-SageMaker-"
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/(?P<region>[a-z0-9-]+)/")
@@ -52,15 +54,27 @@ def model_error(variant: str, status: int, message: str) -> Refused:
 
 
 class Runtime:
-    """Answers invocations."""
+    """Answers invocations.
+
+    Args:
+        seconds: that an answer may take.
+        payload: bytes that a request, and an answer, may have.
+    """
 
     def __init__(
-        self, endpoints: Endpoints, torchserve: TorchServe, clock: Clock, seconds: float = SECONDS
+        self,
+        endpoints: Endpoints,
+        torchserve: TorchServe,
+        clock: Clock,
+        *,
+        seconds: float = SECONDS,
+        payload: int = PAYLOAD_BYTES,
     ) -> None:
         self._endpoints = endpoints
         self._torchserve = torchserve
         self._clock = clock
         self._seconds = seconds
+        self._payload = payload
 
     def invoke(self, request: Request, name: str) -> Response:
         """Answer ``POST /endpoints/<name>/invocations``."""
@@ -74,13 +88,15 @@ class Runtime:
         headers, body = request.headers, request.get_data()
         if endpoint.asynchronous is not None:
             raise invalid(f"Endpoint {endpoint.name} is asynchronous; call InvokeEndpointAsync")
-        if len(body) > PAYLOAD_BYTES:
-            raise Refused(413, "413", f"the body has over {PAYLOAD_BYTES} bytes; send less")
+        most = f"over {self._payload} ({PAYLOAD_PARAMETER})"
+        if len(body) > self._payload:
+            words = f"the body has {len(body)} bytes, {most}; send less, or call "
+            raise Refused(413, "413", f"{words}InvokeEndpointAsync of an asynchronous endpoint")
         variant = endpoint.variant(headers.get(f"{PREFIX}Target-Variant"))
         answer = self.forward(endpoint, variant, body, headers, self._seconds)
-        if len(answer.content) > PAYLOAD_BYTES:
+        if len(answer.content) > self._payload:
             size = len(answer.content)
-            raise model_error(variant, 413, f"the answer has {size} bytes, over {PAYLOAD_BYTES}")
+            raise model_error(variant, 413, f"the answer has {size} bytes, {most}")
         response = Response(answer.content, content_type=answer.headers.get("content-type"))
         response.headers["x-Amzn-Invoked-Production-Variant"] = variant
         response.headers["x-amzn-RequestId"] = str(uuid.uuid4())

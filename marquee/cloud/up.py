@@ -16,6 +16,7 @@ from marquee.cloud import account, state
 from marquee.cloud.cloud import Cloud, Options
 from marquee.errors import MarqueeError
 from marquee.project import Project
+from marquee.serving.examples import command
 from marquee.serving.lastwords import last_words
 from marquee.serving.preflight import pid_file, running_pid
 
@@ -36,7 +37,7 @@ def run(project: Project, options: Options) -> int:
     try:
         with console.status("Starting") as status:
             known = cloud.start(lambda what: status.update(f"Starting {what}"))
-        announce(known, console)
+        announce(project, known, console)
         console.print("Ctrl-C stops everything.")
         return _watch(project, console)
     except _Stop:
@@ -83,16 +84,17 @@ def detach(project: Project, words: list[str]) -> None:
             lines = log.read_text(errors="replace").strip().splitlines()
             raise MarqueeError(f"the cloud did not start: {lines[-1] if lines else f'see {log}'}")
         time.sleep(WATCH_SECONDS)
-    announce(known, Console(highlight=False, soft_wrap=True))
+    announce(project, known, Console(highlight=False, soft_wrap=True))
 
 
-def announce(known: state.State, console: Console) -> None:
+def announce(project: Project, known: state.State, console: Console) -> None:
     """Print the addresses, and how programs find them."""
     console.print(f"Ready: services {known.address}, API {known.api_url}", markup=False)
     for name, value in sorted(known.outputs.items()):
         console.print(f"  {name:18} {value}", markup=False)
-    console.print("In another shell, for any program that uses AWS's SDK, or the AWS CLI:")
-    console.print('  eval "$(marquee cloud env)"', markup=False)
+    told = "In another shell in this folder, for any program that uses AWS's SDK, or the AWS CLI:"
+    console.print(told, markup=False)
+    console.print(f'  eval "$({command(project)} cloud env)"', markup=False)
     sys.stdout.flush()
 
 

@@ -27,12 +27,18 @@ def cloud() -> None:
 @click.option("--port", default=4566, show_default=True, help="Of all services; 0 for any.")
 @click.option("--api-port", default=4567, show_default=True, help="Of the stack's API.")
 @click.option("--stack", default="marquee", show_default=True, help="The stack's name.")
-@click.option("--parameter", multiple=True, metavar="NAME=VALUE", help="Of the template.")
+@click.option(
+    "--parameter",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Of the template, such as PayloadBytes=26214400.",
+)
 @click.option(
     "--endpoint",
     multiple=True,
     metavar="NAME=MODEL[/VERSION]",
-    help="The model that an endpoint of your own stands for, where nothing else tells.",
+    help="The model that an endpoint of your own stands for. One that is not created answers "
+    "InvokeEndpoint and InvokeEndpointAsync.",
 )
 @click.option("--detach", is_flag=True, help="Return when it is up, and leave it running.")
 @told

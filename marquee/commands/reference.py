@@ -15,8 +15,9 @@ WIDTH = 96
 HEAD = """\
 # Commands
 
-What `marquee --help` and `marquee COMMAND --help` print. This page is generated: `make docs`
-writes it again, and a test tells when it is stale.
+What `marquee --help` and `marquee COMMAND --help` print. The command is `.venv/bin/marquee`, which
+texts and messages call `marquee` for short; so may you after `. .venv/bin/activate`. This page is
+generated: `make docs` writes it again, and a test tells when it is stale.
 """
 
 
@@ -32,16 +33,29 @@ def _sections() -> Iterator[str]:
         for command in commands:
             yield f"### marquee {command.name}\n"
             yield _block(command, whole)
+            if isinstance(command, click.Group):
+                yield from _members(command, whole)
 
 
-def _block(command: click.Command, parent: click.Context | None) -> str:
-    context = click.Context(
+def _members(group: click.Group, whole: click.Context) -> Iterator[str]:
+    parent = _context(group, whole)
+    for name in sorted(group.commands):
+        yield f"#### marquee {group.name} {name}\n"
+        yield _block(group.commands[name], parent)
+
+
+def _context(command: click.Command, parent: click.Context | None) -> click.Context:
+    return click.Context(
         command,
         parent=parent,
         info_name=command.name if parent else "marquee",
         terminal_width=WIDTH,
         help_option_names=["-h", "--help"],
     )
+
+
+def _block(command: click.Command, parent: click.Context | None) -> str:
+    context = _context(command, parent)
     lines = (line.rstrip() for line in command.get_help(context).splitlines())
     return "```\n" + "\n".join(lines) + "\n```\n"
 

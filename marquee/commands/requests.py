@@ -38,6 +38,11 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="json, png, jpg, npy or a media type.  [default: by -o, else the model's]",
             ),
             click.option(
+                "--content-type",
+                metavar="TYPE",
+                help="What FILES are, in the same words.  [default: by their bytes, else names]",
+            ),
+            click.option(
                 "-o",
                 "--output",
                 metavar="PATH",
@@ -93,9 +98,9 @@ def _pairs(_: click.Context, __: click.Parameter, words: Sequence[str]) -> dict[
 def predict(**options: Any) -> None:
     """Ask the running server about FILES and show the answers.
 
-    JSON is printed: pretty for one file, a line a file for several. Pictures and arrays are saved,
-    as <file>-<model>.png and the like in the current folder unless -o says where. A file that
-    fails does not stop the others; the exit code is then 1.
+    JSON and text are printed: pretty for one file, a line a file for several. Pictures and arrays
+    are saved, as <file>-<model>.png and the like in the current folder unless -o says where. A
+    file that fails does not stop the others; the exit code is then 1. - is standard input.
     """
     from marquee.asking.predict import predict as ask
 
@@ -188,7 +193,8 @@ def _print(answer: Answer, *, alone: bool) -> None:
     elif answer.saved is not None:
         click.echo(f"{answer.saved}  {_measure(answer.saved)}")
     elif answer.problem is None:
-        click.echo(_pretty(answer))
+        text = _pretty(answer)
+        click.echo(text, nl=not text.endswith("\n"))
 
 
 def _line(answer: Answer) -> dict[str, Any]:
@@ -205,7 +211,7 @@ def _read(answer: Answer) -> Any:
     text = answer.body.decode(errors="replace")
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text  # some scripts answer in plain text
 
 
@@ -219,17 +225,24 @@ def _pretty(answer: Answer) -> str:
 def _measure(path: Path) -> str:
     """Say how large a saved answer is: bytes, and pixels or an array's shape."""
     size = f"{path.stat().st_size} bytes"
+    try:
+        return f"{size}, {shape}" if (shape := _shape(path)) else size
+    except (OSError, ValueError):  # its name or its type promises what it is not
+        return size
+
+
+def _shape(path: Path) -> str:
     if path.suffix == ".npy":
         import numpy as np
 
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-        return f"{size}, {array.dtype} {' x '.join(map(str, array.shape))}"
+        return f"{array.dtype} {' x '.join(map(str, array.shape))}"
     if path.suffix in (".png", ".jpg", ".jpeg"):
         from PIL import Image
 
         with Image.open(path) as image:
-            return f"{size}, {image.width} x {image.height} pixels"
-    return size
+            return f"{image.width} x {image.height} pixels"
+    return ""
 
 
 def _list_failures(failed: Sequence[Answer], total: int) -> None:

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from marquee.sagemaker.invoke import Reply
     from marquee.sagemaker.tarball import Packed
 
-TEXTS = ("text/", "application/json")
-
 
 @click.group()
 def sagemaker() -> None:
@@ -140,16 +138,18 @@ def invoke(
 
 def _show(reply: Reply, file: Path, output: str | None) -> None:
     """Print text; save anything else, and what was asked to be."""
-    from marquee.asking.filetypes import suffix_of
+    from marquee.asking.filetypes import answer_type, is_shown, suffix_of
+    from marquee.asking.signatures import HEAD
 
-    is_text = reply.content_type.startswith(TEXTS)
+    content_type = answer_type(reply.content_type, reply.body[:HEAD])
+    is_text = is_shown(content_type)
     if output == "-" or (output is None and is_text):
         sys.stdout.buffer.write(reply.body + (b"\n" if is_text and output is None else b""))
         sys.stdout.buffer.flush()
         return
-    path = Path(output or f"{file.stem}-answer{suffix_of(reply.content_type)}")
+    path = Path(output or f"{file.stem}-answer{suffix_of(content_type)}")
     path.write_bytes(reply.body)
-    click.echo(f"{path}  {reply.content_type}, {len(reply.body)} bytes")
+    click.echo(f"{path}  {content_type}, {len(reply.body)} bytes")
 
 
 @sagemaker.command()

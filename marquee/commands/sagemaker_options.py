@@ -217,16 +217,17 @@ def read_rollout(given: dict[str, Any]) -> Rollout:
 
 
 def read_question(file: Path, output: str | None, given: dict[str, Any]) -> Question:
-    """Take a request's options out of ``given``; types by the files' names where none is said."""
-    from marquee.asking.filetypes import ANSWERS, accepted, type_of
+    """Take a request's options out of ``given``; types by the files where none is said."""
+    from marquee.asking.filetypes import ANSWERS, accepted, type_of, type_of_file
     from marquee.sagemaker.invoke import Question
 
     accept = given.pop("accept")
     if accept is None and output and Path(output).suffix.lower() in ANSWERS:
         accept = type_of(Path(output))
+    typed = type_of_file if file.is_file() else type_of
     return Question(
         body=file,
-        content_type=given.pop("content_type") or type_of(file),
+        content_type=given.pop("content_type") or typed(file),
         accept=None if accept is None else accepted(accept),
         parameters=pairs("--param", given.pop("param")),
         model=given.pop("model"),

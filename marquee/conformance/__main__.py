@@ -40,6 +40,7 @@ def main() -> int:
         for name, check in CHECKS.items():
             _write(sink.fileno(), _run(name, lambda check=check: check(subject)))  # type: ignore[misc]
         _write(sink.fileno(), _run(SILENCE, lambda: _silent(stdout)))
+    subject.worker.close()
     return 0
 
 

@@ -134,7 +134,7 @@ def _problem(subject: Subject, asked: Asked, statuses: tuple[int, ...]) -> str |
         return error_problem(reply, statuses)
     # Nothing says what this handler reads: it may even be pleased.
     if reply.raised is not None:
-        return f"the handler raised {reply.raised}; TorchServe fails the whole batch for that"
+        return f"{reply.raised}; TorchServe fails the whole batch for that"
     return "the answer shows a stack trace" if trace_in(reply.body) else None
 
 

@@ -23,7 +23,7 @@ def explanations(subject: Subject) -> str:
     if not offer:
         reply = subject.one(asked)
         if reply.raised is not None or trace_in(reply.body):
-            raise Failed(f"the handler raised {reply.raised or 'and shows it'}")
+            raise Failed(reply.raised or "the answer shows a stack trace")
         return f"answered with {reply.status}"
     few = offer["parameters"]["properties"].get(STEPS, {}).get("minimum")
     steps = {} if few is None else {"X_Marquee_Steps": str(int(few))}

@@ -7,8 +7,15 @@ import json
 
 from marquee.archives.likeness import JSON, difference, media_type
 from marquee.archives.worker import Asked
-from marquee.conformance.result import Failed
-from marquee.conformance.subject import Subject, error_problem, fail_if, good_problem, unlike
+from marquee.conformance.result import Failed, Skipped
+from marquee.conformance.subject import (
+    Subject,
+    error_problem,
+    fail_if,
+    good_problem,
+    shown,
+    unlike,
+)
 from marquee.conformance.subject import with_headers as headed
 
 PARTS = ("image", "data", "file", "body")
@@ -20,6 +27,8 @@ def described(subject: Subject) -> str:
     """It answers TorchServe's request for a description, which has no body."""
     reply = subject.description
     why = good_problem(reply)
+    if why is not None and not subject.describes_itself:
+        raise Skipped(f"it has no description: {why}")
     if why is not None:
         raise Failed(why)
     return "" if subject.offer else "it says nothing of what it reads and answers"
@@ -30,9 +39,11 @@ def example(subject: Subject) -> str:
     why = unlike(subject.answer, subject.one(subject.asked()))
     if why is not None:
         raise Failed(f"asked again: {why}")
-    return (
-        f"{media_type(subject.answer.content_type) or 'no type'}, {len(subject.answer.body)} bytes"
-    )
+    answer = subject.answer
+    told = f"{media_type(answer.content_type) or 'no type'}, {len(answer.body)} bytes"
+    if not answer.pieces:
+        return told
+    return f"{told} in {len(answer.pieces)} pieces: {shown(b' | '.join(answer.pieces))}"
 
 
 def content_types(subject: Subject) -> str:

@@ -49,6 +49,11 @@ class Subject:
         return said if is_ours else {}
 
     @property
+    def describes_itself(self) -> bool:
+        """Whether it is of our kind, which answers a request for its description."""
+        return hasattr(self.worker.handler, "describe")
+
+    @property
     def consumes(self) -> list[str]:
         """The media types it reads; none of a handler that does not say."""
         return list(self.offer.get("consumes", ()))
@@ -115,7 +120,7 @@ def with_headers(asked: Asked, **headers: str) -> Asked:
 def good_problem(reply: Reply) -> str | None:
     """Return what is wrong with an answer that should be a success."""
     if reply.raised is not None:
-        return f"the handler raised {reply.raised}; TorchServe fails the whole batch for that"
+        return f"{reply.raised}; TorchServe fails the whole batch for that"
     if reply.status != 200:
         return f"answered with {reply.status}: {shown(reply.body)}"
     return None if reply.body else "the answer is empty"
@@ -125,7 +130,7 @@ def error_problem(reply: Reply, statuses: Iterable[int]) -> str | None:
     """Return what is wrong with an answer that should be an error of our JSON shape."""
     expected = " or ".join(str(status) for status in statuses)
     if reply.raised is not None:
-        return f"the handler raised {reply.raised}; expected {expected}"
+        return f"{reply.raised}; expected an answer of its own with {expected}"
     if reply.status not in statuses:
         return f"answered with {reply.status}, expected {expected}: {shown(reply.body)}"
     if trace_in(reply.body):

@@ -30,7 +30,7 @@ def curl_line(project: Project, name: str) -> str:
     example = _example(project, name)
     url = f"{project.properties['inference_address']}/predictions/{name}"
     words = ["curl", "-sS", "--fail-with-body"]
-    token = f' -H "Authorization: Bearer $({_marquee(project)} token)"' if keys_of(project) else ""
+    token = f' -H "Authorization: Bearer $({command(project)} token)"' if keys_of(project) else ""
     options = [*show_options(project, name), "-T", str(example.relative_to(project.root)), url]
     return " ".join(words) + token + " " + shlex.join(options)
 
@@ -41,11 +41,11 @@ def _example(project: Project, name: str) -> Path:
     return examples(project, name, version)[0]
 
 
-def _marquee(project: Project) -> str:
+def command(project: Project) -> str:
     """Return how to call the marquee that runs now, relative to the root where it is inside."""
     # Not resolved: a virtual environment's python is a link out of it.
-    command = Path(os.path.abspath(sys.executable)).parent / "marquee"  # noqa: PTH100
+    path = Path(os.path.abspath(sys.executable)).parent / "marquee"  # noqa: PTH100
     try:
-        return shlex.quote(str(command.relative_to(project.root)))
+        return shlex.quote(str(path.relative_to(project.root)))
     except ValueError:
-        return shlex.quote(str(command))
+        return shlex.quote(str(path))

@@ -155,7 +155,7 @@ def cloud_up(project: Project, environment: Mapping[str, str]) -> Iterator[UpClo
     log = project.root / "up.txt"
     words = ["cloud", "up", "--port", "0", "--api-port", "0"]
     words += ["--parameter", 'TimetravelParameters={"align": false}']
-    words += ["--parameter", "RequestsPerSecond=100"]
+    words += ["--parameter", "RequestsPerSecond=100", "--endpoint", "named=cifar/1.0"]
     with log.open("w") as sink:
         process = subprocess.Popen(
             [BIN / "marquee", *words],

@@ -66,6 +66,17 @@ def test_each_kind_of_endpoint_takes_its_own_calls(runtime: Any) -> None:
     assert "call InvokeEndpoint" in two["Error"]["Message"]
 
 
+def test_an_endpoint_that_an_option_names_takes_both_calls(cloud: UpCloud, runtime: Any) -> None:
+    body = example("cifar").read_bytes()
+    given: dict[str, Any] = {"EndpointName": "named", "ContentType": "image/png", "Body": body}
+    said = runtime.invoke_endpoint(**given)["Body"].read()
+    taken = runtime.invoke_endpoint_async(**given)
+    bucket, _, key = taken["OutputLocation"].removeprefix("s3://").partition("/")
+    s3 = cloud.client("s3")
+    eventually(lambda: s3.list_objects_v2(Bucket=bucket, Prefix=key)["KeyCount"])
+    assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == said
+
+
 @pytest.mark.parametrize("location", ["s3://bucket", "https://example.org/a"])
 def test_an_input_outside_of_s3_is_refused(runtime: Any, location: str) -> None:
     found = refusal(

@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 
-from marquee.asking.filetypes import accepted, suffix_of, type_of
 from marquee.asking.places import Places
 from marquee.errors import MarqueeError
 
@@ -93,16 +92,3 @@ def test_text_is_shown_and_the_rest_is_saved() -> None:
     assert not any(Places(None, "cifar", 1).wants(one) for one in shown)
     assert Places(None, "cifar", 1).wants("application/x-npy")
     assert Places("x.json", "cifar", 1).wants("application/json")
-
-
-def test_types_by_name_and_back() -> None:
-    assert type_of(Path("A.JPG")) == "image/jpeg"
-    assert type_of(Path("scene.tif")) == "image/tiff"
-    assert type_of(Path("picture")) == "application/octet-stream"
-    assert suffix_of("image/jpeg") == ".jpg"
-    assert suffix_of("application/x-unheard-of") == ".bin"
-    assert [accepted("npy"), accepted("JPG"), accepted("image/webp")] == [
-        "application/x-npy",
-        "image/jpeg",
-        "image/webp",
-    ]

@@ -17,7 +17,16 @@ from tests.handlers.script import scripts
 from tests.handlers.script.harness import make_folder
 from tests.support import make_project, marquee
 
-MANIFEST = {"model": {"modelName": "m", "modelVersion": "1", "handler": "handler.py"}}
+MANIFEST = {
+    "model": {
+        "modelName": "m",
+        "modelVersion": "1",
+        "handler": "handler.py",
+        "configFile": "model-config.yaml",
+    }
+}
+CONFIG = "model-config.yaml"
+EXAMPLE = ("example.txt", "a cat sat")
 
 
 def outcomes(report: Report) -> dict[str, str]:
@@ -65,7 +74,7 @@ def handler_archive(path: Path, code: str, *more: tuple[str, str]) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("MAR-INF/MANIFEST.json", json.dumps(MANIFEST))
         archive.writestr("handler.py", code)
-        for name, text in more:
+        for name, text in {CONFIG: "minWorkers: 1\n", **dict(more)}.items():
             archive.writestr(name, text)
     return path
 
@@ -114,6 +123,46 @@ def test_an_unsafe_archive_is_not_run(tmp_path: Path) -> None:
     path = handler_archive(tmp_path / "m.mar", ECHO, ("../evil.py", ""))
     with pytest.raises(MarqueeError, match="leads out of the archive"):
         check_archive(path)
+
+
+AWAITED = """
+import asyncio
+
+class Handler:
+    def initialize(self, context):
+        self.loop = asyncio.get_event_loop()
+
+    async def handle(self, data, context):
+        assert asyncio.get_running_loop() is self.loop
+        await asyncio.sleep(0)
+        return [str(len(row.get("body", b""))) for row in data]
+"""
+STREAMED = """
+from ts.handler_utils.utils import send_intermediate_predict_response
+
+def handle(data, context):
+    if data is None:
+        return None
+    context.set_response_content_type(0, "text/plain")
+    for word in bytes(data[0].get("body") or b"").split():
+        send_intermediate_predict_response(
+            [word + b" "], context.request_ids, "Intermediate", 200, context
+        )
+    return ["end"]
+"""
+
+
+def test_an_asynchronous_handler_is_awaited(tmp_path: Path) -> None:
+    asked = (CONFIG, "asyncCommunication: true\n")
+    report = check_archive(handler_archive(tmp_path / "m.mar", AWAITED, EXAMPLE, asked))
+    assert report.failed == []
+    assert why(report, "example") == "no type, 1 bytes"
+
+
+def test_a_streamed_answer_is_shown_in_its_pieces(tmp_path: Path) -> None:
+    report = check_archive(handler_archive(tmp_path / "m.mar", STREAMED, EXAMPLE))
+    assert report.failed == []
+    assert why(report, "example") == "text/plain, 13 bytes in 4 pieces: a | cat | sat | end"
 
 
 def test_a_script_has_golden_requests_and_passes(tmp_path: Path) -> None:
