@@ -22,7 +22,7 @@ archive: $(INSTALLED)  ## build the archives that are out of date into model_sto
 
 .PHONY: serve
 serve: $(INSTALLED)  ## start TorchServe with all models and print a curl line for each
-	@$(BIN)/marquee archive || test $$? -eq 3; exec $(BIN)/marquee serve
+	@$(BIN)/marquee archive || test $$? -eq 3 && exec $(BIN)/marquee serve
 
 .PHONY: test
 test: $(INSTALLED)  ## run all tests, against the real server

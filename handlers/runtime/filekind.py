@@ -18,7 +18,6 @@ LFS = b"version https://git-lfs.github.com/spec/"
 # A scripted or exported program, an archive: what a zip file is when it has such a member.
 MEMBERS = {
     "constants.pkl": "a TorchScript program",
-    "version.txt": "a TorchScript program",
     "data.pkl": "a PyTorch file",
     "archive_format": "an exported program of torch.export",
     "MANIFEST.json": "a model archive",

@@ -67,16 +67,16 @@ def _tensor(name: str, said: Any, data: mmap.mmap, start: int) -> Tensor:
         dtype, shape, (begin, end) = DTYPES[said["dtype"]], said["shape"], said["data_offsets"]
     except (TypeError, KeyError, ValueError) as error:
         raise ValueError(
-            f"its header describes {name} as {str(said)[:100]}; expected dtype ("
+            f"its header describes {name!r} as {str(said)[:100]}; expected dtype ("
             f"{', '.join(DTYPES)}), shape and data_offsets"
         ) from error
     whole = [*shape, begin, end] if isinstance(shape, list) else [None]
     if any(type(number) is not int or number < 0 for number in whole):
-        raise ValueError(f"its header describes {name} with other numbers than whole ones")
+        raise ValueError(f"its header describes {name!r} with other numbers than whole ones")
     count = math.prod(shape)
     if end - begin != count * dtype.itemsize or start + end > len(data):
         raise ValueError(
-            f"{name} of shape {tuple(shape)} does not lie in it: bytes {begin} to {end} of "
+            f"{name!r} of shape {tuple(shape)} does not lie in it: bytes {begin} to {end} of "
             f"{len(data) - start}; it is truncated or damaged, copy it again"
         )
     if not count:

@@ -82,7 +82,9 @@ def read_content(path: Path, allowed: Sequence[type] = ()) -> Any:
 
 def _whose(names: Sequence[str]) -> str:
     own = classes_in(names)
-    return f" (it holds objects of {_some(own)})" if own else ""
+    if own:
+        return f" (it holds objects of {_some(own)})"
+    return " (it is not written as torch.save writes by default: another pickle protocol?)"
 
 
 def plain_state(content: object, path: Path, known: Collection[str] = ()) -> dict[str, Tensor]:
@@ -106,7 +108,7 @@ def plain_state(content: object, path: Path, known: Collection[str] = ()) -> dic
 def _nothing(content: object) -> str:
     """Say what a file without weights holds instead."""
     if isinstance(content, StandIn):
-        return f"holds a whole network ({content.named}) rather than its weights; {SAVE}"
+        return f"holds a whole network ({_some([content.named])}) rather than its weights; {SAVE}"
     if not isinstance(content, Mapping):
         return f"expected a state dict, found {type(content).__name__}"
     whole = [

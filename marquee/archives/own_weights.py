@@ -21,13 +21,17 @@ from typing import Any
 from marquee.errors import MarqueeError
 from marquee.project import Project
 
+VERSION = re.compile(r"(?:v|ver|version)?[ ._-]?(\d+(?:\.\d+)*)", re.IGNORECASE)
 # Endings under which people keep weights.
 SUFFIXES = {
     *(".pth", ".pt", ".ckpt", ".checkpoint", ".safetensors", ".bin", ".pkl", ".pickle", ".th"),
     *(".t7", ".pt2", ".ptl", ".torchscript", ".params", ".model", ".h5", ".hdf5", ".keras", ".pb"),
     *(".weights", ".onnx", ".tflite", ".gguf", ".msgpack", ".caffemodel"),
 }
-VERSION = re.compile(r"(?:v|ver|version)?[ ._-]?(\d+(?:\.\d+)*)", re.IGNORECASE)
+
+
+class NoWeights(MarqueeError):
+    """There is neither a file of the user's that counts nor a demo."""
 
 
 def find(project: Project, name: str, version: str, listed: dict[str, list[str]]) -> Path:
@@ -39,7 +43,8 @@ def find(project: Project, name: str, version: str, listed: dict[str, list[str]]
         listed: the names that the files of each of its versions may have.
 
     Raises:
-        MarqueeError: there is none, or it is not clear which.
+        NoWeights: there is none.
+        MarqueeError: it is not clear which.
     """
     patterns, models = listed[version], model_folders(project, name)
     versions = [sub for folder in models for sub in version_folders(folder, version, listed)]
@@ -55,9 +60,7 @@ def find(project: Project, name: str, version: str, listed: dict[str, list[str]]
         if fitting:
             return fitting[0]
     folder = project.weights / name
-    raise MarqueeError(
-        f"no weights for {name} {version}: put {' or '.join(patterns)} into {folder}"
-    )
+    raise NoWeights(f"no weights for {name} {version}: put {' or '.join(patterns)} into {folder}")
 
 
 def _fitting(

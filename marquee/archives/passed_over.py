@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -91,9 +92,9 @@ def _advice(project: Project, left: Left) -> str:
     """Say what would make the file count."""
     if left.kind.is_known and not left.kind.is_weights:
         return str(left.kind.advice)
-    places = _places(project, left)
-    if left.path.parent in places:
+    if not left.kind.is_known:
         return "no room can read it: save the weights with torch.save or safetensors"
+    places = _places(project, left)
     listed = " or ".join(f"{_relative(project, place)}/" for place in places)
     return (
         f"put it into {listed}"
@@ -149,6 +150,8 @@ def _chosen(project: Project, name: str) -> dict[str, ModelVersion | None]:
     for version in _listed(project, name):
         try:
             chosen[version] = rooms.version_of(project, name, version)
+        except own_weights.NoWeights:
+            continue  # what lies there all the same is told here
         except MarqueeError:
             chosen[version] = None
     return chosen
@@ -184,9 +187,14 @@ def _meant(project: Project, path: Path) -> tuple[str | None, str | None]:
             return name, _version(project, name, folders[1:], stem)
     for name in names:
         version = None if folders else _by_name(project, name, stem, common=False)
-        if version is not None or name.lower() in "/".join([*folders, file]).lower():
+        if version is not None or _speaks_of(name, [*folders, file]):
             return name, version
     return None, None
+
+
+def _speaks_of(name: str, parts: list[str]) -> bool:
+    """Tell whether a path has a word that begins with a model's name: ``my_cifar``, ``cifar10``."""
+    return re.search(rf"(?<![a-z0-9]){re.escape(name)}", "/".join(parts), re.IGNORECASE) is not None
 
 
 def _version(project: Project, name: str, folders: list[str], stem: str) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from marquee.archives.build import weights_of
 from marquee.archives.diff import Change, Difference
 from marquee.archives.inspection import Inspection
 from marquee.commands.told import printable
@@ -23,7 +24,7 @@ def inspection(found: Inspection) -> str:
         "safe      yes: no path, link or size that should not be",
         f"content   {content}",
         f"handler   {found.handler}",
-        f"weights   {found.weights or 'none'}",
+        f"weights   {found.weights or 'none'}{_whose(found.path)}",
         f"golden    {', '.join(found.golden) or 'no golden requests'}",
         *_config(found.config),
         f"files     {len(found.entries)}, {found.unpacked_size} bytes",
@@ -33,6 +34,11 @@ def inspection(found: Inspection) -> str:
         ),
     ]
     return printable("\n".join(lines))
+
+
+def _whose(archive: Path) -> str:
+    said = weights_of(archive)
+    return "" if said is None else f" ({said})"
 
 
 def _config(text: str | None) -> list[str]:

@@ -112,7 +112,7 @@ def _archive_models(project: Project, models: tuple[str, ...], force: bool) -> N
     ]
     missing = [named for named in asked if not _built(project, *named, force=force)]
     for line in passed_over.warnings(project):
-        click.echo(f"Warning: {line}", err=True)
+        click.echo(f"Warning: {printable(line)}", err=True)
     if missing:
         if len(asked) > 1:
             listed = ", ".join(" ".join(named).strip() for named in missing)

@@ -63,10 +63,10 @@ def one(**said: object) -> dict[str, object]:
         (one(shape=[2.0, 2]), "other numbers"),
         (one(shape=[True, 4]), "other numbers"),
         (one(shape="ab"), "other numbers"),
-        (one(data_offsets=[0]), "describes a as"),
-        (one(dtype="F4"), "describes a as"),
+        (one(data_offsets=[0]), "describes 'a' as"),
+        (one(dtype="F4"), "describes 'a' as"),
         (one(shape=[0, 1 << 70], data_offsets=[0, 0]), "cannot be read"),
-        ({"a": [1]}, "describes a as"),
+        ({"a": [1]}, "describes 'a' as"),
     ],
 )
 def test_headers_that_lie(path: Path, header: object, words: str) -> None:

@@ -326,6 +326,7 @@ def test_the_commands(small_project: Project, tmp_path: Path) -> None:
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.startswith("cifar 2.0  (")
     assert "safe      yes" in shown.stdout
+    assert "weights   vgg11.pth (demo)" in shown.stdout
     plain = json.loads(marquee(small_project, "archive", "--inspect", "cifar-2.0", "--json").stdout)
     assert plain["safe"] is True
     assert plain["entries"]["vgg11.pth"]["size"] > 1 << 20

@@ -125,6 +125,24 @@ def test_beside_weights_that_are_taken_others_are_warnings(project: Project) -> 
     assert said[2:] == ["no weights, and not packed: weights/cifar/training_log.txt"]
 
 
+def test_what_lies_there_is_named_also_where_there_is_no_demo(project: Project) -> None:
+    shutil.rmtree(project.handlers / "cifar" / "demo")
+    put(project, "cifar/v9/best.pth")
+    put(project, "inkwash.pth", b"<html>")
+    with pytest.raises(own_weights.NoWeights, match=r"put lenet\.pth into .*weights/cifar"):
+        chosen(project)
+    _, said = passed_over.warnings(project)
+    assert "weights/cifar/v9/best.pth (a PyTorch file) is not packed; put it into" in said
+
+
+@pytest.mark.parametrize("name", ["planet_ifar.pth", "notcifar.pth", "xcifar/best.pth"])
+def test_a_name_within_another_word_means_nothing(project: Project, name: str) -> None:
+    put(project, name)
+    assert chosen(project).parent.name == "demo"
+    (said,) = passed_over.warnings(project)
+    assert "put it into weights/<model>/" in said
+
+
 def test_what_systems_leave_behind_is_passed_over(project: Project) -> None:
     for name in ("cifar/1.0/._best.pth", "cifar/1.0/.DS_Store", "__MACOSX/cifar/best.pth",
                  "._lenet.pth", "README.md", "cifar/__MACOSX/1.0/x.pth"):  # fmt: skip
