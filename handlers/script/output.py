@@ -13,11 +13,12 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from handlers.runtime.channel import METRICS, console_of, guard_log, serves_torchserve
+from handlers.script import relay
 
-RELAY = Path(__file__).with_name("relay.py")
+# Imported, so that archives, which hold what is imported, have it; run as a program.
+RELAY = relay.__file__
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def _behind(out: int, err: int, stdout: int, stderr: int) -> subprocess.Popen[by
     (out_from, out_to), (err_from, err_to) = os.pipe(), os.pipe()
     try:
         relay = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(RELAY), str(out_from), str(err_from)],
+            [sys.executable, "-I", "-S", RELAY, str(out_from), str(err_from)],
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,

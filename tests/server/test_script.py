@@ -86,9 +86,15 @@ def test_what_a_script_prints_does_not_reach_torchserve(
 ) -> None:
     pids = running.worker_pids("talker", "1.0")
     assert client.post("/predictions/talker", content="x").text == "quiet"
-    assert 1 not in pids
-    assert "script printed: [METRICS]Evil" in (running.project.logs / "model_log.log").read_text()
+    assert 1 not in [*pids, *running.worker_pids("talker", "1.0")]
+    log = (running.project.logs / "model_log.log").read_text()
+    assert "script printed: [METRICS]Evil" in log
+    assert "script printed: [METRICS]Wicked" in log
+    assert "| [PID]1" in log
     assert "Evil" not in running.metrics()
+    assert "Wicked" not in running.metrics()
+    # What the server measures itself arrives, whatever the script does to logging.
+    assert 'marquee_stage_seconds_count{ModelName="talker"' in running.metrics()
 
 
 def test_requests_together_each_with_its_own_type(client: httpx.Client) -> None:

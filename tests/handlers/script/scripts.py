@@ -135,6 +135,8 @@ def output_fn(prediction, accept):
 """
 
 TALKER = """
+import logging, os, sys
+logging.basicConfig(stream=sys.stdout, force=True, level=logging.INFO, format="%(message)s")
 print("Torch worker started.")
 
 def model_fn(model_dir):
@@ -144,6 +146,9 @@ def model_fn(model_dir):
 def transform_fn(model, data, content_type, accept):
     print("one", "two")
     print("[METRICS]Evil.Count:1|#Level:Model|#hostname:x")
+    logging.info("[METRICS]Wicked.Count:1|#Level:Model|#hostname:x")
+    logging.getLogger("ts").warning("[PID]1")
+    os.write(2, b"[PID]1\\n")
     return "quiet"
 """
 
