@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import os
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 from marquee.archives.replies import Sent, Socket, read
 
 Part = tuple[str, str, bytes]
+DECODE = "TS_DECODE_INPUT_REQUEST"
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,15 @@ class Asked:
     def row(self, request_id: str) -> dict[str, Any]:
         """Return the request as TorchServe's frontend hands it to a worker."""
         parts = self.parts or (() if self.body is None else (("body", "", self.body),))
+        whole = {key.lower(): value for key, value in self.headers.items()}.get("content-type", "")
         return {
             "requestId": request_id.encode(),
             "parameters": [
-                {"name": name, "contentType": kind.encode() or None, "value": value}
+                {
+                    "name": name,
+                    "contentType": kind.encode() or None,
+                    "value": _decoded(kind or whole, value),
+                }
                 for name, kind, value in parts
             ],
             "headers": [
@@ -46,6 +53,18 @@ class Asked:
                 for name, value in self.headers.items()
             ],
         }
+
+
+def _decoded(content_type: str, value: Any) -> Any:
+    """Return a body as TorchServe hands it on where it is told to decode: some handlers ask."""
+    if os.environ.get(DECODE) != "true" or not isinstance(value, bytes):
+        return value
+    try:
+        if content_type == "application/json":
+            return json.loads(value)
+        return value.decode() if content_type.startswith("text") else value
+    except (ValueError, RecursionError):
+        return value
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,25 @@ def test_a_tensor_is_sent_as_a_file(load: Load) -> None:
     assert load(HANDLE, "import torch; return [torch.ones(1)]").answer.body.startswith(b"PK")
 
 
+@pytest.mark.parametrize(
+    ("kind", "body", "seen"),
+    [
+        ("application/json", b"[1]", "list"),
+        ("application/json", b"[1", "bytes"),
+        ("text/csv", b"1,2", "str"),
+        ("image/png", b"[1]", "bytes"),
+    ],
+)
+def test_bodies_are_decoded_where_torchserve_is_told_to(
+    load: Load, monkeypatch: pytest.MonkeyPatch, kind: str, body: bytes, seen: str
+) -> None:
+    subject = load(HANDLE, "return [type(row['body']).__name__ for row in data]")
+    asked = Asked({"content-type": kind}, body)
+    assert subject.one(asked).body == b"bytes"
+    monkeypatch.setenv("TS_DECODE_INPUT_REQUEST", "true")
+    assert subject.one(asked).body == seen.encode()
+
+
 def test_status_and_headers_of_each_request(load: Load) -> None:
     subject = load(
         HANDLE,
