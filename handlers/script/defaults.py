@@ -68,7 +68,9 @@ def find_model(folder: Path) -> Path:
     """
     if (folder / MODEL_FILE).is_file():
         return folder / MODEL_FILE
-    found = sorted(path for path in folder.iterdir() if path.suffix in MODEL_SUFFIXES)
+    # Hidden ones are twins that a Mac leaves beside each file.
+    visible = (path for path in folder.iterdir() if not path.name.startswith("."))
+    found = sorted(path for path in visible if path.suffix in MODEL_SUFFIXES)
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         raise WeightsError(

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from marquee.archives import packed
+
 Part = tuple[str, str, bytes]
 
 
@@ -66,11 +68,11 @@ class Worker:
     def __init__(self, folder: Path, batch_size: int = 1) -> None:
         from ts.model_loader import ModelLoaderFactory  # noqa: PLC0415 - torch takes seconds
 
-        model = json.loads((folder / "MAR-INF" / "MANIFEST.json").read_text())["model"]
+        manifest = packed.read(folder)
         self._service = ModelLoaderFactory.get_model_loader().load(
-            model["modelName"],
+            manifest.name,
             str(folder),
-            model["handler"],
+            manifest.handler,
             gpu_id=None,
             batch_size=batch_size,
             metrics_cache=_metrics(),

@@ -78,7 +78,7 @@ def _close(door: Door, console: Console, hurry: threading.Event) -> None:
 
 
 def _warn(project: Project) -> None:
-    for warning in exposure.warnings(project.properties):
+    for warning in [*preflight.left_out(project), *exposure.warnings(project.properties)]:
         Console(stderr=True, soft_wrap=True).print(f"Warning: {warning}", markup=False)
 
 
@@ -106,7 +106,7 @@ def _announce(project: Project, console: Console) -> None:
         f"metrics {properties['metrics_address']}/metrics"
     )
     console.print("Try, from another shell in this folder:")
-    for line in curl_lines(project):
+    for line in curl_lines(project, {name for name, _ in server.models(project)}):
         console.print(f"  {line}", markup=False)
     console.print("Ctrl-C stops everything.")
     sys.stdout.flush()
