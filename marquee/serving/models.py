@@ -34,7 +34,8 @@ class ModelState:
         devices: such as ``("cpu",)`` or ``("gpu 0", "gpu 1")``.
         since: when its oldest worker was started; None without workers.
         archive: file name in the model store.
-        sha256: of that file; None where it is not there.
+        sha256: of that file; None where it is not there, or unpacked.
+        unpacked: whether it lies there as a folder.
         replaced: whether the file is newer than the workers: it is not what they loaded.
     """
 
@@ -54,6 +55,7 @@ class ModelState:
     archive: str
     sha256: str | None
     replaced: bool
+    unpacked: bool
 
 
 def models(project: Project) -> list[ModelState]:
@@ -100,6 +102,7 @@ def _state(project: Project, one: Version, *, default: bool, record: StoreRecord
         archive=archive.name,
         sha256=record.digest_of(archive) if there else None,
         replaced=there and since is not None and archive.stat().st_mtime > since.timestamp(),
+        unpacked=archive.is_dir(),
     )
 
 

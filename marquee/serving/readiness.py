@@ -165,8 +165,8 @@ def _settled(prober: Prober, wanted: Mapping[str, str], api: Management) -> Read
     if not current:
         raise MarqueeError("the model store holds nothing that can be served: make archive")
     deadline = time.monotonic() + Timing().patience
-    found = prober.check(current)
+    prober.check(current)
     while prober.asking and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
-        found = prober.check(current)
-    return found
+        prober.check(current)
+    return prober.check(current)  # an answer may have come since the last look
