@@ -21,7 +21,7 @@ from marquee.errors import MarqueeError
 from marquee.front.door import Door
 from marquee.front.settings import FrontSettings, folder_of
 from marquee.project import Project
-from marquee.serving import preflight, server
+from marquee.serving import bodies, preflight, server
 from marquee.serving.readiness import Prober, Readiness
 from marquee.serving.server import Server
 
@@ -57,6 +57,8 @@ def run(found: Variables) -> int:
     settings = found.settings
     project = prepare(found)
     stored = [] if settings.multi_model else fill(project, settings)
+    for warning in bodies.warnings(project):
+        log.warning("Warning: %s", warning)
     preflight.check_ports(project.properties)
     preflight.check_disk(project)
     door = Door(

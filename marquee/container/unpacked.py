@@ -206,7 +206,8 @@ def add_script(
         config = script_archive.config(asked, script)
         (stored.path / CONFIG_NAME).write_text(yaml.safe_dump(config))
         model = {"modelName": name, "modelVersion": SCRIPT_VERSION, "handler": "handler.py"}
-        manifest = {"createdOn": "-", "archiverVersion": "0.12.0", "model": model}
+        made = {"createdOn": "-", "archiverVersion": "0.12.0", "marquee": {}}
+        manifest = made | {"model": model}
         _configure(stored.path, manifest, overrides(settings))
     return stored
 

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from marquee.front.door import Door
 from marquee.project import Project
-from marquee.serving import exposure, preflight, server
+from marquee.serving import bodies, exposure, preflight, server
 from marquee.serving.examples import curl_lines
 from marquee.serving.server import ModelId, Server
 
@@ -78,7 +78,8 @@ def _close(door: Door, console: Console, hurry: threading.Event) -> None:
 
 
 def _warn(project: Project) -> None:
-    for warning in [*preflight.left_out(project), *exposure.warnings(project.properties)]:
+    said = [*preflight.left_out(project), *bodies.warnings(project)]
+    for warning in [*said, *exposure.warnings(project.properties)]:
         Console(stderr=True, soft_wrap=True).print(f"Warning: {warning}", markup=False)
 
 

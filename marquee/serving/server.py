@@ -20,7 +20,7 @@ from marquee.archives import listing
 from marquee.archives.rooms import default_version
 from marquee.errors import MarqueeError
 from marquee.project import Project
-from marquee.serving import environment, preflight
+from marquee.serving import bodies, environment, preflight
 from marquee.serving.management import Management
 
 POLL_SECONDS = 0.2
@@ -110,15 +110,13 @@ def start(
         extra: variables for this start alone.
         console: takes what the server prints, where that is not ``logs/console.log``.
     """
-    listed = load_list(project)
-    variables = os.environ | environment.variables(project) | dict(extra or {})
-    if listed:
-        variables["TS_LOAD_MODELS"] = listed  # wins over the command line, where it is heeded
+    variables = os.environ | variables_of(project) | dict(extra or {})
     clean_temp(project)
     project.logs.mkdir(parents=True, exist_ok=True)
     (project.logs / "model_log.log").unlink(missing_ok=True)  # what is read below is of this start
     command = [sys.executable, "-m", "ts.model_server", "--start", "--ncs"]
     store = ["--model-store", str(project.model_store)]
+    listed = load_list(project)
     # The launcher looks for the pid file in Python's temporary folder, TMPDIR.
     variables["TMPDIR"] = str(project.temp)
     # Its own session: Ctrl-C in the terminal reaches us alone, and we stop it in order.
@@ -134,6 +132,14 @@ def start(
         )
     pid = int(preflight.pid_file(project).read_text())
     return Server(project, psutil.Process(pid))
+
+
+def variables_of(project: Project) -> dict[str, str]:
+    """Return the variables of a TorchServe of this project with what is in its store now."""
+    listed = load_list(project)
+    # It wins over the command line, where variables are heeded at all.
+    loaded = {"TS_LOAD_MODELS": listed} if listed else {}
+    return environment.variables(project) | bodies.variables(project) | loaded
 
 
 def stop(project: Project) -> bool:
