@@ -14,7 +14,7 @@ from marquee.errors import MarqueeError
 
 # What people take for an archive; other files beside archives, such as weights, are no news.
 ALMOST = (".mar", ".zip", ".tar", ".war", ".tar.gz", ".tgz")
-# TorchServe cuts lists of archives at the first, and names them by the second.
+# TorchServe cuts its list at the first, and takes what is before the second for a name.
 SEPARATORS = (",", "=", "\\", "..")
 
 
@@ -96,10 +96,11 @@ def _check_alone(found: Archive, archives: dict[tuple[str, str], Archive]) -> No
             "give one of them a version of its own"
         )
     file = found.path.name
-    if any(mark in file for mark in SEPARATORS) or not file.isprintable():
+    is_word = file.isprintable() and file == file.strip() and file.lower() != "all"
+    if not is_word or file.startswith("-") or any(mark in file for mark in SEPARATORS):
         raise MarqueeError(
-            f"{told(found.path)} has a file name that TorchServe does not take (no text, or with "
-            f"',', '=', '..' or a backslash); rename it, to {name}-{version}"
+            f"{told(found.path)} has a file name that TorchServe's list of models does not take "
+            f"(such as one with ',', '=' or '..'); rename it, to {name}-{version}"
         )
 
 

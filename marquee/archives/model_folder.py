@@ -87,8 +87,8 @@ def _walk(folder: Path) -> Iterator[Path]:
 def folders(folder: Path) -> Iterator[Path]:
     """Yield the folders in a folder that somebody may have meant: none hidden or unreadable."""
     for path in sorted(folder.iterdir()):
-        hidden = path.name.startswith(".") or path.name in (*LITTER, LOST)
-        if not hidden and path.is_dir() and os.access(path, os.R_OK | os.X_OK):
+        other = path.name.startswith(".") or path.name in (CODE, LOST, *LITTER)
+        if not other and path.is_dir() and os.access(path, os.R_OK | os.X_OK):
             yield path
 
 
@@ -162,24 +162,44 @@ def defined(script: Path) -> set[str]:
     return set(FUNCTIONS) if "*" in names else names & set(FUNCTIONS)
 
 
-def check(folder: Path, program: str | None) -> Path | None:
+def check(
+    folder: Path, program: str | None, source: Path | None = None, option: str = "--program"
+) -> Path | None:
     """Check that the folder can be a model; return its script, if it has one.
+
+    Args:
+        folder: where the model lies.
+        program: the script's name, where it is not ``inference.py``.
+        source: what the user calls the folder, where that is elsewhere.
+        option: what names another script.
 
     Raises:
         MarqueeError: it has neither a script nor a TorchScript file, or hides our modules.
     """
+    try:
+        script = _script(folder, program, option)
+        _check_names(folder)
+    except MarqueeError as error:
+        raise MarqueeError(str(error).replace(str(folder), str(source or folder))) from error
+    return script
+
+
+def _script(folder: Path, program: str | None, option: str) -> Path | None:
     script = find_program(folder, program or DEFAULT_PROGRAM)
     if script is None and program is not None:
         raise MarqueeError(f"{folder} has no {program}, neither in {CODE}/ nor beside it")
     if not has_torchscript(folder) and (script is None or "model_fn" not in defined(script)):
         raise MarqueeError(
             f"{folder} is no model folder: expected {CODE}/{DEFAULT_PROGRAM} with a model_fn, or "
-            "a TorchScript file model.pt (name another script with --program)"
+            f"a TorchScript file model.pt (name another script with {option})"
         )
+    return script
+
+
+def _check_names(folder: Path) -> None:
     for name in ("handlers", "handlers.py"):
         if (folder / CODE / name).exists():
             raise MarqueeError(
                 f"{folder / CODE / name} has the name of the package that every archive carries; "
                 "rename it"
             )
-    return script

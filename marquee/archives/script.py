@@ -92,7 +92,7 @@ def _check_names(project: Project, source: ScriptSource) -> None:
 def _build(
     project: Project, source: ScriptSource, folder: Path, work: Path, *, force: bool
 ) -> Built:
-    script = model_folder.check(folder, source.program)
+    script = model_folder.check(folder, source.program, source.path)
     asked = folder / model_folder.CODE / REQUIREMENTS
     if asked.is_file() and not source.skip_requirements:
         requirements.check(asked)

@@ -59,7 +59,7 @@ def run(found: Variables) -> int:
     stored = [] if settings.multi_model else fill(project, settings)
     for warning in bodies.warnings(project):
         log.warning("Warning: %s", warning)
-    preflight.check_ports(project.properties)
+    preflight.check_ports(project.properties, _port_variable)
     preflight.check_disk(project)
     door = Door(
         project,
@@ -78,6 +78,12 @@ def run(found: Variables) -> int:
         return 0
     finally:
         _stop(project, door)
+
+
+def _port_variable(name: str) -> str:
+    """Return what sets a port of the container's, by TorchServe's name for it."""
+    outer = name == "inference_address"
+    return "SAGEMAKER_BIND_TO_PORT" if outer else "SAGEMAKER_SAFE_PORT_RANGE"
 
 
 def longest(stored: list[Stored], settings: Settings) -> int:

@@ -198,7 +198,7 @@ def add_script(
     _check_free(project.model_store, name, SCRIPT_VERSION, source)
     with _whole(stored.path):
         folder = _model_folder(source, settings, stored.path / script_archive.FOLDER)
-        script = model_folder.check(folder, settings.program)
+        script = model_folder.check(folder, settings.program, source, "SAGEMAKER_PROGRAM")
         _add_adapter(project, stored.path)
         asked = script_archive.ScriptSource(
             folder, name, SCRIPT_VERSION, settings.program, batch_size=settings.batch_size

@@ -79,7 +79,7 @@ def pack_script(source: Path, output: Path, program: str | None = None) -> Packe
         is_folder = source.is_dir()
         folder = source if is_folder else model_folder.unpack(source, Path(scratch))
         folder = model_folder.root(folder, program, source)
-        model_folder.check(folder, program)
+        model_folder.check(folder, program, source)
         return write(model_folder.files(folder), output)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -60,17 +60,22 @@ def check_not_running(project: Project) -> None:
         )
 
 
-def check_ports(properties: dict[str, str]) -> None:
-    """Try to bind every port that the server will listen on."""
+def check_ports(properties: dict[str, str], setting: Callable[[str], str] = variable) -> None:
+    """Try to bind every port that the server will listen on.
+
+    Args:
+        properties: where the addresses and ports stand.
+        setting: returns, for a property, what a user would set to have another port.
+    """
     for name in ADDRESSES:
         parts = urlsplit(properties[name])
         if parts.port is not None and parts.hostname:
-            _check_port(name, parts.hostname, parts.port)
+            _check_port(name, parts.hostname, parts.port, setting(name))
     for name in GRPC_PORTS:
-        _check_port(name, "127.0.0.1", int(properties[name]))
+        _check_port(name, "127.0.0.1", int(properties[name]), setting(name))
 
 
-def _check_port(name: str, host: str, port: int) -> None:
+def _check_port(name: str, host: str, port: int, setting: str) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         # As the server does: a port in TIME_WAIT is free.
@@ -80,7 +85,7 @@ def _check_port(name: str, host: str, port: int) -> None:
         except OSError as error:
             raise MarqueeError(
                 f"port {port} on {host} ({name}) cannot be used: {error.strerror}; stop what uses "
-                f"it, or set {variable(name)} to another"
+                f"it, or set {setting} to another"
             ) from error
 
 

@@ -136,7 +136,7 @@ def _fetched(project: Project, url: str) -> Iterator[Path]:
         yield Path(unquote(parts.path))
         return
     with tempfile.TemporaryDirectory(prefix="marquee-") as folder:
-        path = Path(folder) / (Path(parts.path).name or "download.mar")
+        path = Path(folder) / "download.mar"
         _download(url, path)
         yield path
 
@@ -144,7 +144,12 @@ def _fetched(project: Project, url: str) -> Iterator[Path]:
 def _check_allowed(project: Project, url: str) -> None:
     allowed = project.properties.get("allowed_urls", "file://.*|http(s)?://.*")
     patterns = [pattern.strip() for pattern in allowed.split(",")]
-    if ".." in unquote(url) or not any(re.fullmatch(pattern, url) for pattern in patterns):
+    plain = unquote(url)
+    if (
+        ".." in plain
+        or not plain.isprintable()
+        or not any(re.fullmatch(pattern, url) for pattern in patterns)
+    ):
         raise MarqueeError(
             f"'{url}' is not allowed by allowed_urls={allowed} in config.properties; download it "
             "and give its path, or allow it there and restart the server"
@@ -166,5 +171,5 @@ def _download(url: str, path: Path) -> None:
                 if room < 0:
                     raise MarqueeError(f"'{url}' is larger than the free space in {path.parent}")
                 file.write(block)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         raise MarqueeError(f"'{url}' cannot be downloaded: {error}") from error

@@ -108,3 +108,9 @@ def test_nothing_to_serve_says_what_was_expected(tmp_path: Path) -> None:
         find(tmp_path / "absent", None, None)
     with pytest.raises(MarqueeError, match="SAGEMAKER_PROGRAM is 'x.py'"):
         find(tmp_path, "x.py", None)
+
+
+def test_code_without_its_script_is_no_model_of_its_own(tmp_path: Path) -> None:
+    put(tmp_path, "code/model.pth", "code/other.py")
+    with pytest.raises(MarqueeError, match="nothing that can be served"):
+        find(tmp_path, None, None)

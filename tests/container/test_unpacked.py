@@ -206,6 +206,7 @@ def test_code_from_another_folder(project: Project, tmp_path: Path) -> None:
 def test_a_script_that_is_no_model_leaves_nothing_behind(project: Project, tmp_path: Path) -> None:
     (tmp_path / "m" / "code").mkdir(parents=True)
     (tmp_path / "m" / "code" / "inference.py").write_text("x = 1\n")
-    with pytest.raises(MarqueeError, match="no model folder"):
+    with pytest.raises(MarqueeError, match="no model folder.*SAGEMAKER_PROGRAM") as caught:
         unpacked.add_script(project, tmp_path / "m", Settings())
+    assert str(caught.value).startswith(f"{tmp_path / 'm'} ")
     assert list(project.model_store.iterdir()) == []

@@ -14,6 +14,7 @@ from handlers.runtime.handler import LoadError
 from handlers.runtime.settings import SettingsError
 from handlers.runtime.weights import WeightsError
 from handlers.script import handler as handler_module
+from handlers.script.defaults import find_model
 from handlers.script.script import ScriptError
 from tests.handlers.script import scripts
 from tests.handlers.script.harness import (
@@ -57,6 +58,12 @@ def npy(*shape: int, value: float = 1) -> bytes:
     stream = io.BytesIO()
     np.save(stream, np.full(shape, value, np.float32))
     return stream.getvalue()
+
+
+def test_twins_that_a_mac_left_are_no_models(tmp_path: Path) -> None:
+    for name in ("._net.pth", ".hidden.pt", "net.pth"):
+        (tmp_path / name).write_bytes(b"x")
+    assert find_model(tmp_path) == tmp_path / "net.pth"
 
 
 def test_torchserve_finds_exactly_one_class() -> None:

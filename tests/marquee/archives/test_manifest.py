@@ -18,7 +18,7 @@ from marquee.project import Project
 from marquee.serving import preflight, server
 from marquee.swapping import incoming
 from tests.marquee.archives.odd import HANDLER, folder, mar, model, tar, text_of
-from tests.support import make_project
+from tests.support import make_project, marquee
 
 MAKERS: dict[str, Callable[[Path, Any], Path]] = {"net.mar": mar, "net.tar.gz": tar, "net": folder}
 DEEP = b'{"model": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
@@ -190,6 +190,8 @@ def test_a_store_is_served_for_what_is_in_it_and_says_what_is_not(tmp_path: Path
     mar(store / "z.mar", model(modelName="good", modelVersion="1.0"))
     mar(store / "a,b.mar", model(modelName="comma"))
     mar(store / "a..b.mar", model(modelName="dotted"))
+    mar(store / "-m.mar", model(modelName="option"))
+    folder(store / "All", model(modelName="every"))
     mar(store / "up.MAR", model(modelName="up"))
     (store / "cut.mar").write_bytes((store / "good.mar").read_bytes()[:90])
     (store / "gone.mar").symlink_to(store / "nowhere")
@@ -209,6 +211,8 @@ def test_a_store_is_served_for_what_is_in_it_and_says_what_is_not(tmp_path: Path
     preflight.check_archives(project)
     said = {Path(text.split()[0].rstrip(":")).name: text for text in preflight.left_out(project)}
     assert sorted(said) == [
+        "-m.mar",
+        "All",
         "a,b.mar",
         "a..b.mar",
         "cut.mar",
@@ -263,3 +267,11 @@ def test_load_models_of_the_configuration_is_heeded(tmp_path: Path) -> None:
     project.properties["load_models"] = "good.mar, other=tarred.tar.gz"
     assert server.models(project) == [("good", "1.0"), ("other", "2.0")]
     assert server.load_list(project) is None
+
+
+@pytest.mark.parametrize("word", ["--inspect", "--script"])
+def test_paths_that_cannot_be_are_a_sentence(project: Project, word: str) -> None:
+    done = marquee(project, "archive", word, "x" * 300, *(["--name", "n"] * (word == "--script")))
+    assert done.returncode == 1
+    assert "File name too long" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
