@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from marquee.archives import golden, packed, zipsafety
+from marquee.archives import configuration, golden, packed, zipsafety
 from marquee.archives.content import MANIFEST, content_digest, entry_digests
 from marquee.archives.manifest import FILES, MAX_BYTES, Manifest, parse, told
 from marquee.archives.store import file_digest
@@ -97,6 +97,8 @@ def _inspected(archive: zipfile.ZipFile, path: Path) -> Inspection:
     manifest = _manifest(archive, path)
     _check_files(manifest, digests, path)
     config = manifest.files.get("configFile")
+    if config is not None:
+        configuration.check(packed.read_file(path, config), config, path)
     return Inspection(
         path=path,
         sha256=file_digest(path),

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from marquee.archives import zipsafety
+from marquee.archives import configuration, zipsafety
 from marquee.archives.content import MANIFEST
 from marquee.archives.manifest import MAX_BYTES, Manifest, parse, told
 from marquee.errors import MarqueeError
@@ -75,7 +75,26 @@ def _read(path: Path, _changed: int, _size: int) -> Manifest:
         text, has = _of_tar(path) if suffix_of(path) in TARS else _of_zip(path)
     manifest = parse(text, path)
     check_handler(manifest, has, path)
+    name = manifest.files.get("configFile")
+    if name is not None and has(name):
+        configuration.check(read_file(path, name), name, path)
     return manifest
+
+
+def read_file(path: Path, name: str) -> bytes:
+    """Return a text file of an archive; of one too large to be one, a byte more than that."""
+    if path.is_dir():
+        with (path / name).open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    if suffix_of(path) not in TARS:
+        with zipfile.ZipFile(path) as archive, archive.open(name) as entry:
+            return entry.read(MAX_BYTES + 1)
+    with _Stream(path) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+        for member in _safe(tar, path):
+            found = tar.extractfile(member) if member.name.partition("/")[2] == name else None
+            if found is not None:
+                return found.read(MAX_BYTES + 1)
+    raise FileNotFoundError(2, f"it has no {name}", str(path))
 
 
 def check_handler(manifest: Manifest, has: Callable[[str], bool], path: Path) -> None:

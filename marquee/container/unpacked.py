@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from marquee.archives import listing, model_folder, packed, zipsafety
+from marquee.archives import configuration, listing, model_folder, packed, zipsafety
 from marquee.archives import script as script_archive
 from marquee.archives.content import MANIFEST
 from marquee.container.variables import Settings
@@ -31,7 +31,6 @@ SCRIPT_MODEL = "model"
 SCRIPT_VERSION = "1.0"
 # TorchServe's own, in seconds.
 RESPONSE_TIMEOUT = 120
-MAX_CONFIG = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -66,33 +65,23 @@ def overrides(settings: Settings) -> dict[str, int]:
 
 def response_timeout(path: Path) -> int:
     """Return the seconds after which TorchServe ends a request to a stored archive's model."""
-    name = packed.read(path).files.get("configFile", CONFIG_NAME)
-    try:
-        root = path if path.is_dir() else zipfile.Path(path)
-        seconds = _config(root / name).get("responseTimeout", RESPONSE_TIMEOUT)
-        return max(1, int(seconds))
-    # A .tar.gz would have to be read whole; what TorchServe cannot read either, it ignores.
-    except (MarqueeError, *packed.DAMAGE, TypeError):
-        return RESPONSE_TIMEOUT
+    said = _config(path).get("responseTimeout", RESPONSE_TIMEOUT)
+    # Of what is no number TorchServe takes no notice.
+    return said if isinstance(said, int) and said > 0 else RESPONSE_TIMEOUT
 
 
-def _config(file: Path | zipfile.Path) -> dict[str, Any]:
-    """Return what a model-config.yaml says; nothing where there is none.
+def _config(archive: Path) -> dict[str, Any]:
+    """Return what an archive's configuration says; nothing where it has none.
 
     Raises:
-        MarqueeError: it is no YAML, or no object.
+        MarqueeError: it has one that TorchServe cannot read.
     """
-    if not file.is_file():
-        return {}
-    with file.open("rb") as opened:
-        text = opened.read(MAX_CONFIG + 1)
+    name = packed.read(archive).files.get("configFile", CONFIG_NAME)
     try:
-        config = yaml.safe_load(text) if len(text) <= MAX_CONFIG else text
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise MarqueeError(f"{file} is no YAML: {' '.join(str(error).split())[:200]}") from error
-    if not isinstance(config, dict | None):
-        raise MarqueeError(f"{file} is no YAML object, or larger than {MAX_CONFIG} bytes")
-    return config or {}
+        text = packed.read_file(archive, name)
+    except (KeyError, OSError):
+        return {}  # TorchServe goes without it as well
+    return configuration.read(text, name, archive)
 
 
 def merged(config: Mapping[str, Any], wanted: Mapping[str, int]) -> dict[str, Any]:
@@ -127,7 +116,7 @@ def add_archive(
         _unpack(source, stored.path)
         content = copy.deepcopy(dict(manifest.content))
         content["model"]["modelName"] = name
-        _configure(stored.path, content, wanted)
+        _configure(stored.path, content, _config(source), wanted)
     return stored
 
 
@@ -174,13 +163,13 @@ def _unpack(source: Path, target: Path) -> None:
         raise MarqueeError(f"{source} cannot be unpacked: {error}") from error
 
 
-def _configure(folder: Path, manifest: dict[str, Any], wanted: Mapping[str, int]) -> None:
+def _configure(
+    folder: Path, manifest: dict[str, Any], config: Mapping[str, Any], wanted: Mapping[str, int]
+) -> None:
     """Write the configuration and the manifest, in place of links to the user's own files."""
-    named = manifest["model"].get("configFile") or CONFIG_NAME
-    config = merged(_config(folder / named), wanted)
-    path = folder / Path(named).name
+    path = folder / Path(manifest["model"].get("configFile") or CONFIG_NAME).name
     path.unlink(missing_ok=True)
-    path.write_text(yaml.safe_dump(config, sort_keys=True))
+    path.write_text(yaml.safe_dump(merged(config, wanted), sort_keys=True))
     manifest["model"]["configFile"] = path.name
     (folder / MANIFEST).parent.mkdir(exist_ok=True)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2))
@@ -204,11 +193,10 @@ def add_script(
             folder, name, SCRIPT_VERSION, settings.program, batch_size=settings.batch_size
         )
         config = script_archive.config(asked, script)
-        (stored.path / CONFIG_NAME).write_text(yaml.safe_dump(config))
         model = {"modelName": name, "modelVersion": SCRIPT_VERSION, "handler": "handler.py"}
         made = {"createdOn": "-", "archiverVersion": "0.12.0", "marquee": {}}
         manifest = made | {"model": model}
-        _configure(stored.path, manifest, overrides(settings))
+        _configure(stored.path, manifest, config, overrides(settings))
     return stored
 
 

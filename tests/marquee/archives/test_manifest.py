@@ -17,6 +17,7 @@ from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.serving import preflight, server
 from marquee.swapping import incoming
+from tests.marquee.archives import odd
 from tests.marquee.archives.odd import HANDLER, folder, mar, model, tar, text_of
 from tests.support import make_project, marquee
 
@@ -142,6 +143,41 @@ def test_a_name_of_a_number_is_text_and_handlers_may_come_from_torchserve(tmp_pa
     assert (found.name, found.handler) == ("7", "image_classifier")
     assert inspect(tmp_path / "a.mar").model == "7"
     assert packed.read(mar(tmp_path / "b.mar", model(handler="handler:handle"))).name == "net"
+
+
+# TorchServe ends at the start, with all models, for the first three.
+CONFIGS: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "is no YAML of keys and values"),
+    "list": (b"- 1", "is no YAML of keys and values"),
+    "text": (b"hello", "is no YAML of keys and values"),
+    "broken": (b"a: [", "is no YAML ("),
+    "nul": (b"a: \0", "is no YAML ("),
+    "deep": (b"a: " + b"[" * 100_000, "brackets more than 32 deep"),
+    "deep without brackets": (b"a:\n " + b"- " * 3_000 + b"1", "is no YAML ("),
+    "huge": (b"a: 1\n" * 30_000, "has more than 131072 bytes"),
+    "two": (b"a: 1\n---\nb: 2\n", "is no YAML ("),
+    "bomb": (
+        b"a0: &a0 {x: 1}\n"
+        + b"".join(b"a%d: &a%d {<<: [*a%d, *a%d]}\n" % (n, n, n - 1, n - 1) for n in range(1, 60)),
+        "has 118 aliases",
+    ),
+}
+
+
+@pytest.mark.parametrize("file", MAKERS)
+@pytest.mark.parametrize("case", CONFIGS)
+def test_a_configuration_that_torchserve_cannot_read_is_told(
+    case: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, words = CONFIGS[case]
+    monkeypatch.setattr(odd, "CONFIG", text)
+    path = MAKERS[file](tmp_path / file, model(configFile="model-config.yaml"))
+    said = sentence(lambda: packed.read(path))
+    assert said.startswith(f"{path}: 'model-config.yaml' ")
+    assert words in said
+    if path.suffix == ".mar":
+        assert words in sentence(lambda: inspect(path))
+    assert packed.read(MAKERS[file](tmp_path / f"b-{file}", model())).name == "net"
 
 
 def test_an_archive_that_is_packed_a_level_too_deep_says_so(tmp_path: Path) -> None:
