@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from marquee.archives import dryrun, packing, passed_over, rooms, sources
-from marquee.archives.content import MANIFEST
+from marquee.archives import dryrun, packed, packing, passed_over, rooms, sources
 from marquee.archives.normalise import epoch, normalise
 from marquee.archives.rooms import ModelVersion
 from marquee.archives.steps import Say, announced
@@ -220,39 +217,10 @@ def weights_of(path: Path) -> str | None:
     Raises:
         MarqueeError: the file is no archive.
     """
-    section = read_manifest(path).get("marquee")
+    section = packed.read(path).content.get("marquee")
     about = section if isinstance(section, dict) else {}
     if about.get("weights_from") == "demo":
         return "demo"
     if "weights_from" not in about:
         return None
     return f"your {about.get('weights_file')} {str(about.get('weights'))[:12]}"
-
-
-def read_manifest(path: Path) -> dict[str, Any]:
-    """Return the manifest of an archive, or of an unpacked one.
-
-    Raises:
-        MarqueeError: the file is no archive, or has no manifest.
-    """
-    try:
-        manifest: dict[str, Any] = json.loads(_manifest_text(path))
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise MarqueeError(
-            f"{path} is no model archive ({error}); delete it and run: make archive"
-        ) from error
-    return manifest
-
-
-def _manifest_text(path: Path) -> bytes:
-    if path.is_dir():
-        return (path / MANIFEST).read_bytes()
-    with zipfile.ZipFile(path) as archive:
-        return archive.read(MANIFEST)
-
-
-def in_store(store: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield each archive of the model store with its manifest's ``model`` section."""
-    for path in sorted(store.glob("*.mar")):
-        if not path.name.startswith("."):
-            yield path, read_manifest(path)["model"]

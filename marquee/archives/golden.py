@@ -89,7 +89,7 @@ def read(archive: Path) -> list[GoldenRequest]:
                 return []
             listed = json.loads(_bytes(opened, INDEX))["requests"]
             return [_request(opened, Entry(**one)) for one in listed[:MAX_REQUESTS]]
-    except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except (KeyError, TypeError, ValueError, RecursionError, zipfile.BadZipFile) as error:
         raise MarqueeError(
             f"the golden requests in {archive} cannot be read ({type(error).__name__}: {error}); "
             "build the archive again: marquee archive --force"

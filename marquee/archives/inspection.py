@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from marquee.archives import golden, zipsafety
+from marquee.archives import configuration, golden, packed, zipsafety
 from marquee.archives.content import MANIFEST, entry_digests, holds
+from marquee.archives.manifest import FILES, MAX_BYTES, Manifest, parse, told
 from marquee.archives.store import file_digest
 from marquee.errors import MarqueeError
 
-# Of files that are read whole: the manifest and the configuration.
+# Of a file that is read whole: the configuration.
 MAX_TEXT = 1 << 20
-NAMED_FILES = ("serializedFile", "modelFile", "configFile", "requirementsFile")
 
 
 @dataclass(frozen=True)
@@ -98,16 +95,17 @@ def _check_kind(path: Path) -> None:
 def _inspected(archive: zipfile.ZipFile, path: Path) -> Inspection:
     digests = entry_digests(archive)
     manifest = _manifest(archive, path)
-    model: dict[str, Any] = manifest["model"]
-    _check_files(model, digests, path)
-    config = model.get("configFile")
+    _check_files(manifest, digests, path)
+    config = manifest.files.get("configFile")
+    if config is not None:
+        configuration.check(packed.read_file(path, config), config, path)
     return Inspection(
         path=path,
         sha256=file_digest(path),
-        model=model["modelName"],
-        version=model["modelVersion"],
-        handler=model["handler"],
-        weights=model.get("serializedFile"),
+        model=manifest.name,
+        version=manifest.version,
+        handler=manifest.handler,
+        weights=manifest.files.get("serializedFile"),
         config=None if config is None else _text(archive, config),
         entries={
             name: Entry(archive.getinfo(name).file_size, digests[name]) for name in sorted(digests)
@@ -117,20 +115,11 @@ def _inspected(archive: zipfile.ZipFile, path: Path) -> Inspection:
     )
 
 
-def _manifest(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
+def _manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:
     if MANIFEST not in archive.namelist():
-        raise MarqueeError(f"{path} is no model archive: it has no {MANIFEST}")
-    try:
-        manifest = json.loads(_text(archive, MANIFEST))
-    except (ValueError, RecursionError) as error:
-        raise MarqueeError(f"{path}: {MANIFEST} is no JSON ({error})") from error
-    model = manifest.get("model") if isinstance(manifest, dict) else None
-    for name in ("modelName", "modelVersion", "handler"):
-        value = model.get(name) if isinstance(model, dict) else None
-        if not isinstance(value, str) or not value:
-            raise MarqueeError(f"{path}: {MANIFEST} has no model.{name}, which TorchServe needs")
-    checked: dict[str, Any] = manifest
-    return checked
+        raise MarqueeError(f"{told(path)} is no model archive: it has no {MANIFEST}")
+    with archive.open(MANIFEST) as entry:
+        return parse(entry.read(MAX_BYTES + 1), path)
 
 
 def _text(archive: zipfile.ZipFile, name: str) -> str:
@@ -140,28 +129,16 @@ def _text(archive: zipfile.ZipFile, name: str) -> str:
     return archive.read(name).decode()
 
 
-def _check_files(model: Mapping[str, Any], present: Mapping[str, str], path: Path) -> None:
-    for key in NAMED_FILES:
-        name = model.get(key)
+def _check_files(manifest: Manifest, present: Mapping[str, str], path: Path) -> None:
+    for key in FILES:
+        name = manifest.files.get(key)
         if name is not None and name not in present:
             raise MarqueeError(f"{path}: its manifest names the {key} {name!r}, which it lacks")
-    handler = model["handler"].partition(":")[0]
-    file = handler if handler.endswith(".py") else f"{handler}.py"
-    if file not in present and not _comes_with_torchserve(file):
-        raise MarqueeError(f"{path}: its manifest names the handler {handler!r}, which it lacks")
+    packed.check_handler(manifest, present.__contains__, path)
 
 
-def _comes_with_torchserve(file: str) -> bool:
-    """Tell whether TorchServe has a handler of that name, such as image_classifier."""
-    found = importlib.util.find_spec("ts")
-    places = () if found is None else found.submodule_search_locations or ()
-    return any((Path(place) / "torch_handler" / Path(file).name).is_file() for place in places)
-
-
-def _checked_content(
-    manifest: Mapping[str, Any], digests: Mapping[str, str], path: Path
-) -> str | None:
-    section = manifest.get("marquee")
+def _checked_content(manifest: Manifest, digests: Mapping[str, str], path: Path) -> str | None:
+    section = manifest.content.get("marquee")
     stated = section.get("content") if isinstance(section, dict) else None
     if section is None or stated is None:
         return None

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import ast
+import os
 import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from marquee.archives import packed
 from marquee.errors import MarqueeError
 
 CODE = "code"
 DEFAULT_PROGRAM = "inference.py"
 FUNCTIONS = ("model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn")
 # What tools leave behind; nothing of it belongs to a model.
-LITTER = ("__pycache__", ".DS_Store", "Thumbs.db")
+LITTER = ("__pycache__", "__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
+# What a file system keeps for itself, for root alone.
+LOST = "lost+found"
+TORCHSCRIPT = (".pt", ".pth")
 MAX_MEMBERS = 100_000
 
 
@@ -44,7 +49,7 @@ def _checked(archive: tarfile.TarFile, path: Path, room: int) -> list[tarfile.Ta
     for member in archive:
         members.append(member)
         size += member.size
-        if len(members) > MAX_MEMBERS or size > room:
+        if len(members) > MAX_MEMBERS or size > room or member.size < 0:
             raise MarqueeError(
                 f"{path} unpacks to more than {MAX_MEMBERS} files, or to more than the "
                 f"{room >> 20} MB that are free; it is damaged, or no model"
@@ -58,14 +63,17 @@ def files(folder: Path) -> dict[str, Path]:
     """Return name -> file of everything in a model folder but litter and hidden folders.
 
     Raises:
-        MarqueeError: a link leads to nothing.
+        MarqueeError: a link leads to nothing, or a folder cannot be read.
     """
-    return {path.relative_to(folder).as_posix(): path for path in _walk(folder)}
+    try:
+        return {path.relative_to(folder).as_posix(): path for path in _walk(folder)}
+    except OSError as error:
+        raise MarqueeError(f"{error.filename} cannot be read ({error.strerror})") from error
 
 
 def _walk(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
-        if path.name in LITTER or path.name.startswith("._"):
+        if path.name in (*LITTER, LOST) or path.name.startswith("._"):
             continue
         if path.is_dir():
             if not path.name.startswith("."):
@@ -74,6 +82,55 @@ def _walk(folder: Path) -> Iterator[Path]:
             yield path
         else:
             raise MarqueeError(f"{path} is no file, or a link to nothing; remove it")
+
+
+def folders(folder: Path) -> Iterator[Path]:
+    """Yield the folders in a folder that somebody may have meant: none hidden or unreadable."""
+    for path in sorted(folder.iterdir()):
+        other = path.name.startswith(".") or path.name in (CODE, LOST, *LITTER)
+        if not other and path.is_dir() and os.access(path, os.R_OK | os.X_OK):
+            yield path
+
+
+def root(folder: Path, program: str | None, source: Path) -> Path:
+    """Return the model folder itself: ``folder``, or the only folder in it that can be one.
+
+    People pack the folder where what is in it was meant.
+
+    Args:
+        folder: where it lies now.
+        program: the script's name, where it is not ``inference.py``.
+        source: what the user named, for messages.
+
+    Raises:
+        MarqueeError: several could be, or something else that can be served is in it.
+    """
+    if _has_model(folder, program):
+        return folder
+    inside = [path for path in folders(folder) if _has_model(path, program)]
+    if len(inside) == 1:
+        return inside[0]
+    if inside:
+        names = ", ".join(f"{path.name}/" for path in inside)
+        raise MarqueeError(f"{source} holds {names}, any of which could be the model; pack one")
+    other = packed.servable(files(folder))
+    if other is not None and not other.endswith(".py"):
+        raise MarqueeError(
+            f"{source} is no model folder; it holds {other}, which is an archive already: unpack "
+            "it, and serve that"
+        )
+    return folder
+
+
+def _has_model(folder: Path, program: str | None) -> bool:
+    if find_program(folder, program or DEFAULT_PROGRAM) is not None:
+        return True
+    return program is None and has_torchscript(folder)
+
+
+def has_torchscript(folder: Path) -> bool:
+    """Tell whether there is a file that may be TorchScript; twins of a Mac are none."""
+    return any(path.suffix in TORCHSCRIPT and path.name[0] != "." for path in folder.iterdir())
 
 
 def find_program(folder: Path, program: str) -> Path | None:
@@ -105,25 +162,44 @@ def defined(script: Path) -> set[str]:
     return set(FUNCTIONS) if "*" in names else names & set(FUNCTIONS)
 
 
-def check(folder: Path, program: str | None) -> Path | None:
+def check(
+    folder: Path, program: str | None, source: Path | None = None, option: str = "--program"
+) -> Path | None:
     """Check that the folder can be a model; return its script, if it has one.
+
+    Args:
+        folder: where the model lies.
+        program: the script's name, where it is not ``inference.py``.
+        source: what the user calls the folder, where that is elsewhere.
+        option: what names another script.
 
     Raises:
         MarqueeError: it has neither a script nor a TorchScript file, or hides our modules.
     """
+    try:
+        script = _script(folder, program, option)
+        _check_names(folder)
+    except MarqueeError as error:
+        raise MarqueeError(str(error).replace(str(folder), str(source or folder))) from error
+    return script
+
+
+def _script(folder: Path, program: str | None, option: str) -> Path | None:
     script = find_program(folder, program or DEFAULT_PROGRAM)
     if script is None and program is not None:
         raise MarqueeError(f"{folder} has no {program}, neither in {CODE}/ nor beside it")
-    has_model = any(path.suffix in (".pt", ".pth") for path in folder.iterdir())
-    if not has_model and (script is None or "model_fn" not in defined(script)):
+    if not has_torchscript(folder) and (script is None or "model_fn" not in defined(script)):
         raise MarqueeError(
             f"{folder} is no model folder: expected {CODE}/{DEFAULT_PROGRAM} with a model_fn, or "
-            "a TorchScript file model.pt (name another script with --program)"
+            f"a TorchScript file model.pt (name another script with {option})"
         )
+    return script
+
+
+def _check_names(folder: Path) -> None:
     for name in ("handlers", "handlers.py"):
         if (folder / CODE / name).exists():
             raise MarqueeError(
                 f"{folder / CODE / name} has the name of the package that every archive carries; "
                 "rename it"
             )
-    return script

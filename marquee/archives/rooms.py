@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from marquee.archives import own_weights
+from marquee.archives.manifest import rule_broken
 from marquee.errors import MarqueeError
 from marquee.project import Project
 
@@ -162,6 +163,9 @@ def _check_config(config: Any, path: Path) -> None:
     for version, own in listed.items():
         if not isinstance(version, str):
             raise MarqueeError(f"{path}: write version {version} in quotes, as text")
+        problem = rule_broken("name", path.parent.name) or rule_broken("version", version)
+        if problem is not None:
+            raise MarqueeError(f"{path}: {problem}")
         weights = own.get("weights") if isinstance(own, dict) else None
         if not isinstance(weights, list) or not weights:
             raise MarqueeError(f"{path}: version {version} needs weights: [file, ...]")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,13 +17,12 @@ from marquee.archives.build import (
     run_archiver,
     try_out,
 )
+from marquee.archives.manifest import rule_broken
 from marquee.archives.normalise import normalise
 from marquee.archives.store import StoreRecord
 from marquee.errors import MarqueeError
 from marquee.project import Project
 
-# The archiver's own rule for names; a version becomes part of a file's name as well.
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
 # Where the model folder lies in the archive; handlers.script.handler.FOLDER.
 FOLDER = "sagemaker"
 REQUIREMENTS = "requirements.txt"
@@ -78,16 +76,15 @@ def build(project: Project, source: ScriptSource, *, force: bool = False) -> Bui
         if not is_folder and not source.path.is_file():
             raise MarqueeError(f"{source.path} is neither a folder nor a model.tar.gz")
         folder = source.path if is_folder else model_folder.unpack(source.path, work / "model")
+        folder = model_folder.root(folder, source.program, source.path)
         return _build(project, source, folder, work, force=force)
 
 
 def _check_names(project: Project, source: ScriptSource) -> None:
     for what, value in (("name", source.name), ("version", source.version)):
-        if not NAME.fullmatch(value):
-            raise MarqueeError(
-                f"the {what} is {value!r}; expected letters, digits, '-', '_' and '.', a letter "
-                "or a digit first"
-            )
+        problem = rule_broken(what, value)
+        if problem is not None:
+            raise MarqueeError(problem)
     if source.name in rooms.names(project):
         raise MarqueeError(f"'{source.name}' is one of the project's own models; choose another")
     if source.example is not None and not source.example.is_file():
@@ -99,7 +96,7 @@ def _check_names(project: Project, source: ScriptSource) -> None:
 def _build(
     project: Project, source: ScriptSource, folder: Path, work: Path, *, force: bool
 ) -> Built:
-    script = model_folder.check(folder, source.program)
+    script = model_folder.check(folder, source.program, source.path)
     asked = folder / model_folder.CODE / REQUIREMENTS
     if asked.is_file() and not source.skip_requirements:
         requirements.check(asked)

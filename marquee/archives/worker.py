@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from marquee.archives import packed
 from marquee.archives.replies import Sent, Socket, read
 
 Part = tuple[str, str, bytes]
@@ -56,8 +57,8 @@ class Asked:
 
 
 def _decoded(content_type: str, value: Any) -> Any:
-    """Return a body as TorchServe hands it on where it is told to decode: some handlers ask."""
-    if os.environ.get(DECODE) != "true" or not isinstance(value, bytes):
+    """Return a body as TorchServe hands it on: decoded, where the handler did not refuse that."""
+    if os.environ.get(DECODE, "true") != "true" or not isinstance(value, bytes):
         return value
     try:
         if content_type == "application/json":
@@ -102,11 +103,11 @@ class Worker:
         # As in a worker, the loop that handlers find when they load is that which awaits them.
         self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
-        model = json.loads((folder / "MAR-INF" / "MANIFEST.json").read_text())["model"]
+        manifest = packed.read(folder)
         self._service = ModelLoaderFactory.get_model_loader().load(
-            model["modelName"],
+            manifest.name,
             str(folder),
-            model["handler"],
+            manifest.handler,
             gpu_id=None,
             batch_size=batch_size,
             metrics_cache=_metrics(),

@@ -70,7 +70,8 @@ def _row(one: ModelState) -> tuple[str, ...]:
         _megabytes(one.memory) if one.memory else "-",
         ", ".join(one.devices) or "-",
         "-" if one.since is None else _local(one.since),
-        (one.sha256 or "not here")[:12] + ("*" if one.replaced else ""),
+        (one.sha256 or ("a folder" if one.unpacked else "not here"))[:12]
+        + ("*" if one.replaced else ""),
         printable(one.weights or "-"),
     )
 

@@ -11,6 +11,17 @@ import click
 
 from marquee.errors import MarqueeError
 
+# What is wrong with a path that somebody gave, and not with our code.
+PATHS = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.ENOTDIR,
+    errno.EISDIR,
+)
+
 
 def told(command: Callable[..., Any]) -> Callable[..., Any]:
     """Turn our errors into one line on stderr and exit code 1."""
@@ -22,6 +33,10 @@ def told(command: Callable[..., Any]) -> Callable[..., Any]:
         except MarqueeError as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
+            if error.errno in PATHS and error.filename:
+                raise click.ClickException(
+                    f"{printable(str(error.filename))[:200]} cannot be used: {error.strerror}"
+                ) from error
             if error.errno != errno.ENOSPC:
                 raise
             where = f" ({error.filename})" if error.filename else ""

@@ -6,11 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from marquee.archives import model_folder
+from marquee.archives import listing, model_folder, packed
 from marquee.archives.content import MANIFEST
+from marquee.archives.listing import Archive
 from marquee.errors import MarqueeError
-
-TORCHSCRIPT = (".pt", ".pth")
 
 
 @dataclass(frozen=True)
@@ -18,20 +17,37 @@ class Contents:
     """What there is to serve.
 
     Attributes:
-        archives: ``.mar`` files and unpacked archives.
-        script: whether the folder is a SageMaker model folder as well.
+        archives: with their manifests.
+        script: the SageMaker model folder, where there is one as well: the folder that was
+            looked through, or the only one in it.
+        notes: what is not served, or found elsewhere than expected; a sentence each.
     """
 
-    archives: tuple[Path, ...]
-    script: bool
+    archives: tuple[Archive, ...]
+    script: Path | None
+    notes: tuple[str, ...] = ()
 
 
 def find(folder: Path, program: str | None, code_dir: Path | None) -> Contents:
-    """Look through a model folder.
+    """Look through a model folder, and where it holds nothing, through the only folder in it.
 
     Raises:
         MarqueeError: there is no such folder, it cannot be read, or nothing in it is a model.
     """
+    _check_readable(folder)
+    found = _here(folder, program, code_dir)
+    if found is not None:
+        return found
+    below = {path: _here(path, program, None) for path in model_folder.folders(folder)}
+    deeper = {path: inside for path, inside in below.items() if inside is not None}
+    if len(deeper) == 1:
+        ((path, inside),) = deeper.items()
+        note = f"{folder} holds nothing to serve but {path.name}/, one level down: it is served"
+        return Contents(inside.archives, inside.script, (note, *inside.notes))
+    raise MarqueeError(_nothing(folder, program, [path.name for path in deeper]))
+
+
+def _check_readable(folder: Path) -> None:
     if not folder.is_dir():
         raise MarqueeError(
             f"there is no model folder {folder}; mount one there, or set SAGEMAKER_BASE_DIR"
@@ -41,23 +57,30 @@ def find(folder: Path, program: str | None, code_dir: Path | None) -> Contents:
             f"{folder} cannot be read by user {os.getuid()}, which this container runs as; "
             "chmod a+rX it"
         )
-    archives = _archives(folder)
-    script = _is_script(folder, program, code_dir, bool(archives))
-    if not archives and not script:
-        raise MarqueeError(
-            f"{folder} holds nothing that can be served; expected .mar archives, or a SageMaker "
-            f"model folder: {model_folder.CODE}/{program or model_folder.DEFAULT_PROGRAM} "
-            "beside its weights, or a TorchScript file model.pt"
-        )
-    return Contents(archives, script)
 
 
-def _archives(folder: Path) -> tuple[Path, ...]:
-    if (folder / MANIFEST).is_file():
-        return (folder,)
-    found = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    return tuple(
-        sorted(path for path in found if path.suffix == ".mar" or (path / MANIFEST).is_file())
+def _here(folder: Path, program: str | None, code_dir: Path | None) -> Contents | None:
+    """Return what lies in a folder itself, or None."""
+    if (folder / MANIFEST).exists():
+        return Contents((Archive(folder, packed.read(folder)),), None)
+    found = listing.scan(folder)
+    if _is_script(folder, program, code_dir, bool(found.archives)):
+        # Its folders are its own affair.
+        return Contents(found.archives, folder, found.refused)
+    return Contents(found.archives, None, found.passed_over) if found.archives else None
+
+
+def _nothing(folder: Path, program: str | None, several: list[str]) -> str:
+    wanted = f"{model_folder.CODE}/{program or model_folder.DEFAULT_PROGRAM}"
+    said = [*listing.scan(folder).passed_over]
+    if several:
+        said = [f"{', '.join(several)} one level down could each be served: mount or pack one"]
+    elif program is not None:
+        said.insert(0, f"SAGEMAKER_PROGRAM is {program!r}, and there is no such file")
+    found = "".join(f"; {sentence}" for sentence in said)
+    return (
+        f"{folder} holds nothing that can be served; expected .mar archives, or a SageMaker "
+        f"model folder: {wanted} beside its weights, or a TorchScript file model.pt{found}"
     )
 
 
@@ -66,10 +89,5 @@ def _is_script(folder: Path, program: str | None, code_dir: Path | None, has_arc
         return True
     if model_folder.find_program(folder, program or model_folder.DEFAULT_PROGRAM):
         return True
-    if program is not None and not has_archive:
-        raise MarqueeError(
-            f"SAGEMAKER_PROGRAM is {program!r}, and {folder} has no such file, neither in "
-            f"{model_folder.CODE}/ nor beside it"
-        )
     # A weight file beside archives is no model of its own.
-    return not has_archive and any(path.suffix in TORCHSCRIPT for path in folder.iterdir())
+    return not has_archive and program is None and model_folder.has_torchscript(folder)

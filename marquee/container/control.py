@@ -24,6 +24,14 @@ log = logging.getLogger(__name__)
 MAX_BODY = 64 << 10
 PAGE = 100
 TIMEOUT_SECONDS = 30
+# As AWS's containers name them.
+KINDS = {
+    HTTPStatus.BAD_REQUEST: "BadRequestException",
+    HTTPStatus.NOT_FOUND: "ModelNotFoundException",
+    HTTPStatus.METHOD_NOT_ALLOWED: "MethodNotAllowedException",
+    HTTPStatus.CONFLICT: "ConflictStatusException",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "RequestEntityTooLargeException",
+}
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -75,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         name, url = self._asked()
         self.models.load(name, url)
         log.info("loaded %s from %s", name, url)
-        return {"status": f"the model {name} is loaded"}
+        return {"status": "Workers scaled"}
 
     def _delete(self) -> Any:
         name = self._name()
@@ -83,7 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "DELETE goes to /models/{name}")
         self.models.unload(name)
         log.info("unloaded %s", name)
-        return {"status": f"the model {name} is unloaded"}
+        return {"status": f'Model "{name}" unregistered'}
 
     def _asked(self) -> tuple[str, str]:
         """Return name and folder from the body."""
@@ -130,7 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(status, _error(status, str(error)))
 
     def _send(self, status: HTTPStatus, content: Any) -> None:
-        body = json.dumps(content).encode()
+        body = (json.dumps(content, indent=2) + "\n").encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -160,4 +168,5 @@ def _number(query: dict[str, list[str]], name: str, otherwise: int) -> int:
 
 
 def _error(status: HTTPStatus, message: str) -> dict[str, Any]:
-    return {"code": int(status), "type": status.phrase.replace(" ", ""), "message": message}
+    kind = KINDS.get(status, "InternalServerException")
+    return {"code": int(status), "type": kind, "message": message}

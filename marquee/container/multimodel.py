@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import threading
 import time
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
+from marquee.archives.manifest import rule_broken
 from marquee.container import contents, memory, packages, unpacked
 from marquee.container.unpacked import Stored
 from marquee.container.variables import Settings
@@ -24,7 +24,6 @@ from marquee.serving.management import Management
 from marquee.serving.server import LogMarks
 from marquee.swapping.loading import wait_loaded
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,255}")
 POLL_SECONDS = 0.05
 # A request that passed just before the door was told shows up a moment later.
 QUIET_POLLS = 3
@@ -89,19 +88,16 @@ class MultiModel:
         """Load the model folder ``url`` under ``name``, and return when it can answer.
 
         Raises:
-            Refused: 400 for a name or folder that cannot be, 409 if it is loaded, 507 if there is
-                no memory for it, 500 if it does not load.
+            Refused: 400 for a name or a folder that cannot be, 404 if there is no such folder,
+                409 if it is loaded, 507 if there is no memory for it, 500 if it does not load.
         """
-        if not NAME.fullmatch(name):
-            raise Refused(
-                HTTPStatus.BAD_REQUEST,
-                f"the model_name is {name[:300]!r}; expected letters, digits, '-', '_' and '.', "
-                "256 at the most, a letter or a digit first",
-            )
+        problem = rule_broken("name", name)
+        if problem is not None:
+            raise Refused(HTTPStatus.BAD_REQUEST, f"the model_name cannot be: {problem}")
         with self._reserved(name):
             folder = Path(url)
             if not folder.is_dir():
-                raise Refused(HTTPStatus.BAD_REQUEST, f"there is no folder {url} (the url)")
+                raise Refused(HTTPStatus.NOT_FOUND, f"there is no folder {url} (the url)")
             _check_memory(name, folder)
             stored = self._store(name, folder)
             since = LogMarks.now(self._project)
@@ -147,7 +143,7 @@ class MultiModel:
         """Keep two loads of one name apart."""
         with self._lock:
             if name in self._models or name in self._busy:
-                raise Refused(HTTPStatus.CONFLICT, f"the model {name} is already loaded")
+                raise Refused(HTTPStatus.CONFLICT, f"Model {name} is already registered")
             self._busy.add(name)
         try:
             yield
@@ -164,13 +160,13 @@ class MultiModel:
     def _put(self, name: str, folder: Path) -> Stored:
         """Put what a folder holds into the store under the name it was given."""
         found = contents.find(folder, self._settings.program, None)
-        if found.script:
-            packages.check(folder, self._settings)
-            return unpacked.add_script(self._project, folder, self._settings, name)
+        if found.script is not None:
+            packages.check(found.script, self._settings)
+            return unpacked.add_script(self._project, found.script, self._settings, name)
         if len(found.archives) > 1:
             raise MarqueeError(f"{folder} holds {len(found.archives)} archives, expected one")
         wanted = unpacked.overrides(self._settings)
-        return unpacked.add_archive(found.archives[0], self._project.model_store, wanted, name)
+        return unpacked.add_archive(found.archives[0].path, self._project.model_store, wanted, name)
 
     def _drain(self, name: str) -> None:
         """Wait for the answers to the requests that the door has let in."""
@@ -192,7 +188,7 @@ class MultiModel:
 
 
 def _absent(name: str) -> Refused:
-    return Refused(HTTPStatus.NOT_FOUND, f"the model {name[:300]} is not loaded")
+    return Refused(HTTPStatus.NOT_FOUND, f"Model not found: {name[:300]}")
 
 
 def _check_memory(name: str, folder: Path) -> None:

@@ -7,10 +7,13 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from types import FrameType
 
 from marquee.container import contents, control, devices, packages, unpacked, variables, workspace
+from marquee.container.contents import Contents
 from marquee.container.multimodel import MultiModel
 from marquee.container.unpacked import Stored
 from marquee.container.variables import Settings, Variables
@@ -58,7 +61,7 @@ def run(found: Variables) -> int:
     settings = found.settings
     project = prepare(found)
     stored = [] if settings.multi_model else fill(project, settings)
-    preflight.check_ports(project.properties)
+    preflight.check_ports(project.properties, _port_variable)
     preflight.check_disk(project)
     door = Door(
         project,
@@ -77,6 +80,12 @@ def run(found: Variables) -> int:
         return 0
     finally:
         _stop(project, door)
+
+
+def _port_variable(name: str) -> str:
+    """Return what sets a port of the container's, by TorchServe's name for it."""
+    outer = name == "inference_address"
+    return "SAGEMAKER_BIND_TO_PORT" if outer else "SAGEMAKER_SAFE_PORT_RANGE"
 
 
 def longest(stored: list[Stored], settings: Settings) -> int:
@@ -125,26 +134,48 @@ def prepare(found: Variables) -> Project:
 
 
 def fill(project: Project, settings: Settings) -> list[Stored]:
-    """Put everything of the model folder into the store.
+    """Put everything of the model folder into the store; what cannot be served is passed over.
 
     Raises:
-        MarqueeError: there is nothing, or something that cannot be served.
+        MarqueeError: there is nothing that can be served, or a script that cannot.
     """
     folder = settings.model_dir
     found = contents.find(folder, settings.program, settings.code_dir)
-    wanted = unpacked.overrides(settings)
-    stored = [unpacked.add_archive(path, project.model_store, wanted) for path in found.archives]
-    if found.script:
-        packages.install(folder, settings, project.root / "packages")
-        stored.append(unpacked.add_script(project, folder, settings))
+    stored, problems = _archives(project, found, unpacked.overrides(settings))
+    if found.script is not None:
+        if found.script != folder:
+            settings = replace(settings, code_dir=None)  # it was told of the folder above
+        packages.install(found.script, settings, project.root / "packages")
+        stored.append(unpacked.add_script(project, found.script, settings))
+    if not stored:
+        raise MarqueeError("; ".join(problems))
+    for note in [*found.notes, *problems]:
+        log.warning("Warning: %s", note)
     envelope.check(project, (model.path for model in stored))
+    _check_default(settings, stored)
+    return stored
+
+
+def _archives(
+    project: Project, found: Contents, wanted: Mapping[str, int]
+) -> tuple[list[Stored], list[str]]:
+    """Store what can be; return it, and a sentence for each archive that cannot."""
+    stored, problems = [], []
+    for archive in found.archives:
+        try:
+            stored.append(unpacked.add_archive(archive.path, project.model_store, wanted))
+        except (MarqueeError, OSError) as error:
+            problems.append(f"{archive.path} is not served: {error}")
+    return stored, problems
+
+
+def _check_default(settings: Settings, stored: list[Stored]) -> None:
     names = sorted({model.name for model in stored})
     if settings.default_model is not None and settings.default_model not in names:
         raise MarqueeError(
-            f"SAGEMAKER_DEFAULT_MODEL is {settings.default_model!r}; the models in {folder} are "
-            f"{', '.join(names)}"
+            f"SAGEMAKER_DEFAULT_MODEL is {settings.default_model!r}; the models in "
+            f"{settings.model_dir} are {', '.join(names)}"
         )
-    return stored
 
 
 def front_settings(project: Project, settings: Settings, stored: list[Stored]) -> FrontSettings:

@@ -6,6 +6,7 @@ where it would copy an archive's files, so that a large model is not written out
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import zipfile
@@ -17,9 +18,8 @@ from typing import Any
 
 import yaml
 
-from marquee.archives import model_folder
+from marquee.archives import configuration, listing, model_folder, packed, zipsafety
 from marquee.archives import script as script_archive
-from marquee.archives.build import read_manifest
 from marquee.archives.content import MANIFEST
 from marquee.container.variables import Settings
 from marquee.errors import MarqueeError
@@ -65,10 +65,23 @@ def overrides(settings: Settings) -> dict[str, int]:
 
 def response_timeout(path: Path) -> int:
     """Return the seconds after which TorchServe ends a request to a stored archive's model."""
-    root = path if path.is_dir() else zipfile.Path(path)
-    file = root / read_manifest(path)["model"].get("configFile", CONFIG_NAME)
-    config = yaml.safe_load(file.read_text()) if file.is_file() else None
-    return int((config or {}).get("responseTimeout", RESPONSE_TIMEOUT))
+    said = _config(path).get("responseTimeout", RESPONSE_TIMEOUT)
+    # Of what is no number TorchServe takes no notice.
+    return said if isinstance(said, int) and said > 0 else RESPONSE_TIMEOUT
+
+
+def _config(archive: Path) -> dict[str, Any]:
+    """Return what an archive's configuration says; nothing where it has none.
+
+    Raises:
+        MarqueeError: it has one that TorchServe cannot read.
+    """
+    name = packed.read(archive).files.get("configFile", CONFIG_NAME)
+    try:
+        text = packed.read_file(archive, name)
+    except (KeyError, OSError):
+        return {}  # TorchServe goes without it as well
+    return configuration.read(text, name, archive)
 
 
 def merged(config: Mapping[str, Any], wanted: Mapping[str, int]) -> dict[str, Any]:
@@ -88,29 +101,32 @@ def add_archive(
     """Put an archive of the model folder into the store, under ``name`` if one is given.
 
     Raises:
-        MarqueeError: it is no archive, or damaged.
+        MarqueeError: it is no archive, damaged or not safe.
     """
-    manifest = read_manifest(source)
-    model = manifest["model"]
-    name, version = name or model["modelName"], model["modelVersion"]
-    stored = Stored(name, version, place(store, name, version))
-    if _taken(stored.path):
-        raise MarqueeError(
-            f"{source} is {name} {version}, and so is another archive of the model folder; "
-            "remove one, or archive it with another version"
-        )
-    if not wanted and name == model["modelName"]:
+    manifest = packed.read(source)
+    name, version = name or manifest.name, manifest.version
+    _check_free(store, name, version, source)
+    if not wanted and name == manifest.name:
+        suffix = ".mar" if source.is_dir() else packed.suffix_of(source)
+        stored = Stored(name, version, place(store, name, version, suffix))
         stored.path.symlink_to(source.resolve())
         return stored
+    stored = Stored(name, version, place(store, name, version))
     with _whole(stored.path):
         _unpack(source, stored.path)
-        model["modelName"] = name
-        _configure(stored.path, manifest, wanted)
+        content = copy.deepcopy(dict(manifest.content))
+        content["model"]["modelName"] = name
+        _configure(stored.path, content, _config(source), wanted)
     return stored
 
 
-def _taken(path: Path) -> bool:
-    return path.exists() or path.is_symlink()
+def _check_free(store: Path, name: str, version: str, source: Path) -> None:
+    places = [place(store, name, version, suffix) for suffix in (packed.ZIP, *packed.TARS)]
+    if any(path.exists() or path.is_symlink() for path in places):
+        raise MarqueeError(
+            f"{source} is {name} {version}, and so is another model of the model folder; remove "
+            "one, or give it another name or version"
+        )
 
 
 @contextmanager
@@ -124,32 +140,37 @@ def _whole(folder: Path) -> Iterator[None]:
         raise
 
 
-def place(store: Path, name: str, version: str = SCRIPT_VERSION) -> Path:
+def place(store: Path, name: str, version: str = SCRIPT_VERSION, suffix: str = packed.ZIP) -> Path:
     """Return where a model lies in the store."""
-    return store / f"{name}-{version}.mar"
+    return store / f"{name}-{version}{suffix}"
 
 
 def _unpack(source: Path, target: Path) -> None:
     """Unpack an archive; of an unpacked one, link to all entries."""
     if source.is_dir():
         for path in source.iterdir():
-            if path.name not in (CONFIG_NAME, Path(MANIFEST).parts[0]):
+            if path.name != Path(MANIFEST).parts[0]:
                 (target / path.name).symlink_to(path.resolve())
-        if (source / CONFIG_NAME).is_file():
-            shutil.copyfile(source / CONFIG_NAME, target / CONFIG_NAME)
         return
     try:
+        if packed.suffix_of(source) in packed.TARS:
+            packed.unpack_tar(source, target)
+            return
         with zipfile.ZipFile(source) as archive:
-            archive.extractall(target)  # of leading "/" and ".." it makes plain folders
-    except (OSError, zipfile.BadZipFile) as error:
+            zipsafety.check(archive, source, shutil.disk_usage(target).free)
+            archive.extractall(target)
+    except packed.DAMAGE as error:
         raise MarqueeError(f"{source} cannot be unpacked: {error}") from error
 
 
-def _configure(folder: Path, manifest: dict[str, Any], wanted: Mapping[str, int]) -> None:
-    name = manifest["model"].setdefault("configFile", CONFIG_NAME)
-    path = folder / name
-    config = yaml.safe_load(path.read_text()) if path.is_file() else None
-    path.write_text(yaml.safe_dump(merged(config or {}, wanted), sort_keys=True))
+def _configure(
+    folder: Path, manifest: dict[str, Any], config: Mapping[str, Any], wanted: Mapping[str, int]
+) -> None:
+    """Write the configuration and the manifest, in place of links to the user's own files."""
+    path = folder / Path(manifest["model"].get("configFile") or CONFIG_NAME).name
+    path.unlink(missing_ok=True)
+    path.write_text(yaml.safe_dump(merged(config, wanted), sort_keys=True))
+    manifest["model"]["configFile"] = path.name
     (folder / MANIFEST).parent.mkdir(exist_ok=True)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2))
 
@@ -163,20 +184,19 @@ def add_script(
         MarqueeError: the folder is no model, or hides our modules.
     """
     stored = Stored(name, SCRIPT_VERSION, place(project.model_store, name))
-    if _taken(stored.path):
-        raise MarqueeError(f"there is a model '{name}' already; rename the archive of that name")
+    _check_free(project.model_store, name, SCRIPT_VERSION, source)
     with _whole(stored.path):
         folder = _model_folder(source, settings, stored.path / script_archive.FOLDER)
-        script = model_folder.check(folder, settings.program)
+        script = model_folder.check(folder, settings.program, source, "SAGEMAKER_PROGRAM")
         _add_adapter(project, stored.path)
         asked = script_archive.ScriptSource(
             folder, name, SCRIPT_VERSION, settings.program, batch_size=settings.batch_size
         )
         config = script_archive.config(asked, script)
-        (stored.path / CONFIG_NAME).write_text(yaml.safe_dump(config))
         model = {"modelName": name, "modelVersion": SCRIPT_VERSION, "handler": "handler.py"}
-        manifest = {"createdOn": "-", "archiverVersion": "0.12.0", "model": model}
-        _configure(stored.path, manifest, overrides(settings))
+        made = {"createdOn": "-", "archiverVersion": "0.12.0", "marquee": {}}
+        manifest = made | {"model": model}
+        _configure(stored.path, manifest, config, overrides(settings))
     return stored
 
 
@@ -193,12 +213,13 @@ def _model_folder(source: Path, settings: Settings, target: Path) -> Path:
     """Link to a model folder; entry by entry where archives lie in it or its code elsewhere."""
     code = settings.code_dir
     elsewhere = code is not None and code != source / model_folder.CODE
-    if not elsewhere and not any(source.glob("*.mar")):
+    others = {one.path.name for one in listing.scan(source).archives}
+    if not elsewhere and not others:
         target.symlink_to(source.resolve())
         return target
     target.mkdir()
     for path in source.iterdir():
-        if path.suffix != ".mar" and not (elsewhere and path.name == model_folder.CODE):
+        if path.name not in others and not (elsewhere and path.name == model_folder.CODE):
             (target / path.name).symlink_to(path.resolve())
     if elsewhere and code is not None:
         if not code.is_dir():

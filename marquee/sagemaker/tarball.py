@@ -78,7 +78,8 @@ def pack_script(source: Path, output: Path, program: str | None = None) -> Packe
     with tempfile.TemporaryDirectory(prefix="marquee-") as scratch:
         is_folder = source.is_dir()
         folder = source if is_folder else model_folder.unpack(source, Path(scratch))
-        model_folder.check(folder, program)
+        folder = model_folder.root(folder, program, source)
+        model_folder.check(folder, program, source)
         return write(model_folder.files(folder), output)
 
 

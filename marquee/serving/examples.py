@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from marquee.archives.rooms import (
@@ -18,20 +18,24 @@ from marquee.archives.rooms import (
 from marquee.project import Project
 from marquee.serving.management import keys_of
 
+# Stands for the user's own, where a model is not the project's.
+ANY_FILE = "FILE"
 
-def curl_lines(project: Project) -> Iterator[str]:
-    """Yield a line for each model that works when pasted into a shell in the project's root."""
-    for name in names(project):
+
+def curl_lines(project: Project, served: Iterable[str]) -> Iterator[str]:
+    """Yield a line for each served model, to paste into a shell in the project's root."""
+    for name in sorted(served):
         yield curl_line(project, name)
 
 
 def curl_line(project: Project, name: str) -> str:
     """Return the line for one model: its example in, its answer to the terminal or a file."""
-    example = _example(project, name)
+    is_own = name in names(project)
+    example = str(_example(project, name).relative_to(project.root)) if is_own else ANY_FILE
     url = f"{project.properties['inference_address']}/predictions/{name}"
     words = ["curl", "-sS", "--fail-with-body"]
     token = f' -H "Authorization: Bearer $({command(project)} token)"' if keys_of(project) else ""
-    options = [*show_options(project, name), "-T", str(example.relative_to(project.root)), url]
+    options = [*(show_options(project, name) if is_own else []), "-T", example, url]
     return " ".join(words) + token + " " + shlex.join(options)
 
 

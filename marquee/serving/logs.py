@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from marquee.archives.build import in_store
+from marquee.archives import listing
 from marquee.errors import MarqueeError
 from marquee.project import Project
 
@@ -193,13 +193,10 @@ class _Reader:
 def labels(project: Project) -> Labels:
     """Return how the workers of each version of the model store are called."""
     try:
-        found = [
-            (about["modelName"], about["modelVersion"])
-            for _, about in in_store(project.model_store)
-        ]
-    except (MarqueeError, KeyError):
-        return {}  # a damaged archive must not keep anybody from reading the logs
-    return {f"{name}_{version}": (name, version) for name, version in found}
+        found = [one.manifest for one in listing.scan(project.model_store).archives]
+    except MarqueeError:
+        return {}  # a store that cannot be read must not keep anybody from reading the logs
+    return {f"{one.name}_{one.version}": (one.name, one.version) for one in found}
 
 
 def _of_worker(label: str, labels: Labels) -> tuple[str, str]:

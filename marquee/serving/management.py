@@ -90,6 +90,7 @@ class Management:
         """Connect to ``address``, or to the Unix socket behind a front door."""
         self._address = address
         self._keys = keys
+        self._advice = "start it: make serve" if socket is None else "its own log says why"
         transport = None if socket is None else httpx.HTTPTransport(uds=str(socket))
         self._client = httpx.Client(
             base_url=address, timeout=30, trust_env=False, transport=transport
@@ -198,7 +199,7 @@ class Management:
                 return self._client.request(method, path, headers=headers)
         except httpx.TransportError as error:
             raise MarqueeError(
-                f"no server answers at {self._address} ({error}); start it: make serve"
+                f"no server answers at {self._address} ({error}); {self._advice}"
             ) from error
 
 

@@ -36,9 +36,10 @@ class ModelState:
         devices: such as ``("cpu",)`` or ``("gpu 0", "gpu 1")``.
         since: when its oldest worker was started; None without workers.
         archive: file name in the model store.
-        sha256: of that file; None where it is not there.
+        sha256: of that file; None where it is not there, or unpacked.
         weights: ``demo``, or the user's file in it and the start of its SHA-256; None where the
             archive does not say.
+        unpacked: whether it lies there as a folder.
         replaced: whether the file is newer than the workers: it is not what they loaded.
     """
 
@@ -59,6 +60,7 @@ class ModelState:
     sha256: str | None
     weights: str | None
     replaced: bool
+    unpacked: bool
 
 
 def models(project: Project) -> list[ModelState]:
@@ -106,6 +108,7 @@ def _state(project: Project, one: Version, *, default: bool, record: StoreRecord
         sha256=record.digest_of(archive) if there else None,
         weights=_weights(archive),
         replaced=there and since is not None and _newer(archive, since),
+        unpacked=archive.is_dir(),
     )
 
 

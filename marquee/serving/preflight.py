@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shutil
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
 
-from marquee.archives.build import in_store
-from marquee.archives.rooms import names, versions
+from marquee.archives import listing, rooms
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.serving import envelope
@@ -37,7 +36,7 @@ def check(project: Project, *, front: bool = False) -> None:
     check_families(project.properties, front=front)
     check_ports(project.properties)
     check_archives(project)
-    envelope.check(project, (path for path, _ in in_store(project.model_store)))
+    envelope.check(project, (one.path for one in listing.scan(project.model_store).archives))
     check_disk(project)
 
 
@@ -78,17 +77,22 @@ def check_families(properties: Mapping[str, str], *, front: bool) -> None:
             )
 
 
-def check_ports(properties: dict[str, str]) -> None:
-    """Try to bind every port that the server will listen on."""
+def check_ports(properties: dict[str, str], setting: Callable[[str], str] = variable) -> None:
+    """Try to bind every port that the server will listen on.
+
+    Args:
+        properties: where the addresses and ports stand.
+        setting: returns, for a property, what a user would set to have another port.
+    """
     for name in ADDRESSES:
         parts = urlsplit(properties[name])
         if parts.port is not None and parts.hostname:
-            _check_port(name, parts.hostname, parts.port)
+            _check_port(name, parts.hostname, parts.port, setting(name))
     for name in GRPC_PORTS:
-        _check_port(name, "127.0.0.1", int(properties[name]))
+        _check_port(name, "127.0.0.1", int(properties[name]), setting(name))
 
 
-def _check_port(name: str, host: str, port: int) -> None:
+def _check_port(name: str, host: str, port: int, setting: str) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         # As the server does: a port in TIME_WAIT is free.
@@ -98,23 +102,46 @@ def _check_port(name: str, host: str, port: int) -> None:
         except OSError as error:
             raise MarqueeError(
                 f"port {port} on {host} ({name}) cannot be used: {error.strerror}; stop what uses "
-                f"it, or set {variable(name)} to another"
+                f"it, or set {setting} to another"
             ) from error
 
 
 def check_archives(project: Project) -> None:
-    """Every version that the project describes must lie in the store, and be readable."""
-    present = {path.name for path, _ in in_store(project.model_store)}
-    wanted = [model.archive_name for name in names(project) for model in versions(project, name)]
-    missing = [name for name in wanted if name not in present]
-    if missing or not present:
-        what = ", ".join(missing) or "any archive"
-        raise MarqueeError(f"{project.model_store} lacks {what}; build it: make archive")
+    """There must be something to serve; what is not served is said by :func:`left_out`."""
+    if not listing.scan(project.model_store).archives:
+        lacks = ", ".join(_missing(project)) or "any archive that can be served"
+        said = "".join(f"; {sentence}" for sentence in left_out(project, missing=False))
+        raise MarqueeError(f"{project.model_store} lacks {lacks}; build it: make archive{said}")
+
+
+def left_out(project: Project, *, missing: bool = True) -> Iterator[str]:
+    """Yield a sentence for everything that somebody may expect and that is not served.
+
+    Args:
+        project: whose.
+        missing: tell also of the rooms' archives that are not in the store.
+    """
+    yield from listing.scan(project.model_store).passed_over
+    if missing:
+        for name in _missing(project):
+            yield f"{project.model_store} lacks {name}, which is not served; build it: make archive"
+
+
+def _missing(project: Project) -> Iterator[str]:
+    """Yield the file names of the rooms' archives that are not in the store."""
+    present = {one.path.name for one in listing.scan(project.model_store).archives}
+    for name in rooms.names(project):
+        try:
+            wanted = [model.archive_name for model in rooms.versions(project, name)]
+        except MarqueeError as error:
+            wanted = [f"{name} ({error})"]  # such as lost weights
+        yield from (archive for archive in wanted if archive not in present)
 
 
 def check_disk(project: Project) -> None:
     """The archives are unpacked to the temporary folder: there must be room for them."""
-    needed = sum(path.stat().st_size for path, _ in in_store(project.model_store)) + SPARE_BYTES
+    archives = listing.scan(project.model_store).archives
+    needed = sum(one.path.stat().st_size for one in archives) + SPARE_BYTES
     free = shutil.disk_usage(project.make_temp()).free
     if free < needed:
         raise MarqueeError(

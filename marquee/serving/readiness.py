@@ -92,7 +92,10 @@ class Prober:
             return "is not registered"
         watch = self._watches.get((name, version))
         if watch is None:
-            watch = Watch(self._asker(found), self._timing)
+            try:
+                watch = Watch(self._asker(found), self._timing)
+            except MarqueeError as error:
+                return str(error)  # one damaged archive says nothing of the others
             self._watches[name, version] = watch
         return watch.look(found, self._lively(name, version))
 
@@ -164,10 +167,10 @@ def _settled(prober: Prober, wanted: Mapping[str, str], api: Management) -> Read
     """Wait until every model has answered, or has not for as long as it may take."""
     current = {name: api.default(name) or version for name, version in wanted.items()}
     if not current:
-        raise MarqueeError("the model store is empty; build the archives: make archive")
+        raise MarqueeError("the model store holds nothing that can be served: make archive")
     deadline = time.monotonic() + Timing().patience
-    found = prober.check(current)
+    prober.check(current)
     while prober.asking and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
-        found = prober.check(current)
-    return found
+        prober.check(current)
+    return prober.check(current)  # an answer may have come since the last look

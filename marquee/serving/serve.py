@@ -86,7 +86,7 @@ def _close(door: Door, console: Console, hurry: threading.Event) -> None:
 
 
 def _warn(project: Project) -> None:
-    for warning in exposure.warnings(project.properties):
+    for warning in [*preflight.left_out(project), *exposure.warnings(project.properties)]:
         Console(stderr=True, soft_wrap=True).print(f"Warning: {warning}", markup=False)
 
 
@@ -113,7 +113,7 @@ def _announce(project: Project, console: Console) -> None:
         f"management {properties['management_address']}, "
         f"metrics {properties['metrics_address']}/metrics"
     )
-    lines = [*curl_lines(project)]
+    lines = [*curl_lines(project, {name for name, _ in server.models(project)})]
     if lines:
         console.print("Try, from another shell in this folder:")
     for line in lines:

@@ -16,7 +16,7 @@ from typing import IO
 import psutil
 
 from marquee import state
-from marquee.archives.build import in_store
+from marquee.archives import listing
 from marquee.archives.rooms import default_version
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -95,8 +95,8 @@ class Server:
 
     def _not_registered(self, name: str, version: str) -> str:
         archives = {
-            (about["modelName"], about["modelVersion"]): path.name
-            for path, about in in_store(self.project.model_store)
+            (one.manifest.name, one.manifest.version): one.path.name
+            for one in listing.scan(self.project.model_store).archives
         }
         said = not_registered(self.project, archives.get((name, version), name))
         return f"TorchServe has not taken its archive: {said or 'its log does not say why'}"
@@ -146,19 +146,21 @@ def start(
         extra: variables for this start alone.
         console: takes what the server prints, where that is not ``logs/console.log``.
     """
-    variables = os.environ | environment.variables(project) | dict(extra or {})
+    variables = os.environ | variables_of(project) | dict(extra or {})
     clean_temp(project)
     variables["TS_CONFIG_FILE"] = str(for_launcher(project.config_file.resolve(), project.temp))
     project.logs.mkdir(parents=True, exist_ok=True)
     (project.logs / "model_log.log").unlink(missing_ok=True)
     since = LogMarks.now(project)
     command = [sys.executable, "-m", "ts.model_server", "--start", "--ncs"]
+    store = ["--model-store", str(project.model_store)]
+    listed = load_list(project)
     # The launcher looks for the pid file in Python's temporary folder, TMPDIR.
     variables["TMPDIR"] = str(project.temp)
     # Its own session: Ctrl-C in the terminal reaches us alone, and we stop it in order.
     with console or console_log(project).open("w") as printed:
         subprocess.run(
-            [*command, "--model-store", str(project.model_store)],
+            [*command, *store, *(["--models", listed] if listed else [])],
             env=variables,
             cwd=project.root,
             stdout=printed,
@@ -168,6 +170,14 @@ def start(
         )
     pid = int(preflight.pid_file(project).read_text())
     return Server(project, psutil.Process(pid), since)
+
+
+def variables_of(project: Project) -> dict[str, str]:
+    """Return the variables of a TorchServe of this project with what is in its store now."""
+    listed = load_list(project)
+    # It wins over the command line, where variables are heeded at all.
+    loaded = {"TS_LOAD_MODELS": listed} if listed else {}
+    return environment.variables(project) | loaded
 
 
 def stop(project: Project) -> bool:
@@ -210,10 +220,33 @@ def clean_temp(project: Project) -> None:
 
 
 def models(project: Project) -> list[ModelId]:
-    """Return name and version of every archive in the store."""
+    """Return name and version of every archive that is loaded at start."""
+    chosen = _chosen_files(project)
     return [
-        (model["modelName"], model["modelVersion"]) for _, model in in_store(project.model_store)
+        ((chosen or {}).get(one.path.name) or one.manifest.name, one.manifest.version)
+        for one in listing.scan(project.model_store).archives
+        if chosen is None or one.path.name in chosen
     ]
+
+
+def load_list(project: Project) -> str | None:
+    """Return the archives to load in place of ``all``, for which TorchServe takes any folder.
+
+    None where load_models names archives itself, or there are none.
+    """
+    if _chosen_files(project) is not None:
+        return None
+    archives = listing.scan(project.model_store).archives
+    return ",".join(one.path.name for one in archives) or None
+
+
+def _chosen_files(project: Project) -> dict[str, str] | None:
+    """Return what load_models lists, file -> the name it gives or none; None for all."""
+    text = project.properties.get("load_models", "all")
+    if text.strip().lower() == "all":
+        return None
+    words = (word.strip().rpartition("=") for word in text.split(","))
+    return {file: name for name, _, file in words if file}
 
 
 def defaults(project: Project) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from marquee.archives.build import in_store
+from marquee.archives import listing
 from marquee.errors import MarqueeError
 from marquee.project import Project
 
@@ -61,11 +61,12 @@ def _requirements(
     project: Project, name: str, version: str
 ) -> tuple[str, list[Requirement]] | None:
     try:
-        for archive, about in in_store(project.model_store):
-            if (about["modelName"], about["modelVersion"]) == (name, version):
-                return _listed(archive, (about.get("requirementsFile"), *PLACES))
-    except (MarqueeError, KeyError):
-        return None  # another archive of the store is damaged: told elsewhere
+        archives = listing.scan(project.model_store).archives
+    except MarqueeError:
+        return None  # the store cannot be read: told elsewhere
+    for one in archives:
+        if (one.manifest.name, one.manifest.version) == (name, version):
+            return _listed(one.path, (one.manifest.files.get("requirementsFile"), *PLACES))
     return None
 
 

@@ -7,6 +7,7 @@ import math
 import threading
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,16 @@ RETRY_SECONDS = 2.0
 SHARE = 0.05
 PATIENCE = 5.0
 UNASKED = "has not answered its own example yet"
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -173,10 +184,9 @@ def example_of(archive: Path) -> Example | None:
             return None
         with zipfile.ZipFile(archive) as opened:
             return _example_in(zipfile.Path(opened))
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise MarqueeError(
-            f"the example in {archive} cannot be read ({error}); build the archive again: "
-            "marquee archive --force"
+            f"the example in {archive} cannot be read ({error}); build the archive again"
         ) from error
 
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from marquee.archives.build import in_store
+from marquee.archives import listing
 from marquee.archives.inspection import inspect
 from marquee.archives.store import file_digest
 from marquee.errors import MarqueeError
@@ -68,10 +68,8 @@ def find(project: Project, model: str | None, target: str) -> Incoming:
 
 
 def _version(project: Project, model: str, version: str) -> Incoming:
-    present = {}
-    for path, about in in_store(project.model_store):
-        if about["modelName"] == model:
-            present[about["modelVersion"]] = path
+    archives = listing.scan(project.model_store).archives
+    present = {one.manifest.version: one.path for one in archives if one.manifest.name == model}
     if version in present:
         return _checked(model, present[version])
     # Not even one that the server has: without its archive it could be neither checked nor
@@ -98,17 +96,17 @@ def _brought(project: Project, model: str | None, path: Path) -> Incoming:
     found = _checked(model, path)
     if path.resolve().parent == project.model_store.resolve():
         return found
-    for other, about in in_store(project.model_store):
-        if (about["modelName"], about["modelVersion"]) == (found.name, found.version):
-            return _same(found, other)
+    for other in listing.scan(project.model_store).archives:
+        if (other.manifest.name, other.manifest.version) == (found.name, found.version):
+            return _same(found, other.path)
     return _copied(project, found, path)
 
 
 def _same(found: Incoming, other: Path) -> Incoming:
-    digest = file_digest(other)
+    digest = "an unpacked one" if other.is_dir() else file_digest(other)
     if digest != found.digest:
         raise MarqueeError(
-            f"{other} is another {found.name} {found.version} ({digest[:12]}, the new one is "
+            f"{other} is another {found.name} {found.version} ({digest[:15]}, the new one is "
             f"{found.digest[:12]}); give the new one a version of its own"
         )
     return Incoming(found.name, found.version, other, digest)
@@ -138,7 +136,7 @@ def _fetched(project: Project, url: str) -> Iterator[Path]:
         yield Path(unquote(parts.path))
         return
     with tempfile.TemporaryDirectory(prefix="marquee-") as folder:
-        path = Path(folder) / (Path(parts.path).name or "download.mar")
+        path = Path(folder) / "download.mar"
         _download(url, path)
         yield path
 
@@ -146,7 +144,12 @@ def _fetched(project: Project, url: str) -> Iterator[Path]:
 def _check_allowed(project: Project, url: str) -> None:
     allowed = project.properties.get("allowed_urls", "file://.*|http(s)?://.*")
     patterns = [pattern.strip() for pattern in allowed.split(",")]
-    if ".." in unquote(url) or not any(re.fullmatch(pattern, url) for pattern in patterns):
+    plain = unquote(url)
+    if (
+        ".." in plain
+        or not plain.isprintable()
+        or not any(re.fullmatch(pattern, url) for pattern in patterns)
+    ):
         raise MarqueeError(
             f"'{url}' is not allowed by allowed_urls={allowed} in config.properties; download it "
             "and give its path, or allow it there and restart the server"
@@ -168,5 +171,5 @@ def _download(url: str, path: Path) -> None:
                 if room < 0:
                     raise MarqueeError(f"'{url}' is larger than the free space in {path.parent}")
                 file.write(block)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         raise MarqueeError(f"'{url}' cannot be downloaded: {error}") from error

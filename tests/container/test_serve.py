@@ -16,6 +16,7 @@ from marquee.errors import MarqueeError
 from tests.container.hosts import IMAGE, Served, serving, starting
 from tests.handlers.script import scripts
 from tests.handlers.script.harness import make_folder
+from tests.marquee.archives import odd
 from tests.support import ROOT
 
 PICTURE = ROOT / "handlers" / "cifar" / "example.png"
@@ -46,6 +47,9 @@ def served(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     shutil.copytree(trained, base / "model")
     (base / "model" / "code").mkdir()
     (base / "model" / "code" / "inference.py").write_text(ECHO)
+    odd.folder(base / "model" / "open", odd.model(modelName="open", modelVersion=None))
+    odd.mar(base / "model" / "climb.mar", odd.model(modelName="../climb"))
+    (base / "model" / "lost+found").mkdir(mode=0o700)
     with serving(base, SAGEMAKER_TS_BATCH_SIZE="5", SAGEMAKER_TYPO="1") as running:
         yield running
 
@@ -63,7 +67,17 @@ def test_ping_tells_of_every_model(client: httpx.Client) -> None:
         assert answer.json()["models"] == {
             "cifar": {"version": "1.0", "ready": True},
             "model": {"version": "1.0", "ready": True},
+            "open": {"version": "1.0", "ready": True},
         }
+
+
+def test_what_cannot_be_served_keeps_nothing_from_the_others(served: Served) -> None:
+    assert "climb.mar: MAR-INF/MANIFEST.json cannot be served" in served.printed()
+    assert "make archive" not in served.printed()
+    with served.client() as client:
+        answer = client.post("/predictions/open/1.0", content=b"hello")
+    assert (answer.status_code, answer.content) == (200, b"hello")
+    assert sorted(path.name for path in served.base.iterdir()) == ["model"]
 
 
 @pytest.mark.parametrize("path", ["/invocations?model=cifar", "/predictions/cifar"])
@@ -82,7 +96,7 @@ def test_a_header_names_the_model(client: httpx.Client) -> None:
 def test_of_several_models_one_must_be_named(client: httpx.Client) -> None:
     answer = client.post("/invocations", content=b"x")
     assert answer.status_code == 400
-    assert "cifar,model" in answer.json()["message"]
+    assert "cifar,model,open" in answer.json()["message"]
     assert "SAGEMAKER_DEFAULT_MODEL" in answer.json()["message"]
 
 
@@ -162,7 +176,7 @@ def test_a_wanted_end_is_quiet(closed: bool, wanted: bool) -> None:
     [
         ({}, {}, "nothing that can be served"),
         ({"code/inference.py": FINE}, {"SAGEMAKER_TS_BATCH_SIZE": "x"}, "BATCH_SIZE is 'x'"),
-        ({"a.mar": "no zip"}, {}, "no model archive"),
+        ({"a.mar": "no zip"}, {}, "a.mar is no model archive"),
         (
             {"code/inference.py": FINE, "code/requirements.txt": "no-such-package-at-all\n"},
             {},
@@ -217,7 +231,8 @@ def test_models_are_loaded_invoked_and_unloaded(many: Served) -> None:
     with many.client() as client:
         assert client.get("/models").json() == {"models": []}
         for name in ("net", "echo"):
-            assert load(many, name).status_code == 200
+            answer = load(many, name)
+            assert (answer.status_code, answer.json()) == (200, {"status": "Workers scaled"})
         listed = client.get("/models", params={"limit": 1}).json()
         assert [model["modelName"] for model in listed["models"]] == ["echo"]
         token = listed["nextPageToken"]
@@ -230,10 +245,16 @@ def test_models_are_loaded_invoked_and_unloaded(many: Served) -> None:
         assert len(answer.json()["probabilities"]) == 10
         headers = {"Content-Type": "text/x"}
         assert client.post("/models/echo/invoke", content=b"hi", headers=headers).content == b"hi"
-        assert load(many, "net").status_code == 409
+        again = load(many, "net")
+        assert (again.status_code, again.json()["type"]) == (409, "ConflictStatusException")
+        assert again.json()["message"] == "Model net is already registered"
         for name in ("net", "echo"):
-            assert client.delete(f"/models/{name}").status_code == 200
-            assert client.delete(f"/models/{name}").status_code == 404
+            answer = client.delete(f"/models/{name}")
+            said = {"status": f'Model "{name}" unregistered'}
+            assert (answer.status_code, answer.json()) == (200, said)
+            again = client.delete(f"/models/{name}")
+            assert (again.status_code, again.json()["type"]) == (404, "ModelNotFoundException")
+            assert again.json()["message"] == f"Model not found: {name}"
             assert client.get(f"/models/{name}").status_code == 404
         assert client.post("/models/net/invoke", content=b"x").status_code == 404
         assert client.get("/models").json() == {"models": []}
@@ -256,7 +277,7 @@ def test_one_folder_under_two_names_and_again_after_unloading(many: Served) -> N
     ("name", "status", "message"),
     [
         ("empty", 400, "nothing that can be served"),
-        ("absent", 400, "no folder"),
+        ("absent", 404, "no folder"),
         ("broken", 500, "gone"),
         ("hungry", 507, "no room"),
         ("huge", 507, "unload another model first"),

@@ -14,6 +14,7 @@ from marquee.errors import MarqueeError
 from marquee.project import Project
 from tests.handlers.script import scripts
 from tests.handlers.script.harness import make_folder
+from tests.marquee.archives import odd
 
 
 @pytest.fixture
@@ -111,6 +112,50 @@ def test_an_unpacked_archive_is_changed_in_a_copy(project: Project, tmp_path: Pa
     assert (stored.path / "handler.py").read_text() == "class Handler: pass"
 
 
+def test_the_users_own_configuration_is_never_written_to(project: Project, tmp_path: Path) -> None:
+    for number, file in enumerate(("own.yaml", "conf/own.yaml")):
+        source = odd.folder(tmp_path / str(number), odd.model(modelName="n", configFile=file))
+        (source / file).parent.mkdir(exist_ok=True)
+        (source / file).write_text("batchSize: 3\n")
+        before = {path: path.read_bytes() for path in source.rglob("*") if path.is_file()}
+        stored = unpacked.add_archive(source, project.model_store, {"maxWorkers": 2}, f"n{number}")
+        manifest = json.loads((stored.path / "MAR-INF" / "MANIFEST.json").read_text())
+        config = yaml.safe_load((stored.path / manifest["model"]["configFile"]).read_text())
+        assert (config["batchSize"], config["maxWorkers"]) == (3, 2)
+        assert {path: path.read_bytes() for path in source.rglob("*") if path.is_file()} == before
+
+
+def test_a_tar_is_linked_to_or_unpacked_as_torchserve_does(
+    project: Project, tmp_path: Path
+) -> None:
+    path = odd.tar(tmp_path / "n.tgz", odd.model(modelVersion=None, configFile="model-config.yaml"))
+    stored = unpacked.add_archive(path, project.model_store, {})
+    assert (stored.name, stored.version, stored.path.name) == ("net", "1.0", "net-1.0.tgz")
+    with pytest.raises(MarqueeError, match="so is another model"):
+        unpacked.add_archive(path, project.model_store, {"batchSize": 5})
+    other = unpacked.add_archive(path, project.model_store, {"batchSize": 5}, "other")
+    assert config_of(other.path)["batchSize"] == 5
+    assert (other.path / "handler.py").read_bytes() == odd.HANDLER
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1", "x", "", "\0"])
+def test_a_configuration_that_is_none_is_told(project: Project, tmp_path: Path, text: str) -> None:
+    source = odd.folder(tmp_path / "n", odd.model(configFile="model-config.yaml"))
+    (source / "model-config.yaml").write_text(text)
+    for wanted in ({}, {"batchSize": 5}):
+        with pytest.raises(MarqueeError, match=r"'model-config\.yaml' (is no YAML|cannot be read)"):
+            unpacked.add_archive(source, project.model_store, wanted)
+    assert list(project.model_store.iterdir()) == []
+
+
+def test_an_archive_that_is_not_safe_is_not_unpacked(project: Project, tmp_path: Path) -> None:
+    path = make_archive(tmp_path / "a.mar")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("../../climbs", "out")
+    with pytest.raises(MarqueeError, match=r"'\.\./\.\./climbs' leads out"):
+        unpacked.add_archive(path, project.model_store, {"batchSize": 5})
+
+
 def test_the_same_model_twice_is_refused(project: Project, tmp_path: Path) -> None:
     for name in ("a", "b"):
         make_archive(tmp_path / f"{name}.mar")
@@ -161,6 +206,7 @@ def test_code_from_another_folder(project: Project, tmp_path: Path) -> None:
 def test_a_script_that_is_no_model_leaves_nothing_behind(project: Project, tmp_path: Path) -> None:
     (tmp_path / "m" / "code").mkdir(parents=True)
     (tmp_path / "m" / "code" / "inference.py").write_text("x = 1\n")
-    with pytest.raises(MarqueeError, match="no model folder"):
+    with pytest.raises(MarqueeError, match="no model folder.*SAGEMAKER_PROGRAM") as caught:
         unpacked.add_script(project, tmp_path / "m", Settings())
+    assert str(caught.value).startswith(f"{tmp_path / 'm'} ")
     assert list(project.model_store.iterdir()) == []

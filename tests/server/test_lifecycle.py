@@ -13,8 +13,17 @@ import httpx
 import psutil
 
 from marquee.project import Project
+from tests.marquee.archives import odd
 from tests.server.test_content_types import CIFAR, SHIP
-from tests.support import BIN, Running, clean_environment, marquee, server_environment, serving
+from tests.support import (
+    BIN,
+    ROOT,
+    Running,
+    clean_environment,
+    marquee,
+    server_environment,
+    serving,
+)
 
 
 def family(running: Running) -> list[psutil.Process]:
@@ -45,8 +54,44 @@ def test_a_taken_port_is_told_before_anything_starts(server: Running, tmp_path: 
     assert server.process.poll() is None
 
 
-def test_a_server_that_is_told_to_stop_leaves_nothing(small_project: Project) -> None:
+def mixed(small: Project, folder: Path) -> Project:
+    """Archives of all forms beside what is none, one that is missing, and one of a bad name."""
+    shutil.copytree(small.root, folder, ignore=shutil.ignore_patterns("logs", "key_file*"))
+    store = folder / "model_store"
+    odd.folder(store / "open", odd.model(modelName="open", modelVersion=None))
+    odd.tar(store / "tarred.tar.gz", odd.model(modelName="tarred", modelVersion=1))
+    odd.mar(store / "climb.mar", odd.model(modelName="../climb"))
+    (store / "lost+found").mkdir(mode=0o700)
+    (store / "empty").mkdir()
+    shutil.copytree(ROOT / "handlers" / "smoke", folder / "handlers" / "smoke")
+    return Project(folder)
+
+
+def check_mixed(running: Running) -> None:
+    """What can be served is, and the rest is told once."""
+    project = running.project
+    with running.client() as client, running.management() as management:
+        for path in ("open", "open/1.0", "tarred", "tarred/1"):
+            assert client.post(f"/predictions/{path}", content=b"hi").content == b"hi"
+        assert client.post("/invocations?model_name=open", content=b"hi").content == b"hi"
+        listed = [one["modelName"] for one in management.get("/models").json()["models"]]
+    assert listed == ["cifar", "open", "tarred"]
+    said = running.output.read_text()
+    for words in ("the name is '../climb'", "lost+found has no", "empty has no", "smoke-1.0.mar"):
+        assert said.count(words) == 1, said
+    assert "-T FILE http" in said
+    assert "/predictions/smoke" not in said
+    assert marquee(project, "status", "--ready", **running.environment).stdout == "ready\n"
+    table = marquee(project, "models", **running.environment).stdout
+    assert "a folder" in next(line for line in table.splitlines() if line.startswith("open "))
+
+
+def test_a_server_that_is_told_to_stop_leaves_nothing(
+    small_project: Project, tmp_path: Path
+) -> None:
+    small_project = mixed(small_project, tmp_path / "mixed")
     with serving(small_project) as running:
+        check_mixed(running)
         processes = family(running)
         assert len(processes) >= 2
         assert small_project.key_file.stat().st_mode & 0o777 == 0o600

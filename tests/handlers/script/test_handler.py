@@ -63,6 +63,12 @@ def npy(*shape: int, value: float = 1) -> bytes:
     return stream.getvalue()
 
 
+def test_twins_that_a_mac_left_are_no_models(tmp_path: Path) -> None:
+    for name in ("._net.pth", ".hidden.pt", "net.pth"):
+        (tmp_path / name).write_bytes(b"x")
+    assert find_model(tmp_path) == tmp_path / "net.pth"
+
+
 def test_torchserve_finds_exactly_one_class() -> None:
     classes = [
         value

@@ -282,9 +282,9 @@ def test_what_is_no_archive(tmp_path: Path) -> None:
     ("model", "words"),
     [
         ({"handler": "absent.py"}, "names the handler 'absent.py', which it lacks"),
-        ({"handler": "../../handler"}, "names the handler"),
+        ({"handler": "../../handler"}, "expected a file of the archive"),
         ({"serializedFile": "w.pth"}, "names the serializedFile 'w.pth', which it lacks"),
-        ({"modelVersion": ""}, "has no model.modelVersion"),
+        ({"modelVersion": "feature/x"}, "the version is 'feature/x'"),
     ],
 )
 def test_a_manifest_must_tell_the_truth(tmp_path: Path, model: dict[str, str], words: str) -> None:

@@ -89,6 +89,7 @@ def test_no_weights_says_where_to_put_which(project: Project) -> None:
         ("marquee: {versions: {}}", "at least one version"),
         ("marquee: {versions: {1.0: {weights: [a]}}}", "in quotes"),
         ("marquee: {versions: {'1.0': {}}}", "needs weights"),
+        ("marquee: {versions: {'feature/x': {weights: [a]}}}", "the version is 'feature/x'"),
         ("marquee: {default: '2', versions: {'1.0': {weights: [a]}}}", "default is '2'"),
     ],
 )

@@ -11,8 +11,7 @@ import pytest
 import torch
 import yaml
 
-from marquee.archives import golden, model_folder, requirements
-from marquee.archives.build import read_manifest
+from marquee.archives import golden, model_folder, packed, requirements
 from marquee.archives.script import ScriptSource, build
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -51,7 +50,7 @@ def test_a_folder_becomes_an_archive_and_stays_until_it_changes(
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("built ")
     path = project.model_store / "greeter-2.1.mar"
-    assert read_manifest(path)["model"] == {
+    assert packed.read(path).content["model"] == {
         "modelName": "greeter",
         "modelVersion": "2.1",
         "handler": "handler.py",
@@ -163,6 +162,40 @@ def test_what_is_no_model_folder(tmp_path: Path) -> None:
     (hiding / "code" / "handlers.py").write_text("")
     with pytest.raises(MarqueeError, match="rename it"):
         model_folder.check(hiding, None)
+
+
+def test_a_folder_packed_a_level_too_deep_is_looked_into(project: Project, tmp_path: Path) -> None:
+    make_folder(tmp_path / "m" / "net", scripts.MODEL_ONLY)
+    packed_tar = tmp_path / "model.tar.gz"
+    for name in ("._net", "__MACOSX/net/code/inference.py", "net/._inference.py", ".DS_Store"):
+        (tmp_path / "m" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "m" / name).write_text("a Mac was here")
+    with tarfile.open(packed_tar, "w:gz") as archive:
+        archive.add(tmp_path / "m", ".")
+    for number, source in enumerate((tmp_path / "m", packed_tar)):
+        built = build(project, ScriptSource(source, f"deep{number}"))
+        with zipfile.ZipFile(built.path) as made:
+            inside = [name for name in made.namelist() if name.startswith("sagemaker/")]
+        assert inside == ["sagemaker/code/inference.py"]
+
+
+def test_what_a_tar_holds_in_place_of_a_model_is_told(project: Project, tmp_path: Path) -> None:
+    outside = tmp_path / "model.tar.gz"
+    with tarfile.open(outside, "w:gz") as archive:
+        archive.addfile(member("export/net.mar"))
+    with pytest.raises(MarqueeError, match=r"model\.tar\.gz .* holds export/net\.mar"):
+        build(project, ScriptSource(outside, "x"))
+    for name in ("cat", "dog"):
+        make_folder(tmp_path / "two" / name, scripts.TUPLE)
+    with pytest.raises(MarqueeError, match=r"holds cat/, dog/, any of which could be the model"):
+        build(project, ScriptSource(tmp_path / "two", "x"))
+
+
+def test_twins_of_a_mac_are_no_torchscript(tmp_path: Path) -> None:
+    (tmp_path / "._net.pth").write_bytes(b"")
+    assert not model_folder.has_torchscript(tmp_path)
+    (tmp_path / "net.pth").write_bytes(b"")
+    assert model_folder.check(tmp_path, None) is None
 
 
 def test_functions_are_found_however_they_come(tmp_path: Path) -> None:

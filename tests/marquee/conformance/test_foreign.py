@@ -122,14 +122,15 @@ def test_a_tensor_is_sent_as_a_file(load: Load) -> None:
         ("image/png", b"[1]", "bytes"),
     ],
 )
-def test_bodies_are_decoded_where_torchserve_is_told_to(
+def test_bodies_are_decoded_unless_torchserve_is_told_not_to(
     load: Load, monkeypatch: pytest.MonkeyPatch, kind: str, body: bytes, seen: str
 ) -> None:
     subject = load(HANDLE, "return [type(row['body']).__name__ for row in data]")
     asked = Asked({"content-type": kind}, body)
-    assert subject.one(asked).body == b"bytes"
-    monkeypatch.setenv("TS_DECODE_INPUT_REQUEST", "true")
+    monkeypatch.delenv("TS_DECODE_INPUT_REQUEST", raising=False)
     assert subject.one(asked).body == seen.encode()
+    monkeypatch.setenv("TS_DECODE_INPUT_REQUEST", "false")
+    assert subject.one(asked).body == b"bytes"
 
 
 def test_status_and_headers_of_each_request(load: Load) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from marquee.archives import model_folder, rooms
-from marquee.archives.build import in_store
+from marquee.archives import listing, model_folder, rooms
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.sagemaker import tarball
@@ -29,7 +28,7 @@ def test_the_archive_comes_out_as_it_stands_in_the_model_store(
     output = tmp_path / "model.tar.gz"
     done = marquee(small_project, "sagemaker", "pack", "cifar", "-o", str(output))
     assert done.returncode == 0, done.stderr
-    ((stored, _),) = in_store(small_project.model_store)
+    (stored,) = (one.path for one in listing.scan(small_project.model_store).archives)
     assert unpacked(output, tmp_path / "out") == {stored.name: stored.read_bytes()}
     digest = hashlib.sha256(output.read_bytes()).hexdigest()
     assert done.stdout.splitlines() == [f"packed  sha256:{digest}  {output}", "  cifar-2.0.mar"]

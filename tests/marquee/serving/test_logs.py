@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from marquee.archives import listing
+from marquee.archives.manifest import Manifest
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.serving import logs as module
@@ -74,19 +76,20 @@ def test_a_version_with_an_underscore_is_known_by_its_archive(
         f"{DAY}05,200 INFO  W-9001-net_2.0_beta-stdout beta\n"
         f"{DAY}05,201 INFO  W-9002-my_net_1.0-stdout other\n"
     )
-    store = [(Path("a.mar"), {"modelName": "net", "modelVersion": "2.0_beta"})]
-    monkeypatch.setattr(module, "in_store", lambda _: store)
+    manifest = Manifest("net", "2.0_beta", "handler.py", {}, {})
+    store = listing.Listing((listing.Archive(Path("a.mar"), manifest),), (), ())
+    monkeypatch.setattr(listing, "scan", lambda _: store)
     found = [*logs(project, model="net", last=9)]
     assert [(line.version, line.text) for line in found] == [("2.0_beta", "beta")]
 
 
-def test_a_damaged_archive_keeps_nobody_from_the_logs(
+def test_a_store_that_cannot_be_read_keeps_nobody_from_the_logs(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def damaged(_: Path) -> None:
-        raise MarqueeError("no archive")
+    def closed(_: Path) -> None:
+        raise MarqueeError("it cannot be read")
 
-    monkeypatch.setattr(module, "in_store", damaged)
+    monkeypatch.setattr(listing, "scan", closed)
     assert texts(logs(project, model="my_net", last=9)) == ["all is well"]
 
 

@@ -22,6 +22,8 @@ def test_a_taken_port_is_named_with_its_variable() -> None:
         properties = dict.fromkeys(ADDRESSES, f"http://127.0.0.1:{port}")
         with pytest.raises(MarqueeError, match=f"port {port} .*TS_INFERENCE_ADDRESS"):
             preflight.check_ports(properties)
+        with pytest.raises(MarqueeError, match="or set MY_INFERENCE_ADDRESS to another"):
+            preflight.check_ports(properties, lambda name: f"MY_{name.upper()}")
 
 
 def test_a_missing_archive_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -198,5 +198,5 @@ def test_an_archive_without_any_has_none(archive: Callable[..., Path], tmp_path:
 
 
 def test_damaged_golden_requests_are_told(archive: Callable[..., Path]) -> None:
-    with pytest.raises(MarqueeError, match="marquee archive --force"):
+    with pytest.raises(MarqueeError, match="build the archive again"):
         example_of(archive(golden__requests_json=b"[]"))

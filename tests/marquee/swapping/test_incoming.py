@@ -81,7 +81,8 @@ def test_an_allowed_url_must_match_as_a_whole_and_not_climb(empty: Project, tmp_
     path = archive(tmp_path / "new.mar")
     empty.properties["allowed_urls"] = f"file://{tmp_path}/.*"
     assert brought(empty, f"file://{path}").copied
-    for url in (f"file://{tmp_path}/../etc/x.mar", f"http://x/?file://{path}"):
+    outside = (f"file://{tmp_path}/../etc/x.mar", f"http://x/?file://{path}")
+    for url in (*outside, f"file://{tmp_path}/a%00.mar"):
         with pytest.raises(MarqueeError, match="is not allowed"):
             brought(empty, url)
 

@@ -1,0 +1,74 @@
+"""An archive's model-config.yaml, read with care: it may come from anywhere.
+
+TorchServe does not start at all, for any model, where one of these is empty, a list or plain text.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from marquee.archives.manifest import shown, told
+from marquee.errors import MarqueeError
+
+# The parser takes about a second for 100 kB, and with brackets as many times that as they are deep.
+MAX_BYTES = 128 << 10
+MAX_DEPTH = 32
+# Each alias may double what a merge (`<<`) puts together.
+MAX_ALIASES = 16
+
+
+def check(text: bytes, name: str, path: Path) -> None:
+    """Check that the file ``name`` of the archive ``path`` is a configuration.
+
+    Raises:
+        MarqueeError: it is too large, no YAML, or no mapping of keys to values.
+    """
+    where = f"{told(path)}: {shown(name)}"
+    if len(text) > MAX_BYTES or _depth(text) > MAX_DEPTH:
+        raise MarqueeError(
+            f"{where} has more than {MAX_BYTES} bytes, or brackets more than {MAX_DEPTH} deep; no "
+            "configuration needs so many"
+        )
+    aliases, root = _parsed(text, where)
+    if aliases > MAX_ALIASES:
+        raise MarqueeError(f"{where} has {aliases} aliases, expected {MAX_ALIASES} at the most")
+    if not isinstance(root, yaml.MappingNode):
+        raise MarqueeError(f"{where} is no YAML of keys and values, such as 'minWorkers: 1'")
+
+
+def _parsed(text: bytes, where: str) -> tuple[int, yaml.Node | None]:
+    """Return how many aliases there are, and the tree, without building anything from it."""
+    try:
+        events = yaml.parse(text, yaml.SafeLoader)
+        aliases = sum(isinstance(event, yaml.AliasEvent) for event in events)
+        return aliases, yaml.compose(text, yaml.SafeLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise MarqueeError(f"{where} is no YAML ({' '.join(str(error).split())[:200]})") from error
+
+
+def _depth(text: bytes) -> int:
+    """Return how deep brackets open; those in quotes count, which does no harm."""
+    depth = deepest = 0
+    for mark in re.findall(rb"[\[{\]}]", text):
+        depth = depth + 1 if mark in b"[{" else max(0, depth - 1)
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def read(text: bytes, name: str, path: Path) -> dict[str, Any]:
+    """Return what a configuration says.
+
+    Raises:
+        MarqueeError: it is none; see :func:`check`.
+    """
+    check(text, name, path)
+    try:
+        config: dict[str, Any] = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise MarqueeError(f"{told(path)}: {shown(name)} cannot be read ({said})") from error
+    return config
