@@ -236,7 +236,7 @@ Found = list[list[object]] | None
 
 def pips(paths: list[Path]) -> list[Found]:
     """Return what pip finds in each file, None where it refuses."""
-    command = [sys.executable, "-W", "ignore", "-c", PIP, *map(str, paths)]
+    command = [sys.executable, "-X", "utf8", "-W", "ignore", "-c", PIP, *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found: list[Found] = json.loads(done.stdout)
     return found
