@@ -96,7 +96,7 @@ def read(path: Path) -> list[Line]:
 
 
 def _file(path: Path, constraint: bool, reading: _Reading) -> Iterator[Line]:
-    actual = path.resolve()
+    actual = Path(os.path.realpath(path))  # resolve() raises for links that go in circles
     if actual in reading.open:
         raise MarqueeError(
             f"{reading.open[-1]} includes {path}, which is being read: a requirements file cannot "

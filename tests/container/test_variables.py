@@ -96,8 +96,8 @@ def test_torchserve_gets_its_own_variables_and_no_blanks() -> None:
 
 
 def test_the_page_lists_every_variable() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "container.md").read_text()
-    page += (Path(__file__).parents[2] / "docs" / "from-aws.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "container.md").read_text(encoding="utf-8")
+    page += (Path(__file__).parents[2] / "docs" / "from-aws.md").read_text(encoding="utf-8")
     names: list[Any] = [*MEANINGS, *OURS]
     assert [name for name in names if f"`{name}`" not in page] == []
     assert not TORCHSERVE & {*MEANINGS, *OURS}

@@ -31,7 +31,7 @@ def test_the_operator_is_told_what_the_client_is_not() -> None:
 
 
 def _line_of(text: str) -> int:
-    lines = Path(__file__).read_text().splitlines()
+    lines = Path(__file__).read_text(encoding="utf-8").splitlines()
     return next(number for number, line in enumerate(lines, 1) if text in line)
 
 

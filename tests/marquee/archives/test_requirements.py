@@ -119,6 +119,9 @@ def test_what_is_no_requirements_file(tmp_path: Path) -> None:
     assert "is no file" in refusal(requirements.check, written(tmp_path, "-r pipe\n"))
     assert "is no file" in refusal(requirements.check, written(tmp_path, "-r /dev/zero\n"))
     assert "is no file" in refusal(requirements.check, written(tmp_path, "-r gone.txt\n"))
+    (tmp_path / "circle").symlink_to("circle")
+    assert "is no file" in refusal(requirements.check, written(tmp_path, "-r circle\n"))
+    assert "cannot be read" in refusal(requirements.check, written(tmp_path, f"-r {'x' * 999}\n"))
     assert "more than" in refusal(requirements.check, written(tmp_path, b"#" * (5 << 20)))
     bare = written(tmp_path, "numpy\n".encode("utf-16-le"))
     assert "UTF-16 without a byte order mark" in refusal(requirements.check, bare)
@@ -236,7 +239,7 @@ Found = list[list[object]] | None
 
 def pips(paths: list[Path]) -> list[Found]:
     """Return what pip finds in each file, None where it refuses."""
-    command = [sys.executable, "-W", "ignore", "-c", PIP, *map(str, paths)]
+    command = [sys.executable, "-X", "utf8", "-W", "ignore", "-c", PIP, *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found: list[Found] = json.loads(done.stdout)
     return found
