@@ -123,7 +123,7 @@ class ScriptHandler:
         exchange = turn.exchange
         if exchange.asks_description:
             exchange.answer = described(self.describe())
-        elif exchange.headers.get("explain") == "True":
+        elif exchange.asks_why:
             exchange.fail(Unprocessable("a SageMaker script has no explanations; ask /predictions"))
         return exchange.answer is not None
 
