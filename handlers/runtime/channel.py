@@ -51,7 +51,7 @@ def guard_log() -> None:
     """Let no log line of this worker be taken for a command, but for TorchServe's measurements.
 
     These get a handler of their own, so that they arrive whatever a model's code does to the
-    root logger. May be called again after such code has run.
+    root logger.
     """
     if not serves_torchserve():
         return
@@ -64,13 +64,19 @@ def guard_log() -> None:
 
 def _measure_apart(consoles: list[logging.Handler]) -> None:
     metrics = logging.getLogger(METRICS)
-    metrics.disabled = False  # as logging.config does it to loggers that it does not name
     metrics.setLevel(logging.INFO)
     if not metrics.handlers and consoles:
         own: Any = logging.StreamHandler(getattr(consoles[0], "stream", None))
         own.setFormatter(logging.Formatter("%(message)s"))
         metrics.addHandler(own)
         metrics.propagate = False
+
+
+def enable_log() -> None:
+    """Undo what ``logging.config`` does to loggers that a model's configuration does not name."""
+    for name, logger in logging.getLogger().manager.loggerDict.items():
+        if isinstance(logger, logging.Logger) and name.startswith(("handlers.", "ts.")):
+            logger.disabled = False
 
 
 def console_of(handler: logging.Handler) -> int:

@@ -69,7 +69,7 @@ class Exchange:
     @property
     def asks_why(self) -> bool:
         """Whether it came to ``/explanations``."""
-        return self.headers.get("explain") == "True"
+        return self.headers.get("explain") == "True" and not self.asks_description
 
     def fail(self, error: RequestError) -> None:
         """Answer with ``error``, and let go of what was read."""

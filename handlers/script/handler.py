@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from handlers.runtime.channel import guard_log
+from handlers.runtime.channel import enable_log
 from handlers.runtime.device import place
 from handlers.runtime.endings import check_answer_size, exit_soon
 from handlers.runtime.errors import (
@@ -88,7 +88,7 @@ class ScriptHandler:
         defaults = Defaults(self._device, max_bytes)
         self._model = ScriptModel(functions, defaults, self._context, accept)
         self._model.load(folder)
-        guard_log()  # again: the script may have set up logging of its own
+        enable_log()  # the script may have set up logging of its own
         self._functions = sorted(functions)
         self._stackable = self._model.stackable(options)
         self._stacker = self._model.stacker(self.settings.max_batch or DEFAULT_MAX_ROWS)
@@ -130,7 +130,7 @@ class ScriptHandler:
         exchange = turn.exchange
         if exchange.asks_description:
             exchange.answer = described(self.describe())
-        elif exchange.headers.get("explain") == "True":
+        elif exchange.asks_why:
             exchange.fail(Unprocessable("a SageMaker script has no explanations; ask /predictions"))
         return exchange.answer is not None
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from handlers.runtime.channel import METRICS, guard_log, harmless
+from handlers.runtime.channel import METRICS, enable_log, guard_log, harmless
 
 
 class Stdout(io.StringIO):
@@ -43,7 +43,7 @@ def test_measurements_arrive_and_nothing_else_looks_like_one(stdout: Stdout) -> 
     logging.getLogger("a.model").error("", exc_info=ValueError("the client said\n[PID]1"))
     logging.getLogger().setLevel(logging.ERROR)
     logging.getLogger(METRICS).disabled = True  # as a model's own logging configuration does
-    guard_log()
+    enable_log()
     logging.getLogger(METRICS).info("[METRICS]yes:1")
     lines = stdout.getvalue().splitlines()
     assert lines[0] == "| [METRICS]no:1"

@@ -209,7 +209,7 @@ def test_a_header_of_a_clients_does_not_turn_its_request_into_another(tmp_path: 
     form = {"describe": "True", "Content-Type": "application/x-www-form-urlencoded"}
     described, predicted, empty, no_fields = answers(
         handler,
-        Exchange({}, {"describe": "True"}),
+        Exchange({}, {"describe": "True", "explain": "True"}),
         prediction(RED, describe="True"),
         prediction(b"", describe="True"),
         Exchange({}, form),
