@@ -15,7 +15,7 @@ from handlers.rotifer.detections import Detection, Floats, TooManyCandidates, su
 from handlers.rotifer.labels import read_labels
 from handlers.rotifer.model import Darknet, load_network
 from handlers.rotifer.options import OUT_OF_MEMORY_ADVICE, input_size
-from handlers.rotifer.pictures import Pixels, draw, resize
+from handlers.rotifer.pictures import Pixels, TooMuchToDraw, check_outlines, draw, resize
 from handlers.rotifer.regions import TooFragmented
 from handlers.rotifer.why import chosen, locate
 from handlers.runtime import (
@@ -118,7 +118,7 @@ class RotiferHandler(VisionHandler):
         """``output`` holds for each head (anchors * (5 + classes), H, W)."""
         pixels = request.notes["pixels"]
         found = self._detections(tuple(head.numpy() for head in output), request)
-        picture = Result(image=draw(pixels, found), jpeg_quality=QUALITY)
+        picture = Result(image=_drawn(pixels, found), jpeg_quality=QUALITY)
         if request.accept != JSON:
             return picture
         # A JPEG, as the original's; a longer picture than that can hold comes as PNG.
@@ -168,6 +168,14 @@ class RotiferHandler(VisionHandler):
             "probability": detection.probability,
             "box": detection.box,
         }
+
+
+def _drawn(pixels: Pixels, found: list[Detection]) -> Pixels:
+    try:
+        check_outlines(pixels.shape, found)
+    except TooMuchToDraw as error:
+        raise Unprocessable(f"{error}; ask with a higher thresh, or a lower nms") from error
+    return draw(pixels, found)
 
 
 def _cropped(pixels: Pixels) -> Pixels:

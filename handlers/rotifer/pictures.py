@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ Pixels = NDArray[np.uint8]
 # Shifts (x, y) of the five outlines that make a line three pixels wide.
 OUTLINES = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
 OPACITY = 0.8
+# Pixels of all outlines together: seconds of work, however large the boxes are.
+MAX_OUTLINES = 1 << 28
 GREEN_CLASSES = (0, 1)
 
 
@@ -73,6 +75,29 @@ def _positions(length: int, wanted: int) -> tuple[NDArray[np.intp], Floats]:
     places = np.arange(wanted, dtype=np.float32) * step
     cells = places.astype(np.intp)
     return cells, places - cells.astype(np.float32)
+
+
+class TooMuchToDraw(ValueError):
+    """Outlines that would take longer to draw than to find."""
+
+
+def check_outlines(shape: Sequence[int], detections: Iterable[Detection]) -> None:
+    """Refuse boxes whose outlines have more than ``MAX_OUTLINES`` pixels together.
+
+    Args:
+        shape: (H, W, ...) of the picture, beyond which nothing is drawn.
+        detections: as :func:`draw` gets them.
+
+    Raises:
+        TooMuchToDraw: says how many pixels there are.
+    """
+    height, width = shape[:2]
+    sides = (min(box[2], width) + min(box[3], height) for box in (d.box for d in detections))
+    count = int(2 * len(OUTLINES) * sum(sides))
+    if count > MAX_OUTLINES:
+        raise TooMuchToDraw(
+            f"the outlines of all boxes have {count} pixels, at most {MAX_OUTLINES} are drawn"
+        )
 
 
 def draw(pixels: Pixels, detections: Iterable[Detection]) -> Pixels:

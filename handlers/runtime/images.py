@@ -9,11 +9,11 @@ from functools import partial
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from PIL.TiffImagePlugin import TiffImageFile
 
-from handlers.runtime import lenient
+from handlers.runtime import jpegfile, pngfile
 from handlers.runtime.errors import BadRequest, TooLarge, Unprocessable
 from handlers.runtime.looks import is_image, looks_like
+from handlers.runtime.tifffile import check_tiff
 
 # Formats whose decoders run in-process and are widely fuzzed. Not among them: EPS and
 # PDF-like ones, which start an external interpreter.
@@ -25,11 +25,6 @@ FORMATS = tuple(
 )
 
 EXIF_ORIENTATION = 0x0112
-# TIFF 6.0, section 15.
-TILE_WIDTH, TILE_LENGTH = 322, 323
-# Pixels that a tile may have however small the picture is, and what else tiles may hold besides
-# the picture, as its multiple.
-USUAL_TILE, MOST_PADDING = 1 << 20, 4
 # EXIF 2.32, tag 274: what has to be done to the stored pixels to see them upright.
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -62,6 +57,7 @@ def open_image(
     max_pixels: int,
     upright: bool = True,
     reduced_to: tuple[int, int] | None = None,
+    spend: Callable[[int], None] = lambda _: None,
 ) -> Image.Image:
     """Decode an image file to an RGB picture; of animations and documents the first frame.
 
@@ -72,6 +68,7 @@ def open_image(
         reduced_to: (width, height) the caller will resize to; lets a JPEG be decoded at
             1/2, 1/4 or 1/8 scale (never below twice that size). Changes pixels slightly:
             for models that tolerate it only.
+        spend: is told the pixels before they are decoded, and may refuse them.
 
     Returns:
         A picture in mode RGB; transparency is dropped, 16-bit gray scaled to 8 bits.
@@ -83,7 +80,11 @@ def open_image(
     """
     if not data:
         raise BadRequest("the body is empty; send the bytes of an image file")
-    read = partial(_read, max_pixels=max_pixels, upright=upright, reduced_to=reduced_to)
+    check_tiff(data, max_pixels)
+    jpegfile.check_scans(data)
+    read = partial(
+        _read, max_pixels=max_pixels, upright=upright, reduced_to=reduced_to, spend=spend
+    )
     try:
         return read(data)
     except Damaged:
@@ -94,10 +95,16 @@ def open_image(
 
 
 def _read(
-    data: bytes, *, max_pixels: int, upright: bool, reduced_to: tuple[int, int] | None
+    data: bytes,
+    *,
+    max_pixels: int,
+    upright: bool,
+    reduced_to: tuple[int, int] | None,
+    spend: Callable[[int], None],
 ) -> Image.Image:
     image = _identify(data, max_pixels)
     _check_pixels(image, max_pixels)
+    spend(image.width * image.height)
     if reduced_to is not None:
         wanted = max(reduced_to) * REDUCED_MARGIN
         image.draft(image.mode, (wanted, wanted))
@@ -112,11 +119,12 @@ def _read(
 
 def _read_leniently(data: bytes, read: Callable[[bytes], Image.Image]) -> Image.Image | None:
     """Read a file whose pixels are all there, though it is damaged; None if they are not."""
-    ended = lenient.with_end_marker(data)
-    if ended is not None:
-        picture, other = (read(each) for each in ended)
+    if data.startswith(jpegfile.SIGNATURE):
+        if not jpegfile.has_all_scans(data):
+            return None
+        picture, other = (read(each) for each in jpegfile.ended(data))
         return picture if _equal(picture, other) else None
-    bare = lenient.without_metadata(data)
+    bare = pngfile.without_metadata(data)
     return None if bare is None else read(bare)
 
 
@@ -140,6 +148,8 @@ def _identify(data: bytes, max_pixels: int) -> Image.Image:
         warnings.simplefilter("ignore")
         try:
             return Image.open(io.BytesIO(data), formats=FORMATS)
+        except MemoryError:
+            raise
         except Image.DecompressionBombError as error:
             raise TooLarge(f"the image has far more than {max_pixels} pixels") from error
         except UnidentifiedImageError as error:
@@ -167,27 +177,6 @@ def _check_pixels(image: Image.Image, max_pixels: int) -> None:
         raise TooLarge(
             f"the image is {width} x {height} = {width * height} pixels, at most {max_pixels} "
             "are decoded; send a smaller one (or raise marquee.max_pixels in model-config.yaml)"
-        )
-    _check_tiles(image, max_pixels)
-
-
-def _check_tiles(image: Image.Image, max_pixels: int) -> None:
-    """Refuse a TIFF whose tiles, which are decoded whole, hold more than the picture may.
-
-    Strips need no such check: libtiff cuts them to the picture's height.
-    """
-    if not isinstance(image, TiffImageFile):
-        return
-    sides = [image.tag_v2.get(tag) for tag in (TILE_WIDTH, TILE_LENGTH)]
-    if not any(sides):
-        return
-    across, down = (side if isinstance(side, int) and side > 0 else 1 for side in sides)
-    width, height = image.size
-    decoded = -(-width // across) * across * -(-height // down) * down
-    if decoded > max(USUAL_TILE, min(MOST_PADDING * width * height, max_pixels)):
-        raise TooLarge(
-            f"the TIFF's tiles of {across} x {down} pixels hold {decoded} pixels for a picture of "
-            f"{width} x {height}; save it with smaller tiles, or in strips"
         )
 
 

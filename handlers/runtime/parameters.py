@@ -52,7 +52,7 @@ class Parameter:
         """
         if not self.many:
             return self._one(raw)
-        parts = raw.split(",") if isinstance(raw, str) else raw
+        parts = raw.split(",", self.max_items) if isinstance(raw, str) else raw
         if not isinstance(parts, list) or not 1 <= len(parts) <= self.max_items:
             raise self._refusal(raw)
         return tuple(self._one(part) for part in parts)

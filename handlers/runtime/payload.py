@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from handlers.runtime.arrays import NPY_MAGIC, Array, check_numeric, from_lists, read_npy
-from handlers.runtime.errors import BadRequest, UnsupportedMediaType
+from handlers.runtime.errors import BadRequest, TooLarge, UnsupportedMediaType
 from handlers.runtime.images import open_image
 from handlers.runtime.looks import is_image
 from handlers.runtime.media import NPY, media_type
@@ -25,6 +25,26 @@ PROBED = 256
 URL_SAFE = str.maketrans("-_", "+/")
 
 
+@dataclass
+class Purse:
+    """The pixels that one request may still have decoded, over all of its pictures."""
+
+    left: int
+
+    def spend(self, pixels: int) -> None:
+        """Take pixels out.
+
+        Raises:
+            TooLarge: there are not so many left.
+        """
+        if pixels > self.left:
+            raise TooLarge(
+                f"the pictures of this request have too many pixels together (the next {pixels}, "
+                f"and {self.left} are left); send fewer at a time"
+            )
+        self.left -= pixels
+
+
 @dataclass(frozen=True)
 class Payload:
     """One input; ``data`` is decoded only when a handler asks for it.
@@ -34,12 +54,14 @@ class Payload:
         content_type: media type of ``data``; empty when unknown.
         max_pixels: the limit that ``image`` applies.
         watch: gets the decoding time.
+        purse: pays for the pixels of all inputs of the request.
     """
 
     data: bytes | list[Any]
     content_type: str
     max_pixels: int
     watch: Stopwatch
+    purse: Purse
 
     @property
     def is_array(self) -> bool:
@@ -71,7 +93,11 @@ class Payload:
             raise UnsupportedMediaType("this model reads image files, not arrays of numbers")
         with self.watch.stage("decode"):
             return open_image(
-                self.data, max_pixels=self.max_pixels, upright=upright, reduced_to=reduced_to
+                self.data,
+                max_pixels=self.max_pixels,
+                upright=upright,
+                reduced_to=reduced_to,
+                spend=self.purse.spend,
             )
 
 

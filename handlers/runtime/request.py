@@ -24,12 +24,14 @@ from handlers.runtime.media import (
     negotiate,
 )
 from handlers.runtime.parameters import Parameter, Values, parse_parameters
-from handlers.runtime.payload import Payload, from_text
+from handlers.runtime.payload import Payload, Purse, from_text
 from handlers.runtime.stopwatch import Stopwatch
 
 # Query parameters that TorchServe reads itself and passes on all the same.
 ROUTING_NAMES = ("model_name", "model_version")
 PARAMETER_HEADER = "x-marquee-"
+# As many pictures of max_pixels may be decoded for one request; a damaged one is read three times.
+PICTURES_PER_REQUEST = 16
 # What a part of a multipart body takes beside its name, its data and the boundary: dispositions,
 # types, a file name of 255 letters in two encodings.
 PART_OVERHEAD = 1024
@@ -108,6 +110,7 @@ class _Draft:
 
     interface: Interface
     watch: Stopwatch
+    purse: Purse
     payloads: list[Payload] = field(default_factory=list)
     parameters: dict[str, Any] = field(default_factory=dict)
     listed: bool = False
@@ -119,7 +122,8 @@ class _Draft:
         known = content_type not in UNTOLD and content_type != JSON
         if known and not any(matches(content_type, pattern) for pattern in interface.consumes):
             raise UnsupportedMediaType(_unreadable(content_type, interface))
-        self.payloads.append(Payload(data, content_type, interface.max_pixels, self.watch))
+        limit = interface.max_pixels
+        self.payloads.append(Payload(data, content_type, limit, self.watch, self.purse))
 
 
 def parse_request(row: Row, headers: Headers, interface: Interface, watch: Stopwatch) -> Request:
@@ -133,7 +137,8 @@ def parse_request(row: Row, headers: Headers, interface: Interface, watch: Stopw
     """
     named = {key.lower(): value for key, value in headers.items() if isinstance(value, str)}
     accept = negotiate(named.get("accept"), interface.produces)
-    draft = _Draft(interface, watch, parameters=_header_parameters(named))
+    purse = Purse(PICTURES_PER_REQUEST * interface.max_pixels)
+    draft = _Draft(interface, watch, purse, parameters=_header_parameters(named))
     content_type = media_type(named.get("content-type"))
     with watch.stage("decode"):
         if named.get("content-encoding", "identity").lower() != "identity":

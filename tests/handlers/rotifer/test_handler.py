@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from handlers.rotifer import regions
+from handlers.rotifer import pictures, regions
 from handlers.rotifer.cfg import ConfigError
 from handlers.rotifer.handler import RotiferHandler
 from handlers.runtime.errors import InsufficientMemory
@@ -281,3 +281,11 @@ def test_a_picture_too_long_for_jpeg_is_drawn_as_png(
     with Image.open(io.BytesIO(base64.b64decode(json.loads(answer.body)["img"]))) as drawn:
         assert (drawn.format, drawn.size) == ("PNG", size)
     assert "at most 65500 a side; ask for image/png" in said(asked, 406)
+
+
+def test_outlines_without_end_are_not_drawn(
+    handler: RotiferHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ask(handler, PICTURE).status == 200
+    monkeypatch.setattr(pictures, "MAX_OUTLINES", 1000)
+    assert "ask with a higher thresh, or a lower nms" in said(ask(handler, PICTURE), 422)

@@ -1,6 +1,4 @@
 import io
-import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -204,26 +202,6 @@ def test_a_tiff_is_turned_only_where_that_is_wanted(compression: str) -> None:
     stored = open_image(data, max_pixels=LIMIT, upright=False)
     assert np.array_equal(np.asarray(stored)[..., 0], PIXELS)
     assert np.array_equal(opened(data)[..., 0], np.rot90(PIXELS, -1))
-
-
-def tiled(width: int, height: int, side: int) -> bytes:
-    """One deflated tile of side x side gray pixels, for a picture of another size (TIFF 6.0)."""
-    tile = zlib.compress(bytes(side * side), 9)
-    tags = [(256, width), (257, height), (258, 8), (259, 8), (262, 1), (277, 1)]
-    tags += [(322, side), (323, side), (324, 8), (325, len(tile))]
-    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
-    head = struct.pack("<2sHI", b"II", 42, 8 + len(tile))
-    return head + tile + struct.pack("<H", len(tags)) + entries + bytes(4)
-
-
-@pytest.mark.parametrize("side", [1040, 4096, 8192])
-def test_tiles_far_larger_than_the_picture_are_not_decoded(side: int) -> None:
-    with pytest.raises(TooLarge, match=f"tiles of {side} x {side} pixels"):
-        open_image(tiled(1, 1, side), max_pixels=100_000_000)
-
-
-def test_tiles_of_a_usual_size_may_be_larger_than_the_picture() -> None:
-    assert opened(tiled(100, 60, 512)).shape == (60, 100, 3)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import base64
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -282,3 +283,15 @@ def test_notes_are_each_requests_own() -> None:
     one.notes["picture"] = 1
     assert other.notes == {}
     assert one != parsed({"body": bytearray(b"another")})
+
+
+def test_the_pictures_of_one_request_are_bounded_together() -> None:
+    tight = replace(INTERFACE, max_pixels=63, max_items=99)
+    body = json.dumps({"instances": [base64.b64encode(PNG).decode()] * 17}).encode()
+    request = parse_request(
+        {"body": body}, {"content-type": "application/json"}, tight, Stopwatch()
+    )
+    for payload in request.payloads[:16]:
+        assert payload.image().size == (9, 7)
+    with pytest.raises(TooLarge, match="send fewer at a time"):
+        request.payloads[16].image()

@@ -1,4 +1,4 @@
-"""Image files that break their format's rules where no pixel is concerned, as viewers take them."""
+"""PNG files whose metadata is damaged, or larger than a decoder takes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,6 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # PNG, third edition, 11.2 and 11.3: the chunks that pixels depend on, the animation's (of which
 # only the first frame is read) left out, and eXIf, which says what is up.
 PNG_KEPT = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"eXIf"}
-JPEG_SIGNATURE = b"\xff\xd8\xff"
-END_OF_IMAGE = b"\xff\xd9"
-# Bits that stand where a cut file has none; nothing in them is a marker (no 0xFF).
-_PADDING = bytes(37 * index % 251 for index in range(4096))
 
 
 def without_metadata(data: bytes) -> bytes | None:
@@ -41,16 +37,3 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
 def _sound(kind: bytes, part: memoryview) -> bool:
     """Tell whether a chunk is worth keeping: of eXIf only one whose checksum is right."""
     return kind != b"eXIf" or zlib.crc32(part[4:-4]) == int.from_bytes(part[-4:], "big")
-
-
-def with_end_marker(data: bytes) -> tuple[bytes, bytes] | None:
-    """Return a JPEG file that lacks its end with one, in two ways; None if it is no JPEG.
-
-    Cameras leave the last two bytes out. Behind the pixels' last bit a decoder looks for the end
-    marker alone, so both decode to the same picture; where the file stops earlier, the bits that
-    the second has in their place make another picture of it.
-    """
-    if not data.startswith(JPEG_SIGNATURE):
-        return None
-    body = data.rstrip(b"\xff")
-    return body + END_OF_IMAGE, body + _PADDING + END_OF_IMAGE
