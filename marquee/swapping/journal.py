@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from marquee import state
+from marquee.archives.manifest import rule_broken
 from marquee.errors import MarqueeError
 from marquee.project import Project
 
@@ -45,6 +46,9 @@ class Plan:
 
 
 def _path(project: Project, model: str, kind: str) -> Path:
+    broken = rule_broken("name", model)
+    if broken:  # of a command's words: the path would lead anywhere
+        raise MarqueeError(broken)
     return state.folder(project) / f"swap-{model}.{kind}"
 
 
