@@ -83,7 +83,7 @@ ECHO = """
 def handle(data, context):
     if data is None:
         return None
-    return [str(len(row.get("body", b""))) for row in data]
+    return [str(len(str(row.get("body", b"")))) for row in data]
 """
 
 
@@ -94,6 +94,13 @@ def test_a_foreign_handler_is_checked_as_far_as_it_says(tmp_path: Path) -> None:
     assert found["example"] == found["memory"] == found["bad bodies"] == "ok"
     assert found["content types"] == found["golden requests"] == "skipped"
     assert "does not say" in why(report, "content types")
+
+
+def test_an_example_that_the_network_refuses_is_no_failure(tmp_path: Path) -> None:
+    code = ECHO.replace("return [", "context.set_response_status(422, 'No', 0)\n    return [")
+    report = check_archive(handler_archive(tmp_path / "m.mar", code, ("example.txt", "abc")))
+    assert report.failed == []
+    assert "weights/<model>/example.*" in why(report, "example")
 
 
 def test_without_an_example_most_is_skipped(tmp_path: Path) -> None:
@@ -135,7 +142,7 @@ class Handler:
     async def handle(self, data, context):
         assert asyncio.get_running_loop() is self.loop
         await asyncio.sleep(0)
-        return [str(len(row.get("body", b""))) for row in data]
+        return [str(len(str(row.get("body", b"")))) for row in data]
 """
 STREAMED = """
 from ts.handler_utils.utils import send_intermediate_predict_response
