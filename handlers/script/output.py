@@ -46,12 +46,13 @@ def capture_output() -> None:
     stdout, stderr = os.dup(1), os.dup(2)
     if serves_torchserve():
         _log_past_the_relay(stdout)
-    relay = _behind(1, 2, stdout if serves_torchserve() else stderr, stderr)
-    _captured.append(_Captured(stdout, stderr, relay))
+    # Before there are pipes: where a stream led to a file, it is asked for its place in it.
     for stream in (sys.stdout, sys.stderr):
         # At once and whatever the locale: a pipe's stream would keep lines back.
         if isinstance(stream, io.TextIOWrapper) and stream.fileno() in (1, 2):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    relay = _behind(1, 2, stdout if serves_torchserve() else stderr, stderr)
+    _captured.append(_Captured(stdout, stderr, relay))
 
 
 def release_output() -> None:

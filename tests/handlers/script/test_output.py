@@ -146,3 +146,16 @@ def test_what_a_crash_says_comes_through(tmp_path: Path) -> None:
     said = run(tmp_path, script + MODEL + f"return os.kill(os.getpid(), {int(signal.SIGSEGV)})")
     assert said.code == -signal.SIGSEGV
     assert any("Fatal Python error: Segmentation fault" in line for line in said.out)
+
+
+def test_where_a_stream_led_to_a_file_it_still_does(tmp_path: Path) -> None:
+    """As in a check or a dry run, whose words are kept in files."""
+    code = "import sys; from handlers.script.output import capture_output, release_output; "
+    code += "print('before'); capture_output(); print('within'); release_output(); print('after')"
+    out, err = tmp_path / "out", tmp_path / "err"
+    with out.open("w") as stdout, err.open("w") as stderr:
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, stdout=stdout, stderr=stderr, check=True
+        )
+    assert out.read_text() == "before\nafter\n"
+    assert "within" in err.read_text()

@@ -151,9 +151,9 @@ def handle(data, context):
     if data is None:
         return None
     context.set_response_content_type(0, "text/plain")
-    for word in bytes(data[0].get("body") or b"").split():
+    for word in str(data[0].get("body") or "").split():
         send_intermediate_predict_response(
-            [word + b" "], context.request_ids, "Intermediate", 200, context
+            [word.encode() + b" "], context.request_ids, "Intermediate", 200, context
         )
     return ["end"]
 """
