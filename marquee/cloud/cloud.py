@@ -156,10 +156,12 @@ class Cloud:
 
     def _payload(self) -> int:
         """Return how large a request of a real-time endpoint may be, which functions know too."""
-        declared = template.source(self.project.root / TEMPLATE).get("Parameters", {})
-        default = declared.get(runtime.PAYLOAD_PARAMETER, {}).get("Default", runtime.PAYLOAD_BYTES)
-        text = str(self.options.parameters.get(runtime.PAYLOAD_PARAMETER, default))
-        if not text.isdecimal() or int(text) == 0:
+        text = self.options.parameters.get(runtime.PAYLOAD_PARAMETER)
+        if text is None:
+            path = self.project.root / TEMPLATE
+            declared = template.source(path).get("Parameters", {}) if path.is_file() else {}
+            text = declared.get(runtime.PAYLOAD_PARAMETER, {}).get("Default", runtime.PAYLOAD_BYTES)
+        if not str(text).isdecimal() or int(text) == 0:
             raise MarqueeError(
                 f"--parameter {runtime.PAYLOAD_PARAMETER}={text}: a number of bytes is expected, "
                 f"such as {runtime.PAYLOAD_BYTES}"
