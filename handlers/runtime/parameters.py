@@ -14,7 +14,7 @@ Values = dict[str, Any]
 
 TRUE_WORDS = ("true", "1", "yes", "on")
 FALSE_WORDS = ("false", "0", "no", "off")
-KINDS = {dict: "object", list: "list"}
+KINDS: dict[type, str] = {dict: "object", list: "list"}
 TYPE_NAMES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
