@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import math
+import sys
 from itertools import chain
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,8 @@ PLAIN_KINDS = "biufcSU"
 NUMBERS = {int, float}
 # numpy's own limit is 64.
 MAX_DEPTH = 32
+# numpy has tokenize read what Python 2 may have written.
+HEADER_DAMAGE = (ValueError, TypeError, SyntaxError, KeyError, UnicodeDecodeError, TokenError)
 
 
 def read_npy(data: bytes) -> Array:
@@ -63,10 +67,13 @@ def _header(stream: io.BytesIO, data: bytes) -> tuple[tuple[int, ...], np.dtype[
             else np.lib.format.read_array_header_2_0
         )
         shape, _, dtype = read(stream)
-    except (ValueError, TypeError, SyntaxError, KeyError, UnicodeDecodeError) as error:
+    except HEADER_DAMAGE as error:
         raise BadRequest("the .npy header cannot be read; write it with numpy.save") from error
     if any(side < 0 for side in shape):
-        raise BadRequest(f"the .npy header has a negative side: {shape}")
+        raise BadRequest(f"the .npy header has a negative side: {str(shape)[:60]}")
+    # An empty array's other sides may be of any length, and no array has them.
+    if len(shape) > MAX_DEPTH or math.prod(max(1, side) for side in shape) > sys.maxsize:
+        raise BadRequest(f"the .npy header has a shape that no array has: {str(shape)[:60]}")
     return shape, dtype
 
 

@@ -19,6 +19,10 @@ MAX_SCANS = 100
 
 # Within a scan FF is followed by 00 or a restart marker.
 AFTER_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+# Markers without a length (table B.1): TEM, and restarts outside of scans.
+BARE = (0x01, *range(0xD0, 0xD8))
+# Stands for a marker before what is no segment.
+REST = -1
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE = (0xC2, 0xCA)
 
@@ -29,11 +33,22 @@ def check_scans(data: bytes) -> None:
     Raises:
         TooLarge: says how many there are.
     """
-    count = data.count(SCAN) if data.startswith(SIGNATURE) else 0
+    count = _scans(data) if data.startswith(SIGNATURE) else 0
     if count > MAX_SCANS:
         raise TooLarge(
             f"the JPEG has {count} scans, at most {MAX_SCANS} are decoded; save it again"
         )
+
+
+def _scans(data: bytes) -> int:
+    """Count the scans up to the end marker; phones put a film of any bytes behind it.
+
+    Where the segments end in something else, all that could be one counts: decoders search on.
+    """
+    return sum(
+        segment.count(SCAN) if marker == REST else marker == SCAN[1]
+        for marker, segment in _segments(data)
+    )
 
 
 def ended(data: bytes) -> tuple[bytes, bytes]:
@@ -60,12 +75,12 @@ def has_all_scans(data: bytes) -> bool:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield each marker with what belongs to it, as far as the file goes."""
+    """Yield each marker with what belongs to it, up to the end marker, else ``REST``."""
     at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
+    while at + 2 <= len(data) and data[at] == 0xFF and data[at + 1] != END[1]:
         marker = data[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
+        if marker in (0xFF, *BARE):  # a fill byte is one byte, not two
+            at += 1 if marker == 0xFF else 2
             continue
         stop = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         yield marker, data[at + 4 : stop]
@@ -73,3 +88,5 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
             following = AFTER_SCAN.search(data, stop)
             stop = following.start() if following else len(data)
         at = stop
+    if data[at : at + 2] != END:
+        yield REST, data[at:]

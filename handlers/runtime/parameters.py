@@ -14,6 +14,7 @@ Values = dict[str, Any]
 
 TRUE_WORDS = ("true", "1", "yes", "on")
 FALSE_WORDS = ("false", "0", "no", "off")
+KINDS: dict[type, str] = {dict: "object", list: "list"}
 TYPE_NAMES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
@@ -90,7 +91,8 @@ class Parameter:
         return low <= value <= high
 
     def _refusal(self, raw: Any) -> BadRequest:
-        shown = repr(raw)
+        # What is nested may be so deep that it cannot be printed.
+        shown = f"a JSON {KINDS[type(raw)]}" if type(raw) in KINDS else repr(raw)
         shown = shown if len(shown) <= 60 else shown[:57] + "..."
         return BadRequest(f"parameter '{self.name}' is {shown}, expected {self.expectation()}")
 

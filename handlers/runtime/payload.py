@@ -18,7 +18,9 @@ from handlers.runtime.looks import is_image
 from handlers.runtime.media import NPY, media_type
 from handlers.runtime.stopwatch import Stopwatch
 
-DATA_URL = re.compile(r"^data:(?P<type>[\w.+/*-]*)(;[^,]*)?;base64,", re.IGNORECASE)
+DATA_URL = re.compile(r"^\s*data:(?P<type>[\w.+/*-]*)(;[^,]*)?;[ ]*base64[ ]*,", re.IGNORECASE)
+# What of base64 a URL may have escaped.
+ESCAPES = (("%2B", "+"), ("%2F", "/"), ("%3D", "="), ("%0D", ""), ("%0A", ""), ("%20", ""))
 BASE64_LETTERS = (string.ascii_letters + string.digits + "+/-_=\r\n\t ").encode()
 # Bytes that tell nearly always that a body is no text, before all of it is looked at.
 PROBED = 256
@@ -120,7 +122,7 @@ def from_text(data: bytes) -> tuple[bytes, str] | None:
 
 
 def from_base64(text: str, name: str) -> tuple[bytes, str]:
-    """Decode base64 text (line breaks, URL-safe letters and a data: prefix tolerated).
+    """Decode base64 text (line breaks, URL-safe letters, a data: prefix tolerated).
 
     Returns:
         The bytes, and the media type that a data: prefix named (else empty).
@@ -131,6 +133,8 @@ def from_base64(text: str, name: str) -> tuple[bytes, str]:
     prefix = DATA_URL.match(text)
     media = media_type(prefix["type"]) if prefix else ""
     letters = "".join(text[prefix.end() if prefix else 0 :].split()).translate(URL_SAFE)
+    for escape, letter in ESCAPES if prefix else ():
+        letters = letters.replace(escape, letter).replace(escape.lower(), letter)
     padded = letters.rstrip("=") + "=" * (-len(letters.rstrip("=")) % 4)
     try:
         return base64.b64decode(padded, validate=True), media

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,7 @@ PICTURES_PER_REQUEST = 16
 # What a part of a multipart body takes beside its name, its data and the boundary: dispositions,
 # types, a file name of 255 letters in two encodings.
 PART_OVERHEAD = 1024
+LENGTH = re.compile(r"[0-9]{1,18}")
 
 Row = Mapping[str, Any]
 Headers = Mapping[str, Any]
@@ -224,7 +226,7 @@ def _check_complete(row: Row, headers: Headers) -> None:
     lengths = {key.lower(): value for key, value in headers.items() if isinstance(value, str)}
     stated = lengths.get("content-length", "")
     texts = [part for part in row.values() if isinstance(part, (bytes, bytearray))]
-    if not stated.isdecimal() or len(texts) != len(row):
+    if not LENGTH.fullmatch(stated) or len(texts) != len(row):
         return
     missing = int(stated) - sum(map(len, texts)) - PART_OVERHEAD * len(row)
     if missing > 0:

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 
 MAX_HEADER = 100_000_000
+# Whoever multiplies the sides of a shape must be done soon.
+LIMIT, MAX_SIDES = 1 << 63, 64
 DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -71,8 +73,10 @@ def _tensor(name: str, said: Any, data: mmap.mmap, start: int) -> Tensor:
             f"{', '.join(DTYPES)}), shape and data_offsets"
         ) from error
     whole = [*shape, begin, end] if isinstance(shape, list) else [None]
-    if any(type(number) is not int or number < 0 for number in whole):
+    if any(type(number) is not int or not 0 <= number < LIMIT for number in whole):
         raise ValueError(f"its header describes {name!r} with other numbers than whole ones")
+    if len(shape) > MAX_SIDES:
+        raise ValueError(f"its header describes {name!r} with {len(shape)} sides")
     count = math.prod(shape)
     if end - begin != count * dtype.itemsize or start + end > len(data):
         raise ValueError(

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from handlers.runtime.arrays import from_lists, write_npy
+from handlers.runtime.arrays import MAX_DEPTH, from_lists, write_npy
 from handlers.runtime.errors import BadRequest
 from handlers.runtime.media import NPY
 from handlers.runtime.payload import from_base64
 
 FIELDS = {"name", "shape", "datatype", "data"}
 BYTES = "BYTES"
+MAX_SIDE = (1 << 63) - 1
 # The protocol's names of the types that JSON can carry.
 DTYPES = {
     **{f"INT{bits}": np.dtype(f"int{bits}") for bits in (8, 16, 32, 64)},
@@ -62,6 +63,12 @@ def _shape(value: Any, name: str) -> tuple[int, ...]:
     sides = value if isinstance(value, list) else []
     if not sides or any(type(side) is not int or side < 0 for side in sides):
         raise BadRequest(f"'{name}' has no usable shape; expected a list of integers")
+    # Before they are multiplied: of many long numbers that takes minutes.
+    if len(sides) > MAX_DEPTH or max(sides) > MAX_SIDE:
+        raise BadRequest(
+            f"'{name}' has a shape of {len(sides)} sides; expected at most {MAX_DEPTH}, none over "
+            f"{MAX_SIDE}"
+        )
     return tuple(sides)
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from handlers.runtime.errors import BadRequest, TooLarge
 
-# TIFF 6.0 and BigTIFF: the byte order, and 42 or 43.
+# TIFF 6.0 and BigTIFF: the byte order, and 42 or 43; Pillow reads two with the bytes of 42 turned.
 ORDERS = {
     b"II*\0": ("<", False),
     b"MM\0*": (">", False),
+    b"II\0*": ("<", False),
+    b"MM*\0": (">", False),
     b"II+\0": ("<", True),
     b"MM\0+": (">", True),
 }

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from handlers.runtime.checkpoints import find
@@ -18,6 +19,7 @@ from handlers.runtime.safetensors import read_safetensors
 logger = logging.getLogger(__name__)
 
 SHOWN_KEYS = 5
+COUNTER = ".num_batches_tracked"
 SAVE = "where you have the network, save its weights alone: torch.save(network.state_dict(), path)"
 
 
@@ -67,7 +69,7 @@ def read_content(path: Path, allowed: Sequence[type] = ()) -> Any:
             f"{path}: not a plain state dict{_whose(foreign_names(path))}; {SAVE}"
         ) from error
     except Exception as error:  # on damaged data the readers raise almost anything
-        said = f" ({error})" if kind.name == SAFETENSORS else ""
+        said = f" ({_first_line(error)})" if kind.name == SAFETENSORS else ""
         raise WeightsError(
             f"{path}: cannot be read ({path.stat().st_size} bytes); "
             f"the file is truncated or damaged, copy it again{said}"
@@ -78,6 +80,11 @@ def read_content(path: Path, allowed: Sequence[type] = ()) -> Any:
             f"nor a safetensors file, or it is truncated or damaged; copy it again, or {SAVE}"
         )
     raise WeightsError(f"{path}: is {kind.name}, not a state dict; {kind.advice}")
+
+
+def _first_line(error: Exception) -> str:
+    """Leave out what torch adds of its own source's places."""
+    return str(error).partition("\n")[0]
 
 
 def _whose(names: Sequence[str]) -> str:
@@ -141,12 +148,14 @@ def fit_state(
     wrong = [
         f"{key} should be {tuple(wanted[key].shape)} and is {tuple(state[key].shape)}"
         for key in wanted
-        if key in state and wanted[key].shape != state[key].shape
+        if key in state and not _is_odd(state[key]) and wanted[key].shape != state[key].shape
     ]
     problems = [
-        ("missing", [key for key in wanted if key not in state]),
+        # Files older than PyTorch 0.4.1 lack the counters, which only training reads.
+        ("missing", [key for key in wanted if key not in state and not key.endswith(COUNTER)]),
         ("unknown", [key for key in state if key not in wanted]),
         ("of another shape", wrong),
+        ("no plain numbers", [key for key in wanted if key in state and _is_odd(state[key])]),
     ]
     found = [f"{len(keys)} {what}: {_some(keys)}" for what, keys in problems if keys]
     if found:
@@ -157,6 +166,12 @@ def fit_state(
     network.load_state_dict(state, assign=assign)
     if not assign:  # else its file would be read through, at every start
         check_finite(network, path)
+
+
+def _is_odd(tensor: Tensor) -> bool:
+    """Tell what cannot be copied into a usual tensor: sparse, quantized, complex, without data."""
+    dense = tensor.layout == torch.strided and not tensor.is_nested
+    return not dense or tensor.is_quantized or tensor.is_complex() or tensor.is_meta
 
 
 def check_finite(network: nn.Module, path: Path) -> None:

@@ -15,6 +15,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -25,6 +26,8 @@ from marquee.errors import MarqueeError
 # A lock with hashes for five hundred packages has 300 kB.
 MAX_BYTES = 4 << 20
 MAX_FILES = 100
+# Of all files together; each takes some ten microseconds.
+MAX_LINES = 100_000
 
 # UTF-32 first: its mark begins with UTF-16's.
 MARKS = (
@@ -36,7 +39,8 @@ MARKS = (
 )
 # As in a Python source: "# -*- coding: latin-1 -*-" in one of the first two lines.
 CODING = re.compile(rb"#.*?coding[:=]\s*([-\w.]+)")
-COMMENT = re.compile(r"(?:^|\s+)#.*$")
+# The spaces before it are stripped with what is left: searched for, they take quadratic time.
+COMMENT = re.compile(r"(?:^|(?<=\s))#.*$")
 VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 ADDRESS = re.compile(r"(?:https?|file):", re.IGNORECASE)
 
@@ -84,6 +88,7 @@ class _Reading:
 
     done: set[tuple[Path, bool]] = field(default_factory=set)
     open: tuple[Path, ...] = ()
+    lines: int = 0
 
 
 def read(path: Path) -> list[Line]:
@@ -109,6 +114,9 @@ def _file(path: Path, constraint: bool, reading: _Reading) -> Iterator[Line]:
         raise MarqueeError(f"{path} is one of more than {MAX_FILES} files that include each other")
     before, reading.open = reading.open, (*reading.open, actual)
     for number, text in _logical_lines(_content(path)):
+        reading.lines += 1
+        if reading.lines > MAX_LINES:
+            raise MarqueeError(f"{path} asks for more than {MAX_LINES} things; shorten it")
         yield from _line(Line(text, path, number, constraint=constraint), reading)
     reading.open = before
 
@@ -163,7 +171,7 @@ def _joined(lines: list[str]) -> Iterator[tuple[int, str]]:
     first = 1
     for number, line in enumerate(lines, 1):
         first = first if parts else number
-        is_comment = COMMENT.match(line) is not None
+        is_comment = line.lstrip().startswith("#")
         if line.endswith("\\") and not is_comment:
             parts.append(line.strip("\\"))
             continue
@@ -220,9 +228,15 @@ class _Parser(optparse.OptionParser):
         raise ValueError(msg)
 
 
+@cache
+def _parser() -> _Parser:
+    """Return the parser, which takes longer to make than a line to parse."""
+    return _Parser()
+
+
 def _options(text: str, line: Line) -> optparse.Values:
     try:
-        return _Parser().parse_args(shlex.split(text))[0]
+        return _parser().parse_args(shlex.split(text))[0]
     except ValueError as error:
         raise MarqueeError(
             f"{line.place}: '{line.text[:100]}' is no line that pip reads ({error}); see pip's "

@@ -31,6 +31,10 @@ def header(text: str, body: bytes = b"") -> bytes:
     return b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded.encode() + body
 
 
+def shaped(sides: str, body: bytes = b"") -> bytes:
+    return header(f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({sides},)}}", body)
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -46,6 +50,12 @@ def header(text: str, body: bytes = b"") -> bytes:
             "promises",
         ),
         (header("{'descr': '|u1', 'fortran_order': False, 'shape': (-4,)}", b"1234"), "negative"),
+        (header("(" * 5000), "header"),
+        (header("'''"), "header"),
+        (shaped("0, 9223372036854775807, 9223372036854775807"), "no array has"),
+        (shaped(", ".join(["9" * 2000] * 4)), "no array has"),
+        (shaped("-" + "9" * 5000), "header"),
+        (shaped(", ".join("1" * 65), b"x"), "no array has"),
         (header("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", b"12345678"), "pickled"),
         (write_npy(np.arange(9))[:-1], "promises"),
         (write_npy(np.arange(9)) + b"x", "promises"),

@@ -12,6 +12,14 @@ AGES = Parameter("ages", int, default=(25, 35), many=True, minimum=0, maximum=10
 ALL = (COUNT, RATIO, FLAG, WORD, AGES)
 
 
+def nested(depth: int) -> object:
+    """Return a value too deep for whatever goes through it by recursion."""
+    value: object = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 def test_defaults_fill_in() -> None:
     expected = {"count": 3, "ratio": 0.5, "flag": False, "word": "red", "ages": (25, 35)}
     assert parse_parameters(ALL, {}) == expected
@@ -49,6 +57,9 @@ def test_text_and_json_values_are_understood(
         (COUNT, True, "integer"),
         (COUNT, None, "integer"),
         (COUNT, [1], "integer"),
+        (COUNT, {"a": 1}, "is a JSON object, expected integer"),
+        (COUNT, nested(5000), "is a JSON list, expected integer"),
+        (AGES, [nested(5000)], "is a JSON list, expected up to 16"),
         (COUNT, "9" * 5000, "integer"),
         (RATIO, "nan", "number of at least 0"),
         (RATIO, float("inf"), "number of at least 0"),

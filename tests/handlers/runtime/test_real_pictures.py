@@ -14,6 +14,8 @@ from handlers.runtime.images import open_image
 LIMIT = 10_000_000
 NOISE = np.random.default_rng(3).integers(0, 255, (64, 96, 3), np.uint8)
 PICTURE = Image.fromarray(NOISE)
+# A scan of one component without a byte of data.
+SCAN = b"\xff\xda\0\x08\1\1\0\0\x3f\0"
 
 
 def encoded(kind: str, **options: object) -> bytes:
@@ -72,7 +74,23 @@ def test_a_progressive_jpeg_cut_between_scans_is_not_whole() -> None:
 def test_scans_without_end_are_refused() -> None:
     data = encoded("JPEG", progressive=True)
     with pytest.raises(TooLarge, match="scans"):
-        opened(data[:-2] + b"\xff\xda\0\x08\1\1\0\0\x3f\0" * 200 + data[-2:])
+        opened(data[:-2] + SCAN * 200 + data[-2:])
+    with pytest.raises(TooLarge, match="scans"):  # where segments cannot be followed
+        opened(data[:-2] + b"\0" + SCAN * 200)
+
+
+def test_what_follows_a_jpeg_or_lies_in_its_notes_are_no_scans() -> None:
+    """Phones put a film behind a photo, in which any two bytes may come."""
+    data = encoded("JPEG")
+    note = b"\xff\xe1" + struct.pack(">H", 2 + 200 * len(SCAN)) + SCAN * 200
+    assert np.array_equal(opened(data[:2] + note + data[2:] + SCAN * 200), opened(data))
+
+
+@pytest.mark.parametrize("bare", [b"\xff\1", b"\xff\xd0"])
+def test_scans_do_not_hide_behind_markers_without_a_length(bare: bytes) -> None:
+    data = encoded("JPEG", progressive=True)
+    with pytest.raises(TooLarge, match="scans"):
+        opened(data[:-2] + bare + SCAN * 200 + data[-2:])
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -118,8 +136,11 @@ def tiff(size: tuple[int, int], tile: tuple[int, int], pieces: int = 1, order: s
 def test_tiles_are_no_larger_than_the_picture_is_worth(
     size: tuple[int, int], tile: tuple[int, int], pieces: int, order: str
 ) -> None:
-    with pytest.raises(TooLarge, match="TIFF"):
-        opened(tiff(size, tile, pieces, order))
+    data = tiff(size, tile, pieces, order)
+    turned = data[:2] + data[3:1:-1] + data[4:]  # which is no TIFF, but read
+    for each in (data, turned):
+        with pytest.raises(TooLarge, match="TIFF"):
+            opened(each)
 
 
 def test_a_tile_may_be_larger_than_a_small_picture() -> None:

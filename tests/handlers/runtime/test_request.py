@@ -95,6 +95,25 @@ def test_base64_in_all_its_spellings() -> None:
         assert data(parsed({"body": {"image": form}})) == [raw]
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        " data:image/png;base64,{}",
+        "data:image/png; base64, {}\n",
+        "data:image/png;charset=utf-8;name=a%20b.png;base64,{}",
+        "DATA:;BASE64,{}",
+    ],
+)
+@pytest.mark.parametrize("escape", ["", "%{:02X}", "%{:02x}"])
+def test_data_urls_in_all_their_spellings(url: str, escape: str) -> None:
+    raw = encoded_png() + bytes(range(256))
+    text = base64.b64encode(raw).decode()
+    for letter in "+/=" if escape else "":
+        text = text.replace(letter, escape.format(ord(letter)))
+    assert data(parsed({"body": {"image": url.format(text)}})) == [raw]
+    assert data(parsed({"body": url.format(text).encode()})) == [raw]
+
+
 def test_a_data_url_names_its_type() -> None:
     with pytest.raises(UnsupportedMediaType, match="application/pdf"):
         parsed({"body": {"image": f"data:application/pdf;base64,{B64}"}})
@@ -276,6 +295,8 @@ def test_parts_that_the_server_dropped_are_missed() -> None:
     assert len(parsed(kept, **form, content_length=str(whole)).payloads) == 1
     with pytest.raises(BadRequest, match="several parts with one name"):
         parsed(kept, **form, content_length=str(whole + 2 * len(PNG * 20)))
+    for odd in ("9" * 5000, "\u0663" * 5000):
+        assert parsed(kept, **form, content_length=odd).payloads
 
 
 def test_notes_are_each_requests_own() -> None:

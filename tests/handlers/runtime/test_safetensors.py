@@ -80,3 +80,14 @@ def test_a_truncated_file_says_so(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(WeightsError, match="truncated"):
         read_state(path)
+
+
+@pytest.mark.parametrize("shape", [[0, 10**30], [0, *[1] * 200], [10**18] * 100_000])
+def test_shapes_beyond_all_bounds_are_refused_at_once_in_a_line(
+    path: Path, shape: list[int]
+) -> None:
+    lying(path, {"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}})
+    with pytest.raises(WeightsError, match="its header describes 'a'") as refused:
+        read_state(path)
+    assert len(str(refused.value)) < 400
+    assert "\n" not in str(refused.value)

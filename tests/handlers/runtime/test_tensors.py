@@ -41,7 +41,10 @@ def test_files_as_bytes() -> None:
     [
         ({"datatype": "FP32", "data": [1]}, "has no shape"),
         (tensor("FP32", [1, 3], [1, 2, 3, 4]), r"shape \[1, 3\], and 4 values"),
-        (tensor("FP32", [10**400], [1]), "and 1 values"),
+        (tensor("FP32", [10**18], [1]), "and 1 values"),
+        (tensor("FP32", [10**400], [1]), "none over 9223372036854775807"),
+        (tensor("FP32", [1] * 65, [1]), "65 sides; expected at most 32"),
+        (tensor("FP32", [10**18] * 100_000, [1]), "100000 sides; expected at most 32"),
         (tensor("BYTES", [2], ["QUJD"]), "and 1 values"),
         (tensor("BYTES", [1], [7]), r"data\[0\]' is no text"),
         (tensor("BYTES", [1], ["*"]), "no base64"),

@@ -240,3 +240,28 @@ def test_a_mask_may_be_infinite(tmp_path: Path) -> None:
     made = network()
     made.register_buffer("mask", torch.full((2, 2), -torch.inf))
     fit_state(made, made.state_dict(), tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        torch.ones(4, 3).to_sparse(),
+        torch.ones(4, 3).to(torch.complex64),
+        torch.ones(4, 3, device="meta"),
+    ],
+    ids=["sparse", "complex", "meta"],
+)
+def test_tensors_that_cannot_be_copied_are_named(
+    tmp_path: Path, state: dict[str, torch.Tensor], odd: torch.Tensor
+) -> None:
+    with pytest.raises(WeightsError, match=r"w\.pth: .*1 no plain numbers: 0\.weight"):
+        fit_state(network(), state | {"0.weight": odd}, tmp_path / "w.pth")
+
+
+def test_counters_that_only_training_reads_may_be_missing(
+    tmp_path: Path, state: dict[str, torch.Tensor]
+) -> None:
+    del state["1.num_batches_tracked"]
+    made = network()
+    fit_state(made, state, tmp_path / "w.pth")
+    assert same(made.state_dict())

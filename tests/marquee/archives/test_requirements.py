@@ -274,3 +274,11 @@ def test_drawn_files_are_read_as_pip_reads_them(tmp_path: Path) -> None:
     for path, expected in zip(paths, theirs, strict=True):
         assert once(ours(path)) == once(expected), (path.read_bytes(), path.with_name("next.txt"))
     assert 20 < sum(found is None for found in theirs) < 280
+
+
+def test_a_file_of_any_content_is_read_in_bounded_time(tmp_path: Path) -> None:
+    """Four megabytes of spaces took hours to search for a comment, of short lines minutes."""
+    path = written(tmp_path, "numpy" + " " * 1_000_000 + "x #y")
+    assert texts(path) == ["numpy" + " " * 1_000_000 + "x"]
+    written(tmp_path, "a\n" * (requirement_lines.MAX_LINES + 1))
+    assert "more than 100000" in refusal(requirement_lines.read, path)
