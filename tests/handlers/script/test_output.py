@@ -146,3 +146,18 @@ def test_what_a_crash_says_comes_through(tmp_path: Path) -> None:
     said = run(tmp_path, script + MODEL + f"return os.kill(os.getpid(), {int(signal.SIGSEGV)})")
     assert said.code == -signal.SIGSEGV
     assert any("Fatal Python error: Segmentation fault" in line for line in said.out)
+
+
+def test_output_that_went_to_a_file_is_captured_and_let_go(tmp_path: Path) -> None:
+    program = (
+        "import sys; from handlers.script.output import capture_output, release_output\n"
+        "capture_output(); sys.stdout.reconfigure(encoding='utf-8'); print('captured')\n"
+        "release_output(); print('let go')\n"
+    )
+    said, failed = tmp_path / "out", tmp_path / "err"
+    with said.open("w") as out, failed.open("w") as err:
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=ROOT, stdout=out, stderr=err, check=False
+        )
+    assert (done.returncode, said.read_text()) == (0, "let go\n"), failed.read_text()
+    assert failed.read_text() == "script printed: captured\n"
