@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from typing import TextIO
 
 from handlers.runtime.channel import METRICS, console_of, guard_log, serves_torchserve
 from handlers.script import relay
@@ -46,13 +47,24 @@ def capture_output() -> None:
     stdout, stderr = os.dup(1), os.dup(2)
     if serves_torchserve():
         _log_past_the_relay(stdout)
-    # Before there are pipes: where a stream led to a file, it is asked for its place in it.
-    for stream in (sys.stdout, sys.stderr):
-        # At once and whatever the locale: a pipe's stream would keep lines back.
-        if isinstance(stream, io.TextIOWrapper) and stream.fileno() in (1, 2):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     relay = _behind(1, 2, stdout if serves_torchserve() else stderr, stderr)
     _captured.append(_Captured(stdout, stderr, relay))
+    sys.stdout, sys.stderr = _by_lines(sys.stdout), _by_lines(sys.stderr)
+
+
+def _by_lines(stream: TextIO) -> TextIO:
+    """Return a stream that writes each line at once, where a pipe's would keep lines back.
+
+    In UTF-8, whatever the locale.
+    """
+    if not isinstance(stream, io.TextIOWrapper) or stream.fileno() not in (1, 2):
+        return stream
+    if stream.seekable():
+        # It was opened on a file, and would still ask what is a pipe now for its place in it.
+        channel = stream.fileno()
+        return open(channel, "w", 1, "utf-8", "backslashreplace", closefd=False)
+    stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    return stream
 
 
 def release_output() -> None:

@@ -25,6 +25,12 @@ FIRST_PAUSE = 0.5  # seconds, doubled each time
 LONGEST_PAUSE = 10.0
 # How often a handler that failed is asked again: another request of its batch may be to blame.
 FAULT_RETRIES = 2
+# What TorchServe answers to a model or version that it has not; the last to a name with "/".
+NO_MODEL = (
+    "ModelNotFoundException",
+    "ModelVersionNotFoundException",
+    "ResourceNotFoundException",
+)
 
 
 @dataclass(frozen=True)
@@ -178,7 +184,7 @@ class Asker:
 
     def _refusal(self, body: Body, answer: httpx.Response) -> Exception:
         status, (kind, words) = answer.status_code, _words(answer)
-        if status == 404 and kind in ("ModelNotFoundException", "ModelVersionNotFoundException"):
+        if status == 404 and kind in NO_MODEL:
             return MarqueeError(self._unknown())
         told = f"{status} {words or 'without a word'}"
         if status == 413 and not words:

@@ -107,7 +107,9 @@ def _show_status(found: Status) -> None:
     rows += [(name, f"{a.url}  {answering[a.answers]}") for name, a in found.addresses.items()]
     rows += [("models", line) for line in (_reasons(found) or {"": found.problem}).values() if line]
     if found.readiness is not None and found.readiness.ready:
-        rows.append(("models", f"all {len(found.readiness.models)} answer their own examples"))
+        count = len(found.readiness.models)
+        # Archives of others rarely hold an example.
+        rows.append(("models", f"all {count} are ready, those with an example have answered it"))
     _table((), rows)
     for warning in found.warnings:
         click.echo(f"Warning: {warning}", err=True)

@@ -28,14 +28,20 @@ def serve(front: bool) -> None:
 def stop() -> None:
     """Stop the project's server, wherever it was started."""
     from marquee.front import running as front_of
+    from marquee.serving.preflight import running_pid
     from marquee.serving.server import stop as stop_server
+    from marquee.serving.server import wait_ended
 
     project = Project.find()
-    front = front_of(project)
+    pid, front = running_pid(project), front_of(project)
     if front is not None:
         front.haproxy.close(lambda count: click.echo(f"answering {count} requests in flight"))
-    was_running = stop_server(project)
-    click.echo("stopped" if was_running else "no server of this project is running")
+    stop_server(project)
+    if pid is not None:
+        # `marquee serve` ends it as well, once the front door is closed, and may be quicker.
+        wait_ended(pid)
+    some = pid is not None or front is not None
+    click.echo("stopped" if some else "no server of this project is running")
 
 
 @click.command()

@@ -96,7 +96,9 @@ def longest(stored: list[Stored], settings: Settings) -> int:
 
 def _start(project: Project, settings: Settings, door: Door) -> Server:
     """Start everything; return when every model has answered."""
-    running = server.start(project, door.prepare(), nullcontext(sys.stdout))
+    started = server.start(project, door.prepare(), nullcontext(sys.stdout))
+    # The files end with the container; what is in them has been printed.
+    running = replace(started, printed="what is printed before this line")
     door.open(lambda: running.alive)
     if settings.multi_model and door.settings.models_socket is not None:
         models = MultiModel(project, settings, door.management(), door.haproxy)

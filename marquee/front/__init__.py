@@ -47,6 +47,8 @@ class Front:
             found: dict[str, Any] = json.loads(base64.b64decode(state["body"]))
         except (KeyError, ValueError, binascii.Error) as error:
             raise MarqueeError(f"the front's state is damaged ({error}); restart it") from error
+        if found == config.STARTING:
+            raise MarqueeError(f"{config.STARTING['message']}; try again")
         return found
 
     def split(self, model: str, version: str, share: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
@@ -21,6 +22,8 @@ STATE_MAP, CANARY_MAP, NAMES_MAP, KEYS_MAP = "state.map", "canary.map", "names.m
 TURN = "turn"
 # In multi-model mode: the models that are loaded, and a table of their requests in flight.
 LOADED_MAP, IN_FLIGHT = "loaded.map", "in_flight"
+# What was told is believed for so long: a process that is stuck or dead makes /ping unready.
+BELIEVED_SECONDS = 15.0
 STARTING = {"status": "Unhealthy", "message": "the models have not been asked yet"}
 # What the door answers by itself: TorchServe's shape, and its names where it has one. What is
 # not even HTTP gets HAProxy's own 400 (or 408), which no setting changes.
@@ -64,7 +67,9 @@ def write(settings: FrontSettings, state: Mapping[str, str] | None = None) -> Pa
 
 def first_state() -> dict[str, str]:
     """Return the state map of a door that knows nothing yet."""
-    return {"until": "0", "ready": "0", "draining": "0", TURN: "0", "body": encoded(STARTING)}
+    # The keeper has as long for its first look as for any other one.
+    until = str(int(time.time() + BELIEVED_SECONDS))
+    return {"until": until, "ready": "0", "draining": "0", TURN: "0", "body": encoded(STARTING)}
 
 
 def encoded(value: Mapping[str, object]) -> str:

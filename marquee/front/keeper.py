@@ -19,8 +19,6 @@ from marquee.serving.readiness import Prober, Readiness
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 1.0
-# What was told is believed for so long: a process that is stuck or dead makes /ping unready.
-BELIEVED_SECONDS = 15.0
 
 
 class Keeper(threading.Thread):
@@ -92,7 +90,7 @@ class Keeper(threading.Thread):
         self.problem = "; ".join(
             f"{name} {version} {why}" for (name, version), why in found.models.items() if why
         )
-        until = str(int(time.time() + BELIEVED_SECONDS))
+        until = str(int(time.time() + config.BELIEVED_SECONDS))
         body = config.encoded(self._body(found))
         ready = "1" if self.ready else "0"
         state = {"until": until, "ready": ready, "body": body}

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -48,11 +48,13 @@ class Server:
         project: whose.
         process: Java's.
         since: where its logs began.
+        printed: where its logs can be read, if their files are not there for whoever is told.
     """
 
     project: Project
     process: psutil.Process
     since: LogMarks
+    printed: str = ""
 
     @property
     def alive(self) -> bool:
@@ -104,7 +106,7 @@ class Server:
     def _not_loaded(self, name: str, version: str, why: str) -> MarqueeError:
         return MarqueeError(
             f"{name} {version} does not load: {why}; the whole story is in "
-            f"{self.project.logs / 'model_log.log'}"
+            f"{self.printed or self.project.logs / 'model_log.log'}"
         )
 
     def _wait(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
@@ -114,7 +116,8 @@ class Server:
                 raise MarqueeError(f"TorchServe ended while starting: {last_words(self.project)}")
             if time.monotonic() > deadline:
                 raise MarqueeError(
-                    f"TorchServe {what} after {seconds:.0f} s; see {self.project.logs}"
+                    f"TorchServe {what} after {seconds:.0f} s; see "
+                    f"{self.printed or self.project.logs}"
                 )
             time.sleep(POLL_SECONDS)
 
@@ -199,6 +202,12 @@ def stop(project: Project) -> bool:
     clean_temp(project)
     shutil.rmtree(project.temp / "front", ignore_errors=True)
     return pid is not None
+
+
+def wait_ended(pid: int) -> None:
+    """Wait for the end of a server that somebody else may be stopping."""
+    with suppress(psutil.NoSuchProcess):
+        psutil.wait_procs([psutil.Process(pid)], timeout=STOP_SECONDS)
 
 
 def _terminate(pid: int) -> list[psutil.Process]:

@@ -38,7 +38,7 @@ def hint(project: Project, name: str, version: str, cause: str) -> str:
         return ""
     return (
         f"; the archive's {path} asks for {', '.join(map(str, wanted))}, which is not installed "
-        "here: install it into the environment of the server"
+        "here: install it into the environment of the server (of a container: into its image)"
     )
 
 

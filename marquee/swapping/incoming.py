@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 
 from marquee.archives import listing
+from marquee.archives.content import MANIFEST
 from marquee.archives.inspection import inspect
 from marquee.archives.store import file_digest
 from marquee.errors import MarqueeError
@@ -57,9 +58,13 @@ def find(project: Project, model: str | None, target: str) -> Incoming:
     if "://" in target:
         with _fetched(project, target) as path:
             return _brought(project, model, path)
-    for path in (Path(target), project.model_store / target):
+    places = (Path(target), project.model_store / target)
+    for path in places:
         if path.is_file():
             return _brought(project, model, path)
+    for path in places:
+        if (path / MANIFEST).is_file():
+            inspect(path)  # says that only files are taken
     if model is None or "/" in target or target.endswith(".mar"):
         raise MarqueeError(
             f"there is no archive '{target}', neither as a path nor in {project.model_store}"

@@ -80,8 +80,11 @@ def locked(project: Project, model: str) -> Iterator[None]:
     """Hold the model for one command at a time; the system lets go of it when the holder dies.
 
     Raises:
-        MarqueeError: another command holds it.
+        MarqueeError: another command holds it, or no model can have that name.
     """
+    problem = rule_broken("name", model)  # it becomes part of a file's name
+    if problem is not None:
+        raise MarqueeError(f"no model can be called so: {problem}")
     with _path(project, model, "lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -183,7 +183,11 @@ def test_a_wanted_end_is_quiet(closed: bool, wanted: bool) -> None:
             "SAGEMAKER_REQUIREMENTS=requirements.txt",
         ),
         ({"code/inference.py": FINE}, {"SAGEMAKER_DEFAULT_MODEL": "other"}, "the models in"),
-        ({"code/inference.py": BROKEN}, {}, "model 1.0 does not load: OSError: gone"),
+        (
+            {"code/inference.py": BROKEN},
+            {},
+            "model 1.0 does not load: OSError: gone; the whole story is in what is printed before",
+        ),
     ],
 )
 def test_what_cannot_be_served_ends_it_with_a_sentence(

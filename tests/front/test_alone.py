@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from marquee.errors import MarqueeError
-from marquee.front import config, process
+from marquee.front import Front, config, process
 from marquee.front.settings import FrontSettings
 from tests.front.conftest import Start
 from tests.support import free_ports
@@ -26,7 +26,9 @@ def test_alive_but_not_ready(start: Start) -> None:
     assert get(settings, "/live").json() == {"status": "Alive"}
     answer = get(settings, "/ping")
     assert answer.status_code == 503
-    assert answer.json()["status"] == "Unhealthy"
+    assert answer.json() == config.STARTING
+    with pytest.raises(MarqueeError, match="have not been asked yet"):
+        Front(process.Haproxy(settings.folder)).ping()
 
 
 def test_no_server_is_a_503_in_json(start: Start) -> None:

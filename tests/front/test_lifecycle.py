@@ -97,6 +97,20 @@ def family(running: Running) -> list[psutil.Process]:
     return [*found, *java.children(recursive=True)]
 
 
+def test_stop_from_elsewhere_says_so(small_project: Project, tmp_path: Path) -> None:
+    project = Project(tmp_path / "copy")
+    shutil.copytree(
+        small_project.root, project.root, ignore=shutil.ignore_patterns("logs", "key_file*")
+    )
+    with serving(project, *FRONT) as running:
+        everything = family(running)
+        said = marquee(project, "stop", **running.environment)
+        assert (said.returncode, said.stdout) == (0, "stopped\n")
+        assert running.process.wait(timeout=60) == 0
+        _, left = psutil.wait_procs(everything, timeout=10)
+        assert not left
+
+
 def test_stop_answers_what_is_in_flight_and_leaves_nothing(
     front_project: Project, tmp_path: Path
 ) -> None:

@@ -62,6 +62,17 @@ def test_another_name_is_no_model(lone_door: FrontSettings, path: str) -> None:
     assert answer.json()["type"] == "ModelNotFoundException"
 
 
+@pytest.mark.parametrize("name", ["m\u00fcll", "\u00fcm", "m/x", "m%23", '"m"'])
+def test_another_name_in_sagemakers_attributes_is_not_cut_to_one_that_is(
+    lone_door: FrontSettings, name: str
+) -> None:
+    headers = {b"X-Amzn-SageMaker-Custom-Attributes": f"top_k=1;model={name}".encode()}
+    with behind(lone_door.inference_socket):
+        answer = httpx.post(lone_door.inference + "/invocations", headers=headers, trust_env=False)
+    assert answer.status_code == 404
+    assert answer.json()["type"] == "ModelNotFoundException"
+
+
 def test_our_own_questions_are_told_apart(lone_door: FrontSettings) -> None:
     answer = asked(lone_door, "/predictions/m/1.0?asked_by=marquee&top_k=3").json()
     assert answer["path"] == "/predictions/m/1.0?asked_by=marquee"

@@ -69,12 +69,22 @@ def test_status_tells_of_the_process_and_never_a_key(here: Project, server: Runn
     said = marquee(here, "status", **server.environment)
     assert said.returncode == 0, said.stderr
     assert said.stderr == ""
-    for words in ("running for", "Java ", "heap up to 2g", "inference key", "answer their own"):
+    for words in ("running for", "Java ", "heap up to 2g", "inference key", "are ready"):
         assert words in said.stdout
     assert server.inference in said.stdout
     everything = said.stdout + marquee(here, "status", "--json", **server.environment).stdout
     for key in json.loads(here.key_file.read_text()).values():
         assert key["key"] not in everything
+
+
+def test_what_the_server_lacks_is_told(here: Project, server: Running) -> None:
+    for words, lack in {
+        ("nope", "--workers", "1"): "no model 'nope'; it has: cifar",
+        ("cifar", "--version", "7.0", "--workers", "1"): "no cifar '7.0'; it has: 1.0",
+    }.items():
+        said = marquee(here, "scale", *words, **server.environment)
+        assert said.returncode == 1
+        assert f"the server has {lack}" in said.stderr
 
 
 def test_status_in_numbers(here: Project) -> None:

@@ -124,6 +124,7 @@ def test_a_bad_file_does_not_stop_the_others(folder: Path) -> None:
     ("words", "told"),
     [
         (["nope", SHIP], "there is no model 'nope' on this server; it has cifar, faulty, inkwash"),
+        (["../x", SHIP], "there is no model '../x' on this server; it has cifar, faulty, inkwash"),
         (["cifar", SHIP, "--version", "7"], "cifar has no version 7 on this server; it has 1.0"),
         (["cifar", "gone.png"], "gone.png: No such file or directory"),
         (["cifar", SHIP, "--param", "k=1"], "400 unknown parameter 'k'; this model knows top_k"),

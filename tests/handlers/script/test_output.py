@@ -148,14 +148,16 @@ def test_what_a_crash_says_comes_through(tmp_path: Path) -> None:
     assert any("Fatal Python error: Segmentation fault" in line for line in said.out)
 
 
-def test_where_a_stream_led_to_a_file_it_still_does(tmp_path: Path) -> None:
-    """As in a check or a dry run, whose words are kept in files."""
-    code = "import sys; from handlers.script.output import capture_output, release_output; "
-    code += "print('before'); capture_output(); print('within'); release_output(); print('after')"
-    out, err = tmp_path / "out", tmp_path / "err"
-    with out.open("w") as stdout, err.open("w") as stderr:
-        subprocess.run(
-            [sys.executable, "-c", code], cwd=ROOT, stdout=stdout, stderr=stderr, check=True
+def test_output_that_went_to_a_file_is_captured_and_let_go(tmp_path: Path) -> None:
+    program = (
+        "import sys; from handlers.script.output import capture_output, release_output\n"
+        "capture_output(); sys.stdout.reconfigure(encoding='utf-8'); print('captured')\n"
+        "release_output(); print('let go')\n"
+    )
+    said, failed = tmp_path / "out", tmp_path / "err"
+    with said.open("w") as out, failed.open("w") as err:
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=ROOT, stdout=out, stderr=err, check=False
         )
-    assert out.read_text() == "before\nafter\n"
-    assert "within" in err.read_text()
+    assert (done.returncode, said.read_text()) == (0, "let go\n"), failed.read_text()
+    assert failed.read_text() == "script printed: captured\n"

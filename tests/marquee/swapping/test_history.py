@@ -91,3 +91,11 @@ def test_a_model_is_held_by_one_command_at_a_time(empty: Project) -> None:
         pass
     with journal.locked(empty, "cifar"):
         pass
+
+
+@pytest.mark.parametrize("words", [("swap", "../x", "1.0"), ("scale", "a/b", "--workers", "2")])
+def test_a_name_that_no_model_can_have_is_told(empty: Project, words: tuple[str, ...]) -> None:
+    said = marquee(empty, *words)
+    assert said.returncode == 1
+    assert f"no model can be called so: the name is '{words[1]}'" in said.stderr
+    assert "Traceback" not in said.stderr

@@ -50,6 +50,18 @@ def test_an_archive_of_the_store_is_found_by_version_name_and_path(empty: Projec
     assert path.is_file()
 
 
+@pytest.mark.parametrize("place", ["elsewhere", "model_store"])
+def test_an_unpacked_archive_is_told_for_what_it_is(
+    empty: Project, tmp_path: Path, place: str
+) -> None:
+    folder = (tmp_path if place == "elsewhere" else empty.model_store) / "unpacked"
+    with zipfile.ZipFile(archive(tmp_path / "some.mar")) as packed:
+        packed.extractall(folder)
+    target = folder if place == "elsewhere" else folder.name
+    with pytest.raises(MarqueeError, match="unpacked is a folder; only .mar files"):
+        brought(empty, target)
+
+
 def test_a_version_has_one_content(empty: Project, tmp_path: Path) -> None:
     archive(empty.model_store / "cifar-5.0.mar")
     assert not brought(empty, archive(tmp_path / "same.mar")).copied
