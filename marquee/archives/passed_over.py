@@ -17,7 +17,6 @@ from marquee.project import Project
 
 # Whoever keeps a data set there is told so; names of more files than these help nobody.
 MAX_FILES = 10_000
-MAX_DEPTH = 6
 SHOWN = 20
 # Beginnings that say nothing of whose weights a file outside of a model's folder holds.
 COMMON = {"final", "best", "last", "latest", "model", "weights"}
@@ -167,10 +166,14 @@ def _listed(project: Project, name: str) -> dict[str, list[str]]:
 
 def _files(folder: Path) -> Iterator[Path]:
     """Yield the files below a folder but hidden ones and the page that explains it."""
+    seen = {folder.resolve()}
     for place, names, files in os.walk(folder, followlinks=True):
         here = Path(place)
-        depth = len(here.relative_to(folder).parts)
-        names[:] = sorted(n for n in names if not own_weights.is_hidden(n) and depth < MAX_DEPTH)
+        names[:] = sorted(name for name in names if not own_weights.is_hidden(name))
+        # Links may lead in circles.
+        reached = {name: (here / name).resolve() for name in names}
+        names[:] = [name for name in names if reached[name] not in seen]
+        seen |= set(reached.values())
         for name in sorted(files):
             explains = here == folder and name.lower().startswith("readme")
             if not explains and not own_weights.is_hidden(name):

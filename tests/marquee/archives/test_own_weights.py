@@ -197,3 +197,12 @@ def test_a_versions_example_beats_the_models(project: Project) -> None:
 def test_endings_are_taken_off_names() -> None:
     stems = {"best.pth.tar": "best", "a.b.ckpt": "a.b", ".pth": ".pth", "x": "x", "n.txt": "n.txt"}
     assert {name: own_weights.stem_of(name) for name in stems} == stems
+
+
+def test_what_lies_deep_is_named_and_links_in_circles_end(project: Project) -> None:
+    deep = project.weights / "a" / "b" / "c" / "d" / "e" / "f" / "g" / "h"
+    deep.mkdir(parents=True)
+    (deep / "circle").symlink_to(project.weights)
+    torch.save({"w": torch.ones(1)}, deep / "lenet.pth")
+    (said,) = passed_over.warnings(project)
+    assert "a/b/c/d/e/f/g/h/lenet.pth" in said
