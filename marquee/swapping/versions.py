@@ -208,7 +208,7 @@ def _quiet(api: Management, found: Version, log: Follower, until: float) -> bool
 def _known(api: Management, name: str, version: str) -> Version:
     found = api.describe(name, version)
     if found is None:
-        versions = ", ".join(one.version for one in api.versions(name))
+        versions = ", ".join(sorted(one.version for one in api.versions(name)))
         if not versions:
             known = ", ".join(api.models()) or "none"
             raise MarqueeError(f"the server has no model '{name}'; it has: {known}")
