@@ -46,9 +46,9 @@ class Plan:
 
 
 def _path(project: Project, model: str, kind: str) -> Path:
-    broken = rule_broken("name", model)
-    if broken:  # of a command's words: the path would lead anywhere
-        raise MarqueeError(broken)
+    problem = rule_broken("name", model)  # of a command's words: the path could lead anywhere
+    if problem is not None:
+        raise MarqueeError(f"no model can be called so: {problem}")
     return state.folder(project) / f"swap-{model}.{kind}"
 
 
@@ -82,9 +82,6 @@ def locked(project: Project, model: str) -> Iterator[None]:
     Raises:
         MarqueeError: another command holds it, or no model can have that name.
     """
-    problem = rule_broken("name", model)  # it becomes part of a file's name
-    if problem is not None:
-        raise MarqueeError(f"no model can be called so: {problem}")
     with _path(project, model, "lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
