@@ -203,6 +203,7 @@ def archive(project: Project, requirements: bytes | None) -> None:
     model = {"modelName": "cifar", "modelVersion": "1.0", "handler": "handler.py"}
     with zipfile.ZipFile(project.model_store / "cifar-1.0.mar", "w") as made:
         made.writestr("MAR-INF/MANIFEST.json", json.dumps({"model": model}))
+        made.writestr("handler.py", "")
         if requirements is not None:
             made.writestr("requirements.txt", requirements)
 
