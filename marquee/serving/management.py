@@ -197,6 +197,11 @@ class Management:
                 if method == "POST":
                     raise
                 return self._client.request(method, path, headers=headers)
+            except httpx.ReadTimeout:
+                # While models load on a busy machine; a question may be asked again.
+                if method != "GET":
+                    raise
+                return self._client.request(method, path, headers=headers)
         except httpx.TransportError as error:
             raise MarqueeError(
                 f"no server answers at {self._address} ({error}); {self._advice}"
