@@ -6,22 +6,19 @@ import struct
 from dataclasses import dataclass
 
 from handlers.runtime.errors import BadRequest, TooLarge
+from handlers.runtime.tifftags import Entry, byte_order, entries
 
-# TIFF 6.0 and BigTIFF: the byte order, and 42 or 43; Pillow reads two with the bytes of 42 turned.
-ORDERS = {
-    b"II*\0": ("<", False),
-    b"MM\0*": (">", False),
-    b"II\0*": ("<", False),
-    b"MM*\0": (">", False),
-    b"II+\0": ("<", True),
-    b"MM\0+": (">", True),
-}
-# Types whose single values are read here: byte, short, long, and BigTIFF's eight bytes.
-TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+# TIFF 6.0 and BigTIFF; Pillow reads two with the bytes of 42 turned.
+MAGICS = (b"II*\0", b"MM\0*", b"II\0*", b"MM*\0", b"II+\0", b"MM\0+")
+# The types of whole numbers, signed ones too, which readers take as well: TIFF 6.0, BigTIFF.
+TYPES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+# A directory's count has 16 bits; BigTIFF's has more, which nobody needs.
+MAX_ENTRIES = 1 << 16
 
 WIDTH, HEIGHT, SAMPLES, ROWS, PLANAR = 256, 257, 277, 278, 284
 STRIPS, TILE_WIDTH, TILE_HEIGHT, TILES = 273, 322, 323, 324
-ASKED = (WIDTH, HEIGHT, SAMPLES, ROWS, PLANAR, STRIPS, TILE_WIDTH, TILE_HEIGHT, TILES)
+SINGLE = (WIDTH, HEIGHT, SAMPLES, ROWS, PLANAR, TILE_WIDTH, TILE_HEIGHT)
+ASKED = (*SINGLE, STRIPS, TILES)
 # A tile may be larger than a small picture; decoders keep one in memory.
 MAX_TILE = 1 << 22
 # For each tile or strip some hundred bytes are kept; fifty rows make a strip of usual files.
@@ -43,9 +40,10 @@ def check_tiff(data: bytes, max_pixels: int) -> None:
 
     Raises:
         TooLarge: one tile, all tiles together, or their number is too large.
-        BadRequest: a tag comes twice, so that two readers could take different ones.
+        BadRequest: a tag comes twice, or is no whole number, so that two readers could take
+            different ones.
     """
-    if data[:4] in ORDERS:
+    if data.startswith(MAGICS):
         tags = _tags(data)
         width, height = _value(tags, WIDTH), _value(tags, HEIGHT)
         pieces = _check_pieces(tags, width, height)
@@ -106,24 +104,27 @@ def _value(tags: dict[int, Tag], tag: int, default: int = 0) -> int:
 
 def _tags(data: bytes) -> dict[int, Tag]:
     """Read the tags of the first directory that are asked for, as far as the file goes."""
-    order, is_big = ORDERS[data[:4]]
     found: dict[int, Tag] = {}
     try:
-        at = struct.unpack_from(order + ("Q" if is_big else "I"), data, 8 if is_big else 4)[0]
-        (count,) = struct.unpack_from(order + ("Q" if is_big else "H"), data, at)
-        entry = struct.Struct(order + ("HHQ8s" if is_big else "HHI4s"))
-        first = at + (8 if is_big else 2)
-        for place in range(first, min(first + count * entry.size, len(data)), entry.size):
-            tag, kind, values, raw = entry.unpack_from(data, place)
-            if tag in ASKED:
-                if tag in found:
-                    raise BadRequest(f"the TIFF has tag {tag} twice; save it again")
-                found[tag] = Tag(values, _single(order, kind, raw))
+        for entry in entries(data, MAX_ENTRIES):
+            if entry.tag in ASKED:
+                if entry.tag in found:
+                    raise BadRequest(f"the TIFF has tag {entry.tag} twice; save it again")
+                found[entry.tag] = Tag(entry.number, _single(data, entry))
     except (struct.error, OverflowError):
         return found
     return found
 
 
-def _single(order: str, kind: int, raw: bytes) -> int:
-    form = order + TYPES.get(kind, "B")
-    return int(struct.unpack_from(form, raw)[0]) if struct.calcsize(form) <= len(raw) else 0
+def _single(data: bytes, entry: Entry) -> int:
+    """Return the value of a tag that has one; of others only the count is asked."""
+    if entry.tag not in SINGLE:
+        return 0
+    kind = TYPES.get(entry.kind)
+    value = struct.unpack_from(byte_order(data) + kind, entry.field)[0] if kind else -1
+    if entry.number != 1 or value < 0:
+        raise BadRequest(
+            f"the TIFF's tag {entry.tag} is no whole number (type {entry.kind}, {entry.number} "
+            "values); save it again"
+        )
+    return int(value)

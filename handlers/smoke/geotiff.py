@@ -18,6 +18,7 @@ from PIL import Image
 
 from handlers.runtime.arrays import Array
 from handlers.runtime.errors import BadRequest, TooLarge, Unprocessable
+from handlers.runtime.tifftags import byte_order
 from handlers.smoke.tifftags import (
     BITS,
     COMPRESSION,
@@ -36,7 +37,6 @@ from handlers.smoke.tifftags import (
     TILE_WIDTH,
     WIDTH,
     Tags,
-    byte_order,
     is_tiff,
     no_data,
     one,

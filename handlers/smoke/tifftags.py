@@ -1,16 +1,17 @@
-"""The tags of a TIFF file (TIFF 6.0, and BigTIFF with 64-bit offsets): what it says of itself."""
+"""The values of a GeoTIFF's tags: what it says of itself."""
 
 from __future__ import annotations
 
 import math
 import re
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from handlers.runtime.errors import BadRequest
+from handlers.runtime.tifftags import byte_order, entries, is_big
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -43,11 +44,6 @@ def is_tiff(data: bytes) -> bool:
     return data.startswith(MAGICS)
 
 
-def byte_order(data: bytes) -> str:
-    """Return the order of bytes in the file's numbers, as in struct and numpy."""
-    return "<" if data.startswith(b"II") else ">"
-
-
 def read_tags(data: bytes) -> Tags:
     """Read the first directory's whole-number tags; of a tag that comes twice the first counts.
 
@@ -55,7 +51,7 @@ def read_tags(data: bytes) -> Tags:
         BadRequest, struct.error: the file ends too early.
     """
     tags: dict[int, tuple[int, ...]] = {}
-    for tag, kind, count, field in _entries(data):
+    for tag, kind, count, field in entries(data, MAX_ENTRIES):
         if tag in tags or tag not in TAGS or kind not in INTEGERS or not 0 < count <= MAX_CHUNKS:
             continue
         size = INTEGERS[kind] * count
@@ -77,7 +73,7 @@ def no_data(data: bytes, dtype: np.dtype[np.generic]) -> Any:
 
     A number that the type does not have becomes the nearest that it has, as there.
     """
-    for tag, kind, count, field in _entries(data):
+    for tag, kind, count, field in entries(data, MAX_ENTRIES):
         if tag == NO_DATA and kind == TEXT:
             found = NUMBER.match(_value(data, field, min(count, 100)))
             return _fitted(found[1].decode(), dtype) if found else 0
@@ -103,25 +99,9 @@ def _rounded(value: float) -> int:
     return int(math.copysign(math.floor(abs(bounded) + 0.5), bounded))
 
 
-def _entries(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-    """Yield tag, type, count and value of each entry; the value may be the place of it."""
-    order = byte_order(data)
-    offset, entry, counter = ("Q", "HHQ8s", "Q") if _is_big(data) else ("I", "HHI4s", "H")
-    (start,) = struct.unpack_from(order + offset, data, 8 if _is_big(data) else 4)
-    (number,) = struct.unpack_from(order + counter, data, start)
-    start += struct.calcsize(order + counter)
-    for index in range(min(number, MAX_ENTRIES)):
-        place = start + index * struct.calcsize(order + entry)
-        yield struct.unpack_from(order + entry, data, place)
-
-
-def _is_big(data: bytes) -> bool:
-    return 43 in (data[2], data[3])
-
-
 def _value(data: bytes, field: bytes, size: int) -> bytes:
     """Return an entry's value of ``size`` bytes, which lies elsewhere if it is too long."""
     if size <= len(field):
         return field[:size]
-    (at,) = struct.unpack(byte_order(data) + ("Q" if _is_big(data) else "I"), field)
+    (at,) = struct.unpack(byte_order(data) + ("Q" if is_big(data) else "I"), field)
     return data[at : at + size]

@@ -143,6 +143,34 @@ def test_tiles_are_no_larger_than_the_picture_is_worth(
             opened(each)
 
 
+@pytest.mark.parametrize("kind", [6, 8, 9])
+def test_signed_sizes_count_as_readers_take_them(kind: int) -> None:
+    side = {6: 120, 8: 8192, 9: 8192}[kind]
+    whole = tiff((1, 1), (side, side))
+    odd = whole
+    for tag in (322, 323):
+        odd = odd.replace(
+            struct.pack("<HHII", tag, 4, 1, side), struct.pack("<HHII", tag, kind, 1, side)
+        )
+    assert odd != whole
+    if kind == 6:
+        assert opened(odd).shape == (1, 1, 3)
+    else:
+        with pytest.raises(TooLarge, match="8192 x 8192"):
+            opened(odd)
+
+
+@pytest.mark.parametrize(
+    ("kind", "count"), [(2, 1), (5, 1), (7, 1), (11, 1), (12, 1), (3, 2), (4, 0)]
+)
+def test_sizes_that_are_no_whole_number_are_refused(kind: int, count: int) -> None:
+    data = tiff((32, 32), (32, 32)).replace(
+        struct.pack("<HHII", 322, 4, 1, 32), struct.pack("<HHII", 322, kind, count, 32)
+    )
+    with pytest.raises(BadRequest, match="tag 322 is no whole number"):
+        opened(data)
+
+
 def test_a_tile_may_be_larger_than_a_small_picture() -> None:
     assert opened(tiff((40, 30), (256, 256))).shape == (30, 40, 3)
 
