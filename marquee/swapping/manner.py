@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
 
 from marquee.serving.management import Version
 from marquee.serving.watch import Root
 from marquee.swapping.probe import Example, Question, questions
 
 # With these settings a worker has several batches in hand at a time, in an order of its own.
-MINGLING = re.compile(
-    rb"""^\s*["']?(asyncCommunication|continuousBatching|sequenceBatching|stateful)["']?\s*:""",
-    re.MULTILINE,
-)
+MINGLING = ("asyncCommunication", "continuousBatching", "sequenceBatching", "stateful")
 # A handler that answers in pieces may take responseTimeout anew for each.
-IN_PIECES = re.compile(rb"send_intermediate_predict_response")
+IN_PIECES = b"send_intermediate_predict_response"
 # Of source or settings larger than this nothing is believed.
-MAX_BYTES = 16 << 20
+MAX_BYTES = 1 << 20
 NOTHING = Example("an empty request", b"")
 
 
@@ -59,8 +57,8 @@ class Manner:
 
 
 def _read(root: Root, asked: Sequence[Question]) -> Manner:
-    mingling = any(_tells(path, MINGLING) for path in _files(root, (".yaml", ".yml")))
-    pieces = any(_tells(path, IN_PIECES) for path in _files(root, (".py",)))
+    mingling = any(_mingles(_text(path)) for path in _files(root, (".yaml", ".yml")))
+    pieces = any(_in_pieces(_text(path)) for path in _files(root, (".py",)))
     return Manner(asked, in_turn=not mingling, at_once=not (mingling or pieces))
 
 
@@ -72,7 +70,22 @@ def _files(root: Root, suffixes: tuple[str, ...]) -> Iterator[Root]:
             yield path
 
 
-def _tells(path: Root, words: re.Pattern[bytes]) -> bool:
+def _text(path: Root) -> bytes:
+    """Return a file's content, and a byte too much of one in which nothing is believed."""
     with path.open("rb") as file:
         text: bytes = file.read(MAX_BYTES + 1)
-    return len(text) > MAX_BYTES or words.search(text) is not None
+    return text
+
+
+def _mingles(text: bytes) -> bool:
+    if len(text) > MAX_BYTES:
+        return True
+    try:
+        settings = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return True
+    return isinstance(settings, dict) and any(settings.get(name) for name in MINGLING)
+
+
+def _in_pieces(text: bytes) -> bool:
+    return len(text) > MAX_BYTES or IN_PIECES in text

@@ -254,7 +254,10 @@ def test_fewer_workers_are_refused_where_nothing_tells_that_they_are_idle(
         ("a/b.py", "send_intermediate_predict_response(x)", Manner(in_turn=True)),
         ("model-config.yaml", "minWorkers: 1\nasyncCommunication: true\n", Manner()),
         ("model-config.yaml", "continuousBatching: true", Manner()),
+        ("model-config.yaml", '{minWorkers: 1, "asyncCommunication": true}', Manner()),
+        ("model-config.yaml", "a: [", Manner()),
         ("model-config.yaml", "# no asyncCommunication: yet", ORDERLY),
+        ("model-config.yaml", "asyncCommunication: false", ORDERLY),
     ],
 )
 def test_an_archive_tells_how_its_workers_answer(
