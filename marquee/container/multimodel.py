@@ -20,8 +20,8 @@ from marquee.front import config, runtime
 from marquee.front.process import Haproxy
 from marquee.project import Project
 from marquee.serving import envelope
+from marquee.serving.loads import LogMarks
 from marquee.serving.management import Management
-from marquee.serving.server import LogMarks
 from marquee.swapping.loading import wait_loaded
 
 POLL_SECONDS = 0.05

@@ -194,8 +194,7 @@ def add_script(
         )
         config = script_archive.config(asked, script)
         model = {"modelName": name, "modelVersion": SCRIPT_VERSION, "handler": "handler.py"}
-        made = {"createdOn": "-", "archiverVersion": "0.12.0", "marquee": {}}
-        manifest = made | {"model": model}
+        manifest = {"createdOn": "-", "archiverVersion": "0.12.0", "model": model}
         _configure(stored.path, manifest, config, overrides(settings))
     return stored
 

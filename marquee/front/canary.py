@@ -15,9 +15,10 @@ from marquee.front import Front, program, running
 from marquee.front.canaries import Canary, Limits, load, locked
 from marquee.front.traffic import Summary, from_json
 from marquee.project import Project
+from marquee.serving.loads import LogMarks
 from marquee.serving.management import Management, Version, keys_of
 from marquee.serving.readiness import asker
-from marquee.serving.server import LOAD_SECONDS, LogMarks
+from marquee.serving.server import LOAD_SECONDS
 from marquee.serving.watch import example_of
 from marquee.swapping import history, journal, loading, versions
 

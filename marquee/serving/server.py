@@ -26,8 +26,6 @@ from marquee.serving.loads import LogMarks, failed_loads, why
 from marquee.serving.management import Management
 from marquee.serving.properties import for_launcher
 
-__all__ = ["LogMarks", "Server", "start", "stop"]
-
 POLL_SECONDS = 0.2
 # The JVM is up within seconds; this is for a machine under heavy load.
 ANSWER_SECONDS = 60

@@ -8,8 +8,8 @@ from typing import Any
 from marquee.errors import Failed, MarqueeError
 from marquee.interrupts import ignored
 from marquee.project import Project
+from marquee.serving.loads import LogMarks
 from marquee.serving.management import Management, Version
-from marquee.serving.server import LogMarks
 from marquee.swapping import history, journal, loading, recovery
 from marquee.swapping.incoming import Incoming
 from marquee.swapping.journal import Plan

@@ -6,8 +6,8 @@ from marquee import state
 from marquee.errors import MarqueeError
 from marquee.interrupts import ignored
 from marquee.project import Project
+from marquee.serving.loads import LogMarks
 from marquee.serving.management import Management
-from marquee.serving.server import LogMarks
 from marquee.swapping import drain, history, journal
 from marquee.swapping.journal import Plan
 from marquee.swapping.loading import wait_loaded

@@ -10,8 +10,8 @@ from marquee.errors import MarqueeError
 from marquee.front.canaries import check_none
 from marquee.interrupts import ignored, pause, raised
 from marquee.project import Project
+from marquee.serving.loads import LogMarks
 from marquee.serving.management import Management, Version
-from marquee.serving.server import LogMarks
 from marquee.swapping import drain, history, journal, loading
 from marquee.swapping.answered import Workers
 from marquee.swapping.incoming import Incoming, find
