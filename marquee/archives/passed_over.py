@@ -79,12 +79,19 @@ def warnings(project: Project) -> list[str]:
 
 def _sentence(project: Project, left: Left) -> str:
     said = f"{_relative(project, left.path)} ({left.kind.name}) is not packed"
+    meant = [
+        (version, one)
+        for version, one in (_chosen(project, left.name) if left.name else {}).items()
+        if one is not None and left.version in (None, version)
+    ]
     taken = [
         f"{left.name} {version} gets {_relative(project, one.weights)}"
-        for version, one in (_chosen(project, left.name) if left.name else {}).items()
-        if one is not None and one.origin == "user" and left.version in (None, version)
+        for version, one in meant
+        if one.origin == "user"
     ]
-    return f"{said}: {', '.join(taken)}" if taken else f"{said}; {_advice(project, left)}"
+    told = f"{said}: {', '.join(taken)}" if taken else said
+    # Where the demo's are packed, it may still be wanted.
+    return told if taken and len(taken) == len(meant) else f"{told}; {_advice(project, left)}"
 
 
 def _advice(project: Project, left: Left) -> str:
