@@ -16,12 +16,15 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from marquee.archives import configuration, zipsafety
 from marquee.archives.content import MANIFEST
 from marquee.archives.manifest import MAX_BYTES, Manifest, parse, told
 from marquee.errors import MarqueeError
 
+# Where a manifest names no other.
+CONFIG_NAME = "model-config.yaml"
 ZIP = ".mar"
 TARS = (".tar.gz", ".tgz")
 # Read of a tar in one piece: tarfile would read a header whole that claims gigabytes.
@@ -95,6 +98,20 @@ def read_file(path: Path, name: str) -> bytes:
             if found is not None:
                 return found.read(MAX_BYTES + 1)
     raise FileNotFoundError(2, f"it has no {name}", str(path))
+
+
+def config(path: Path) -> dict[str, Any]:
+    """Return what an archive's model-config.yaml says; nothing where it has none.
+
+    Raises:
+        MarqueeError: it is no archive, or has one that TorchServe cannot read.
+    """
+    name = read(path).files.get("configFile", CONFIG_NAME)
+    try:
+        text = read_file(path, name)
+    except (KeyError, OSError):
+        return {}  # TorchServe goes without it as well
+    return configuration.read(text, name, path)
 
 
 def check_handler(manifest: Manifest, has: Callable[[str], bool], path: Path) -> None:

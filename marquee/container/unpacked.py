@@ -18,14 +18,13 @@ from typing import Any
 
 import yaml
 
-from marquee.archives import configuration, listing, model_folder, packed, zipsafety
+from marquee.archives import listing, model_folder, packed, zipsafety
 from marquee.archives import script as script_archive
 from marquee.archives.content import MANIFEST
 from marquee.container.variables import Settings
 from marquee.errors import MarqueeError
 from marquee.project import Project
 
-CONFIG_NAME = "model-config.yaml"
 # What AWS's containers call a script's model.
 SCRIPT_MODEL = "model"
 SCRIPT_VERSION = "1.0"
@@ -65,23 +64,9 @@ def overrides(settings: Settings) -> dict[str, int]:
 
 def response_timeout(path: Path) -> int:
     """Return the seconds after which TorchServe ends a request to a stored archive's model."""
-    said = _config(path).get("responseTimeout", RESPONSE_TIMEOUT)
+    said = packed.config(path).get("responseTimeout", RESPONSE_TIMEOUT)
     # Of what is no number TorchServe takes no notice.
     return said if isinstance(said, int) and said > 0 else RESPONSE_TIMEOUT
-
-
-def _config(archive: Path) -> dict[str, Any]:
-    """Return what an archive's configuration says; nothing where it has none.
-
-    Raises:
-        MarqueeError: it has one that TorchServe cannot read.
-    """
-    name = packed.read(archive).files.get("configFile", CONFIG_NAME)
-    try:
-        text = packed.read_file(archive, name)
-    except (KeyError, OSError):
-        return {}  # TorchServe goes without it as well
-    return configuration.read(text, name, archive)
 
 
 def merged(config: Mapping[str, Any], wanted: Mapping[str, int]) -> dict[str, Any]:
@@ -116,7 +101,7 @@ def add_archive(
         _unpack(source, stored.path)
         content = copy.deepcopy(dict(manifest.content))
         content["model"]["modelName"] = name
-        _configure(stored.path, content, _config(source), wanted)
+        _configure(stored.path, content, packed.config(source), wanted)
     return stored
 
 
@@ -167,7 +152,7 @@ def _configure(
     folder: Path, manifest: dict[str, Any], config: Mapping[str, Any], wanted: Mapping[str, int]
 ) -> None:
     """Write the configuration and the manifest, in place of links to the user's own files."""
-    path = folder / Path(manifest["model"].get("configFile") or CONFIG_NAME).name
+    path = folder / Path(manifest["model"].get("configFile") or packed.CONFIG_NAME).name
     path.unlink(missing_ok=True)
     path.write_text(yaml.safe_dump(merged(config, wanted), sort_keys=True))
     manifest["model"]["configFile"] = path.name

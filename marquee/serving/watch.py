@@ -11,15 +11,15 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import yaml
-
+from marquee.archives import configuration
+from marquee.archives.packed import CONFIG_NAME
 from marquee.asking.filetypes import type_of
 from marquee.errors import MarqueeError
 from marquee.serving.management import Version
 
 GOLDEN = "golden/requests.json"
-CONFIG = "model-config.yaml"
 # An archive may come from anywhere.
 MAX_BYTES = 100 << 20
 # A problem is looked at again sooner than a success.
@@ -179,11 +179,11 @@ def example_of(archive: Path) -> Example | None:
     """
     try:
         if archive.is_dir():
-            return _example_in(archive)
+            return _example_in(archive, archive)
         if not zipfile.is_zipfile(archive):
             return None
         with zipfile.ZipFile(archive) as opened:
-            return _example_in(zipfile.Path(opened))
+            return _example_in(zipfile.Path(opened), archive)
     except UNREADABLE as error:
         raise MarqueeError(
             f"the example in {archive} cannot be read ({error}); build the archive again"
@@ -194,8 +194,8 @@ def example_of(archive: Path) -> Example | None:
 Root = Path | zipfile.Path
 
 
-def _example_in(root: Root) -> Example | None:
-    return _golden_example(root) or _plain_example(root)
+def _example_in(root: Root, archive: Path) -> Example | None:
+    return _golden_example(root) or _plain_example(root, archive)
 
 
 def _golden_example(root: Root) -> Example | None:
@@ -206,25 +206,22 @@ def _golden_example(root: Root) -> Example | None:
     return None if found is None else Example(_read(root / found["body"]), found["headers"])
 
 
-def _plain_example(root: Root) -> Example | None:
+def _plain_example(root: Root, archive: Path) -> Example | None:
     names = sorted(path.name for path in root.iterdir() if path.name.startswith("example."))
     if not names:
         return None
-    kind = _stated_type(root) or type_of(Path(names[0]))
+    kind = _stated_type(root, archive) or type_of(Path(names[0]))
     return Example(_read(root / names[0]), {"Content-Type": kind})
 
 
-def _stated_type(root: Root) -> str | None:
+def _stated_type(root: Root, archive: Path) -> str | None:
     """Return the example's type where ``marquee archive --example-type`` wrote it down."""
-    if not (root / CONFIG).is_file():
+    if not (root / CONFIG_NAME).is_file():
         return None
-    try:
-        config = yaml.safe_load(_read(root / CONFIG))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{CONFIG} is no YAML: {' '.join(str(error).split())}") from error
+    found: Any = configuration.read(_read(root / CONFIG_NAME), CONFIG_NAME, archive)
     for key in ("marquee", "options", "example_type"):
-        config = config.get(key) if isinstance(config, dict) else None
-    return config if isinstance(config, str) else None
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def _read(path: Root) -> bytes:

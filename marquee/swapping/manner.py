@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
+from marquee.archives import packed
+from marquee.errors import MarqueeError
 from marquee.serving.management import Version
 from marquee.serving.watch import Root
 from marquee.swapping.probe import Example, Question, questions
@@ -17,7 +17,7 @@ from marquee.swapping.probe import Example, Question, questions
 MINGLING = ("asyncCommunication", "continuousBatching", "sequenceBatching", "stateful")
 # A handler that answers in pieces may take responseTimeout anew for each.
 IN_PIECES = b"send_intermediate_predict_response"
-# Of source or settings larger than this nothing is believed.
+# Of a source larger than this nothing is believed.
 MAX_BYTES = 1 << 20
 NOTHING = Example("an empty request", b"")
 
@@ -48,44 +48,33 @@ class Manner:
         if not version.archive or not archive.exists():
             return cls()
         asked = questions(archive)
-        if archive.is_dir():
-            return _read(archive, asked)
-        if not zipfile.is_zipfile(archive):
+        try:
+            config = packed.config(archive)
+        except MarqueeError:
             return cls(asked)
-        with zipfile.ZipFile(archive) as opened:
-            return _read(zipfile.Path(opened), asked)
+        if packed.suffix_of(archive) in packed.TARS:
+            return cls(asked)  # its sources are not looked through
+        mingling = any(config.get(name) for name in MINGLING)
+        return cls(asked, in_turn=not mingling, at_once=not (mingling or _in_pieces(archive)))
 
 
-def _read(root: Root, asked: Sequence[Question]) -> Manner:
-    mingling = any(_mingles(_text(path)) for path in _files(root, (".yaml", ".yml")))
-    pieces = any(_in_pieces(_text(path)) for path in _files(root, (".py",)))
-    return Manner(asked, in_turn=not mingling, at_once=not (mingling or pieces))
+def _in_pieces(archive: Path) -> bool:
+    """Whether some source in an archive has the word for answers in pieces."""
+    if archive.is_dir():
+        return any(_tells(path) for path in _sources(archive))
+    with zipfile.ZipFile(archive) as opened:
+        return any(_tells(path) for path in _sources(zipfile.Path(opened)))
 
 
-def _files(root: Root, suffixes: tuple[str, ...]) -> Iterator[Root]:
+def _sources(root: Root) -> Iterator[Root]:
     for path in root.iterdir():
         if path.is_dir():
-            yield from _files(path, suffixes)
-        elif path.name.endswith(suffixes):
+            yield from _sources(path)
+        elif path.name.endswith(".py"):
             yield path
 
 
-def _text(path: Root) -> bytes:
-    """Return a file's content, and a byte too much of one in which nothing is believed."""
+def _tells(path: Root) -> bool:
     with path.open("rb") as file:
         text: bytes = file.read(MAX_BYTES + 1)
-    return text
-
-
-def _mingles(text: bytes) -> bool:
-    if len(text) > MAX_BYTES:
-        return True
-    try:
-        settings = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return True
-    return isinstance(settings, dict) and any(settings.get(name) for name in MINGLING)
-
-
-def _in_pieces(text: bytes) -> bool:
     return len(text) > MAX_BYTES or IN_PIECES in text

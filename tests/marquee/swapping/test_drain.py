@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import threading
@@ -256,7 +257,7 @@ def test_fewer_workers_are_refused_where_nothing_tells_that_they_are_idle(
         ("model-config.yaml", "continuousBatching: true", Manner()),
         ("model-config.yaml", '{minWorkers: 1, "asyncCommunication": true}', Manner()),
         ("model-config.yaml", "a: [", Manner()),
-        ("model-config.yaml", "# no asyncCommunication: yet", ORDERLY),
+        ("model-config.yaml", "minWorkers: 1  # no asyncCommunication: yet", ORDERLY),
         ("model-config.yaml", "asyncCommunication: false", ORDERLY),
     ],
 )
@@ -266,6 +267,10 @@ def test_an_archive_tells_how_its_workers_answer(
     for folder in (tmp_path / "unpacked", tmp_path / "packed"):
         archive = folder / "m-1.0.mar"
         (archive / name).parent.mkdir(parents=True)
+        (archive / "MAR-INF").mkdir()
+        about = {"modelName": "m", "handler": "handler.py"}
+        (archive / "MAR-INF" / "MANIFEST.json").write_text(json.dumps({"model": about}))
+        (archive / "handler.py").touch()
         (archive / name).write_text(text)
         if folder.name == "packed":
             zipped = shutil.make_archive(str(folder / "m"), "zip", archive)
