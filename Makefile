@@ -59,7 +59,7 @@ fix: $(INSTALLED)  ## mend what lint and format can mend by themselves
 
 .PHONY: docs
 docs: $(INSTALLED)  ## write docs/commands.md again, from the commands' own help
-	@$(BIN)/python -m marquee.commands.reference > docs/commands.md.part && mv docs/commands.md.part docs/commands.md
+	@$(BIN)/python -m scripts.commands_page > docs/commands.md.part && mv docs/commands.md.part docs/commands.md
 
 .PHONY: demo
 demo: $(INSTALLED)  ## train the demo weights again (hours on two cores)

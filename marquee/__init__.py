@@ -16,18 +16,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from marquee.asking.predict import explain, predict
+    from marquee.client.predict import explain, predict
     from marquee.conformance.check import check
     from marquee.errors import MarqueeError
-    from marquee.front.canary import begin as canary
-    from marquee.front.canary import promote, withdraw
     from marquee.project import Project
-    from marquee.serving.logs import logs
-    from marquee.serving.models import models
     from marquee.serving.status import status
-    from marquee.swapping.history import read as history
-    from marquee.swapping.swap import rollback, swap
-    from marquee.swapping.versions import register, retire, scale
+    from marquee.torchserve.logs import logs
+    from marquee.torchserve.models import models
+    from marquee.versions.canary import begin as canary
+    from marquee.versions.canary import promote, withdraw
+    from marquee.versions.history import read as history
+    from marquee.versions.operate import register, retire, scale
+    from marquee.versions.swap import rollback, swap
 
 __all__ = [
     "MarqueeError",
@@ -53,21 +53,21 @@ __all__ = [
 _PLACES = {
     "MarqueeError": ("marquee.errors", "MarqueeError"),
     "Project": ("marquee.project", "Project"),
-    "canary": ("marquee.front.canary", "begin"),
+    "canary": ("marquee.versions.canary", "begin"),
     "check": ("marquee.conformance.check", "check"),
-    "explain": ("marquee.asking.predict", "explain"),
-    "history": ("marquee.swapping.history", "read"),
-    "logs": ("marquee.serving.logs", "logs"),
-    "models": ("marquee.serving.models", "models"),
-    "predict": ("marquee.asking.predict", "predict"),
-    "promote": ("marquee.front.canary", "promote"),
-    "register": ("marquee.swapping.versions", "register"),
-    "retire": ("marquee.swapping.versions", "retire"),
-    "rollback": ("marquee.swapping.swap", "rollback"),
-    "scale": ("marquee.swapping.versions", "scale"),
+    "explain": ("marquee.client.predict", "explain"),
+    "history": ("marquee.versions.history", "read"),
+    "logs": ("marquee.torchserve.logs", "logs"),
+    "models": ("marquee.torchserve.models", "models"),
+    "predict": ("marquee.client.predict", "predict"),
+    "promote": ("marquee.versions.canary", "promote"),
+    "register": ("marquee.versions.operate", "register"),
+    "retire": ("marquee.versions.operate", "retire"),
+    "rollback": ("marquee.versions.swap", "rollback"),
+    "scale": ("marquee.versions.operate", "scale"),
     "status": ("marquee.serving.status", "status"),
-    "swap": ("marquee.swapping.swap", "swap"),
-    "withdraw": ("marquee.front.canary", "withdraw"),
+    "swap": ("marquee.versions.swap", "swap"),
+    "withdraw": ("marquee.versions.canary", "withdraw"),
 }
 
 

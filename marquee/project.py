@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from marquee import properties
 from marquee.errors import MarqueeError
-from marquee.serving import properties
 
 CONFIG_NAME = "config.properties"
 # A Unix socket's path may have this many bytes, and TorchServe has one for each worker in the

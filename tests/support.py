@@ -22,7 +22,7 @@ import psutil
 import torch
 
 from marquee.project import Project
-from marquee.serving.tokens import Keys
+from marquee.torchserve.tokens import Keys
 from tests.golden.synth import make_state
 
 ROOT = Path(__file__).parents[1]

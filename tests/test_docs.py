@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from marquee.cli import main
+from marquee.cli.main import main
 from tests.support import ROOT
 
 PAGES = [

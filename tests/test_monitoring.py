@@ -13,7 +13,7 @@ import httpx
 import pytest
 import yaml
 
-from marquee.cli import main
+from marquee.cli.main import main
 from tests.support import ROOT, Running
 
 FOLDER = ROOT / "deploy" / "monitoring"

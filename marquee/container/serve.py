@@ -19,13 +19,13 @@ from marquee.container.unpacked import Stored
 from marquee.container.variables import Settings, Variables
 from marquee.errors import MarqueeError
 from marquee.front import origins
-from marquee.front.door import Door
 from marquee.front.settings import FrontSettings, folder_of
 from marquee.project import Project
-from marquee.serving import envelope, preflight, server
-from marquee.serving.lastwords import last_words
-from marquee.serving.readiness import Prober, Readiness
-from marquee.serving.server import Server
+from marquee.serving.door import Door
+from marquee.torchserve import envelope, preflight, server
+from marquee.torchserve.lastwords import last_words
+from marquee.torchserve.readiness import Prober, Readiness
+from marquee.torchserve.server import Server
 
 log = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from marquee import javaproperties
 from marquee.container import memory
 from marquee.container.variables import Settings
 from marquee.errors import MarqueeError
 from marquee.project import CONFIG_NAME, Project
-from marquee.serving import javaproperties
 
 # The image's copy of the repository: its root.
 HOME = Path(__file__).parents[2]

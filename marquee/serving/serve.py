@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from marquee.errors import MarqueeError
-from marquee.front.door import Door
 from marquee.project import Project
-from marquee.serving import exposure, preflight, server
-from marquee.serving.examples import curl_lines
-from marquee.serving.lastwords import last_words
-from marquee.serving.server import ModelId, Server
+from marquee.serving.door import Door
+from marquee.torchserve import exposure, preflight, server
+from marquee.torchserve.examples import curl_lines
+from marquee.torchserve.lastwords import last_words
+from marquee.torchserve.server import ModelId, Server
 
 WATCH_SECONDS = 0.5
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from marquee import properties
 from marquee.container import devices, memory, unpacked, workspace
 from marquee.container.serve import front_settings as front
 from marquee.container.unpacked import Stored
 from marquee.container.variables import Settings
 from marquee.errors import MarqueeError
-from marquee.serving import properties
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from marquee.front import canaries
+from marquee.versions import canaries
 from tests.front.support import load, pixel, wait_for
 from tests.support import Running, marquee
 

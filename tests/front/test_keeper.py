@@ -13,16 +13,18 @@ from types import SimpleNamespace
 import pytest
 
 from marquee.errors import MarqueeError
-from marquee.front import Front, canary, config, keeper, process, runtime
-from marquee.front.canaries import Canary, load, locked
-from marquee.front.keeper import Keeper
+from marquee.front import Front, config, process, runtime
 from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings
 from marquee.front.traffic import Traffic
 from marquee.project import Project
-from marquee.serving.management import Management
-from marquee.serving.readiness import Prober, Readiness
-from marquee.serving.watch import Timing
+from marquee.serving import keeper
+from marquee.serving.keeper import Keeper
+from marquee.torchserve.management import Management
+from marquee.torchserve.readiness import Prober, Readiness
+from marquee.torchserve.watch import Timing
+from marquee.versions import canary
+from marquee.versions.canaries import Canary, load, locked
 from tests.front.support import wait_for
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import psutil
 
-from marquee.serving.readiness import OWN_MARK
-from marquee.swapping.traffic import AccessLog, Seen
+from marquee.torchserve.readiness import OWN_MARK
+from marquee.versions.traffic import AccessLog, Seen
 from tests.front.support import wait_for
 from tests.support import Running, marquee
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from marquee.front.canaries import Limits
-from marquee.front.canary import verdict
 from marquee.front.traffic import Summary, Traffic, percentile
+from marquee.versions.canaries import Limits
+from marquee.versions.canary import verdict
 
 
 def line(arm: str, version: str = "-", status: int = 200, milliseconds: float = 10) -> str:

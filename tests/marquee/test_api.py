@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import marquee
-from marquee.cli import SECTIONS
+from marquee.cli.main import SECTIONS
 
 
 def test_each_operating_command_is_a_function() -> None:

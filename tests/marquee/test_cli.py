@@ -6,9 +6,9 @@ import pytest
 from click.testing import CliRunner
 
 from marquee.archives import build as archive
-from marquee.cli import SECTIONS, main
-from marquee.commands.reference import page
+from marquee.cli.main import SECTIONS, main
 from marquee.project import Project
+from scripts.commands_page import page
 from tests.support import ROOT, make_project, marquee
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from marquee.errors import MarqueeError
-from marquee.serving.management import Management
+from marquee.torchserve.management import Management
 from tests.support import Running
 
 

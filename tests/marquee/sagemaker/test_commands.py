@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from marquee.cli import main
+from marquee.cli.main import main
 from marquee.project import Project
 from marquee.sagemaker import cloud
 from marquee.sagemaker.cloud import Account

@@ -1,0 +1,241 @@
+"""How each type of the template's resources is made, by the same calls that AWS takes.
+
+What the SDK calls as the template does goes over as it is, and is checked by the SDK's own
+models: a property that AWS does not know fails here as well.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from deploy.local import account
+from deploy.local.template import CODE_BUCKET, Made
+from marquee.errors import MarqueeError
+
+Props = dict[str, Any]
+
+
+class Place(Protocol):
+    """What makers need to know."""
+
+    stack: str
+    code: Path
+
+    def client(self, service: str) -> Any:
+        """Return the SDK's client of a service."""
+
+
+Maker = Callable[[Place, str, Props], Made]
+
+
+def arn(service: str, name: str, region: str = account.REGION) -> str:
+    """Return the ARN of something in this account."""
+    return f"arn:aws:{service}:{region}:{account.ACCOUNT}:{name}"
+
+
+def text(value: Any) -> str:
+    """Return a setting as AWS wants it in a map of texts."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def bucket(place: Place, name: str, props: Props) -> Made:
+    """Make a bucket, its notifications included, which CloudFormation emulators drop."""
+    s3 = place.client("s3")
+    called = props.get("BucketName") or f"{place.stack}-{name}".lower()
+    s3.create_bucket(Bucket=called)
+    if rules := props.get("CorsConfiguration", {}).get("CorsRules"):
+        cors = [{("MaxAgeSeconds" if k == "MaxAge" else k): v for k, v in r.items()} for r in rules]
+        s3.put_bucket_cors(Bucket=called, CORSConfiguration={"CORSRules": cors})
+    if versions := props.get("VersioningConfiguration"):
+        s3.put_bucket_versioning(Bucket=called, VersioningConfiguration=versions)
+    listed = props.get("NotificationConfiguration", {}).get("LambdaConfigurations", [])
+    if listed:
+        configuration = {"LambdaFunctionConfigurations": [_notification(one) for one in listed]}
+        s3.put_bucket_notification_configuration(
+            Bucket=called, NotificationConfiguration=configuration
+        )
+    return Made(called, {"Arn": f"arn:aws:s3:::{called}"})
+
+
+def _notification(given: Props) -> Props:
+    rules = given.get("Filter", {}).get("S3Key", {}).get("Rules", [])
+    made = {"LambdaFunctionArn": given["Function"], "Events": [given["Event"]]}
+    return made | ({"Filter": {"Key": {"FilterRules": rules}}} if rules else {})
+
+
+def table(place: Place, name: str, props: Props) -> Made:
+    """Make a DynamoDB table."""
+    dynamodb = place.client("dynamodb")
+    called = props.get("TableName") or f"{place.stack}-{name}"
+    kept = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+    dynamodb.create_table(TableName=called, **{k: props[k] for k in kept if k in props})
+    if life := props.get("TimeToLiveSpecification"):
+        dynamodb.update_time_to_live(TableName=called, TimeToLiveSpecification=life)
+    return Made(called, {"Arn": arn("dynamodb", f"table/{called}")})
+
+
+def queue(place: Place, name: str, props: Props) -> Made:
+    """Make an SQS queue."""
+    called = props.pop("QueueName", f"{place.stack}-{name}")
+    attributes = {key: text(value) for key, value in props.items() if key != "Tags"}
+    made = place.client("sqs").create_queue(QueueName=called, Attributes=attributes)
+    return Made(made["QueueUrl"], {"Arn": arn("sqs", called), "QueueName": called})
+
+
+def topic(place: Place, name: str, props: Props) -> Made:
+    """Make an SNS topic."""
+    called = props.get("TopicName") or f"{place.stack}-{name}"
+    made = place.client("sns").create_topic(Name=called)["TopicArn"]
+    return Made(made, {"TopicArn": made, "TopicName": called})
+
+
+def subscription(place: Place, _name: str, props: Props) -> Made:
+    """Subscribe to a topic."""
+    made = place.client("sns").subscribe(ReturnSubscriptionArn=True, **props)["SubscriptionArn"]
+    return Made(made, {"Arn": made})
+
+
+def role(place: Place, name: str, props: Props) -> Made:
+    """Make a role; nobody is kept from anything by it here."""
+    iam = place.client("iam")
+    called = f"{place.stack}-{name}"[:64]
+    document = json.dumps(props["AssumeRolePolicyDocument"])
+    made = iam.create_role(RoleName=called, AssumeRolePolicyDocument=document)["Role"]
+    for policy in props.get("Policies", []):
+        _role_policy(iam, called, policy)
+    return Made(called, {"Arn": made["Arn"]})
+
+
+def role_policy(place: Place, _name: str, props: Props) -> Made:
+    """Add a policy to a role."""
+    _role_policy(place.client("iam"), props["RoleName"], props)
+    return Made(props["PolicyName"], {})
+
+
+def _role_policy(iam: Any, role_name: str, policy: Mapping[str, Any]) -> None:
+    # IAM takes a policy without a version; the emulator does not.
+    document = json.dumps({"Version": "2012-10-17", **policy["PolicyDocument"]})
+    iam.put_role_policy(
+        RoleName=role_name, PolicyName=policy["PolicyName"], PolicyDocument=document
+    )
+
+
+def function(place: Place, name: str, props: Props) -> Made:
+    """Make a function of the folder that the template names, packed as it is."""
+    code = props["Code"]
+    if code.get("S3Bucket") != CODE_BUCKET:
+        raise MarqueeError(f"{name}: its code is {code}; a folder beside the template is expected")
+    variables = props.get("Environment", {}).get("Variables", {})
+    kept = ("Handler", "Role", "Runtime", "Timeout", "MemorySize", "Architectures")
+    made = place.client("lambda").create_function(
+        FunctionName=props.get("FunctionName") or f"{place.stack}-{name}"[:64],
+        Code={"ZipFile": packed(place.code / code["S3Key"])},
+        Environment={"Variables": {key: text(value) for key, value in variables.items()}},
+        **{key: props[key] for key in kept if key in props},
+    )
+    return Made(made["FunctionName"], {"Arn": made["FunctionArn"]})
+
+
+def packed(folder: Path) -> bytes:
+    """Return a folder of code as the zip file that Lambda takes."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.suffix != ".pyc":
+                # A fixed date: the same code is the same file, and is unpacked once.
+                entry = zipfile.ZipInfo(str(path.relative_to(folder)))
+                entry.external_attr = 0o644 << 16
+                archive.writestr(entry, path.read_bytes())
+    return out.getvalue()
+
+
+def event_invoke_config(place: Place, name: str, props: Props) -> Made:
+    """Say how often a function's events are tried again, and where they go then."""
+    del props["Qualifier"]
+    place.client("lambda").put_function_event_invoke_config(**props)
+    return Made(name, {})
+
+
+def sagemaker_model(place: Place, name: str, props: Props) -> Made:
+    """Make a SageMaker model."""
+    called = props.setdefault("ModelName", f"{place.stack}-{name}")
+    place.client("sagemaker").create_model(**props)
+    return Made(arn("sagemaker", f"model/{called}".lower()), {"ModelName": called})
+
+
+def endpoint_config(place: Place, name: str, props: Props) -> Made:
+    """Make an endpoint configuration."""
+    called = props.setdefault("EndpointConfigName", f"{place.stack}-{name}")
+    place.client("sagemaker").create_endpoint_config(**props)
+    made = arn("sagemaker", f"endpoint-config/{called}".lower())
+    return Made(made, {"EndpointConfigName": called})
+
+
+def endpoint(place: Place, name: str, props: Props) -> Made:
+    """Make an endpoint; how it is updated is for updates alone."""
+    called = props.get("EndpointName") or f"{place.stack}-{name}"
+    place.client("sagemaker").create_endpoint(
+        EndpointName=called, EndpointConfigName=props["EndpointConfigName"]
+    )
+    made = arn("sagemaker", f"endpoint/{called}".lower())
+    return Made(made, {"EndpointName": called})
+
+
+def alarm(place: Place, name: str, props: Props) -> Made:
+    """Make an alarm; nothing feeds it here."""
+    called = props.setdefault("AlarmName", f"{place.stack}-{name}")
+    place.client("cloudwatch").put_metric_alarm(**props)
+    return Made(called, {"Arn": arn("cloudwatch", f"alarm:{called}")})
+
+
+def scalable_target(place: Place, _name: str, props: Props) -> Made:
+    """Say between how many instances an endpoint may grow; nothing grows here."""
+    place.client("application-autoscaling").register_scalable_target(**props)
+    parts = (props["ResourceId"], props["ScalableDimension"], props["ServiceNamespace"])
+    return Made("|".join(parts), {})
+
+
+def scaling_policy(place: Place, _name: str, props: Props) -> Made:
+    """Say when an endpoint should grow."""
+    resource, dimension, service = props.pop("ScalingTargetId").split("|")
+    made = place.client("application-autoscaling").put_scaling_policy(
+        ResourceId=resource, ScalableDimension=dimension, ServiceNamespace=service, **props
+    )
+    return Made(made["PolicyARN"], {"Arn": made["PolicyARN"]})
+
+
+def log_group(place: Place, _name: str, props: Props) -> Made:
+    """Make a log group; functions here write to files."""
+    called = props["LogGroupName"]
+    logs = place.client("logs")
+    logs.create_log_group(logGroupName=called)
+    logs.put_retention_policy(logGroupName=called, retentionInDays=int(props["RetentionInDays"]))
+    return Made(called, {"Arn": arn("logs", f"log-group:{called}:*")})
+
+
+MAKERS: Mapping[str, Maker] = {
+    "AWS::S3::Bucket": bucket,
+    "AWS::DynamoDB::Table": table,
+    "AWS::SQS::Queue": queue,
+    "AWS::SNS::Topic": topic,
+    "AWS::SNS::Subscription": subscription,
+    "AWS::IAM::Role": role,
+    "AWS::IAM::RolePolicy": role_policy,
+    "AWS::Lambda::Function": function,
+    "AWS::Lambda::EventInvokeConfig": event_invoke_config,
+    "AWS::SageMaker::Model": sagemaker_model,
+    "AWS::SageMaker::EndpointConfig": endpoint_config,
+    "AWS::SageMaker::Endpoint": endpoint,
+    "AWS::CloudWatch::Alarm": alarm,
+    "AWS::ApplicationAutoScaling::ScalableTarget": scalable_target,
+    "AWS::ApplicationAutoScaling::ScalingPolicy": scaling_policy,
+    "AWS::Logs::LogGroup": log_group,
+}
+# The bucket policies refuse plain HTTP, which is all there is on loopback; who may invoke a
+# function is not checked here.
+LEFT_OUT = frozenset({"AWS::S3::BucketPolicy", "AWS::Lambda::Permission"})

@@ -1,0 +1,61 @@
+"""The ``marquee`` command."""
+
+from __future__ import annotations
+
+import click
+
+from marquee.cli import (
+    archives,
+    checks,
+    cloud,
+    front,
+    operating,
+    requests,
+    sagemaker,
+    servers,
+    versions,
+)
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+# In the order in which a person needs them.
+SECTIONS: dict[str, tuple[click.Command, ...]] = {
+    "Build": (archives.archive, checks.check),
+    "Serve": (servers.serve, servers.stop, servers.token, servers.env),
+    "Ask": (requests.predict, requests.explain),
+    "Operate": (operating.models, operating.status, operating.logs),
+    "Change": (
+        versions.swap,
+        versions.rollback,
+        front.canary,
+        versions.register,
+        versions.retire,
+        versions.scale,
+        versions.history,
+        front.front,
+    ),
+    "Cloud": (sagemaker.sagemaker, cloud.cloud),
+}
+
+
+class Sections(click.Group):
+    """A group that lists its commands by purpose rather than by alphabet."""
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section of the help for each section of commands."""
+        width = max(len(name) for name in self.list_commands(context))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                rows = [(f"{c.name:{width}}", c.get_short_help_str(limit=78)) for c in commands]
+                formatter.write_dl(rows)
+
+
+@click.group(cls=Sections, context_settings=SETTINGS)
+@click.version_option(package_name="marquee")
+def main() -> None:
+    """Package PyTorch vision models as TorchServe archives and serve them."""
+
+
+for _commands in SECTIONS.values():
+    for _command in _commands:
+        main.add_command(_command)

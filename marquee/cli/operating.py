@@ -1,0 +1,235 @@
+"""``marquee models``, ``status`` and ``logs``: what a running server does."""
+
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from marquee.cli.errors import printable, told
+from marquee.project import Project
+
+if TYPE_CHECKING:
+    from marquee.serving.status import Status
+    from marquee.torchserve.models import ModelState
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+REPLACED = "* the file in the store is newer than the workers: not what they loaded"
+# Where nobody looks, a table is as wide as it needs to be.
+UNSEEN_WIDTH = 200
+
+
+@click.command()
+@AS_JSON
+@told
+def models(as_json: bool) -> None:
+    """List what the server serves: versions, workers, queue, memory, archive.
+
+    The default version answers requests that name none. Retired versions are registered without
+    workers. Memory is what the workers hold in RAM; the archive is the first 12 hex digits of its
+    file's SHA-256. Weights are the demo's, or your file's name and SHA-256.
+    """
+    from marquee.torchserve.models import models as find
+
+    found = find(Project.find())
+    if as_json:
+        click.echo(_json([asdict(one) for one in found]))
+        return
+    heads = (
+        "MODEL",
+        "VERSION",
+        "WORKERS",
+        "QUEUE",
+        "BATCH",
+        "MEMORY",
+        "DEVICE",
+        "SINCE",
+        "ARCHIVE",
+        "WEIGHTS",
+    )
+    _table(heads, [_row(one) for one in found])
+    if any(one.replaced for one in found):
+        click.echo(REPLACED)
+
+
+def _row(one: ModelState) -> tuple[str, ...]:
+    workers = "retired" if one.state == "retired" else f"{one.ready}/{one.wanted} {one.state}"
+    return (
+        one.name,
+        one.version + (" default" if one.default else ""),
+        workers,
+        f"{one.pending}/{one.queue}",
+        f"{one.batch_size} in {one.batch_delay} ms",
+        _megabytes(one.memory) if one.memory else "-",
+        ", ".join(one.devices) or "-",
+        "-" if one.since is None else _local(one.since),
+        (one.sha256 or ("a folder" if one.unpacked else "not here"))[:12]
+        + ("*" if one.replaced else ""),
+        printable(one.weights or "-"),
+    )
+
+
+@click.command()
+@click.option("--ready", is_flag=True, help="Only tell, by the exit code, whether all is ready.")
+@AS_JSON
+@told
+def status(ready: bool, as_json: bool) -> None:
+    """Show the server: process, Java, addresses, tokens, readiness, risks.
+
+    Each model is asked its own example, which takes as long as the slowest. The exit code is 0
+    when a server of this project runs, with --ready only when every model of the model store is
+    ready, else 1. Keys themselves are never shown.
+    """
+    from marquee.serving.status import status as look
+
+    found = look(Project.find())
+    is_ready = found.readiness is not None and found.readiness.ready
+    if as_json:
+        click.echo(_json(asdict(found) | {"ready": is_ready, "readiness": _reasons(found)}))
+    elif ready:
+        click.echo("ready" if is_ready else f"not ready: {_why(found)}")
+    else:
+        _show_status(found)
+    good = is_ready if ready else found.process is not None
+    sys.exit(0 if good else 1)
+
+
+def _show_status(found: Status) -> None:
+    rows = [*_process_rows(found), *_token_rows(found)]
+    answering = {True: "answers", False: "does not answer"}
+    rows += [(name, f"{a.url}  {answering[a.answers]}") for name, a in found.addresses.items()]
+    rows += [("models", line) for line in (_reasons(found) or {"": found.problem}).values() if line]
+    if found.readiness is not None and found.readiness.ready:
+        count = len(found.readiness.models)
+        # Archives of others rarely hold an example.
+        rows.append(("models", f"all {count} are ready, those with an example have answered it"))
+    _table((), rows)
+    for warning in found.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+
+
+def _process_rows(found: Status) -> list[tuple[str, str]]:
+    if found.process is None:
+        return [("server", "not running")]
+    process = found.process
+    since = datetime.now(process.since.tzinfo) - process.since
+    heap = f", heap up to {process.heap}" if process.heap else ""
+    return [
+        ("server", f"running for {_duration(since)}, process {process.pid}"),
+        ("Java", f"{process.java or 'version unknown'}, {_megabytes(process.memory)}{heap}"),
+        ("workers", f"{_megabytes(process.workers)} together"),
+    ]
+
+
+def _token_rows(found: Status) -> list[tuple[str, str]]:
+    if found.tokens is None:
+        return [("tokens", "turned off")]
+    if not found.tokens:
+        return [("tokens", "on; none are there while no server runs")]
+    rows = []
+    for kind, token in found.tokens.items():
+        left = "does not expire" if token.left is None else _left(token.left)
+        rows.append(("tokens", f"on; {kind} key {_duration(token.age)} old, {left}"))
+    return rows
+
+
+def _left(left: timedelta) -> str:
+    if left < timedelta():
+        return "expired, renewed when next used"
+    return f"expires in {_duration(left)}"
+
+
+def _reasons(found: Status) -> dict[str, str | None] | None:
+    """Return why each version is not ready, None where it is, by "name version"."""
+    if found.readiness is None:
+        return None
+    return {
+        " ".join(model): reason and f"{' '.join(model)} {reason}"
+        for model, reason in found.readiness.models.items()
+    }
+
+
+def _why(found: Status) -> str:
+    reasons = [reason for reason in (_reasons(found) or {}).values() if reason]
+    return "; ".join(reasons) or found.problem or "no model is configured"
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("-f", "--follow", is_flag=True, help="Go on with new lines until Ctrl-C.")
+@click.option(
+    "--level",
+    type=click.Choice(["debug", "info", "warn", "error"], case_sensitive=False),
+    default="debug",
+    show_default=True,
+    help="The lowest that is shown; tracebacks are errors.",
+)
+@click.option(
+    "--request", metavar="ID", help="Only the story of the answer with this x-request-id."
+)
+@click.option(
+    "-n", "--last", type=click.IntRange(0), default=50, show_default=True, help="How many lines."
+)
+@told
+def logs(model: str | None, follow: bool, level: str, request: str | None, last: int) -> None:
+    """Show the last lines of all logs, merged by time; of one MODEL if named.
+
+    These are requests, what workers say, and TorchServe's warnings. Successful look-ups of the
+    management address are left out, rotated files are not read.
+    """
+    from marquee.torchserve.logs import logs as read
+
+    lines = read(
+        Project.find(), model, level=level.upper(), request=request, last=last, follow=follow
+    )
+    for line in lines:
+        origin = f"{line.model} {line.version}".strip() or line.source
+        stamp = line.time.replace("T", " ")
+        click.echo(f"{stamp} {line.level:5} {origin:16} {line.text}")
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*heads, box=None, show_header=bool(heads), pad_edge=False, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = UNSEEN_WIDTH
+    console.print(table)
+
+
+def _json(value: Any) -> str:
+    """Print times as ISO 8601 in UTC and durations in seconds."""
+
+    def plain(one: Any) -> Any:
+        return one.total_seconds() if isinstance(one, timedelta) else one.isoformat()
+
+    return json.dumps(value, indent=2, default=plain)
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.0f} MB"
+
+
+def _local(moment: datetime) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _duration(span: timedelta) -> str:
+    minutes, seconds = divmod(int(span.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"

@@ -1,0 +1,244 @@
+"""The options of ``marquee sagemaker``, in groups, and what is made of them."""
+
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from marquee.sagemaker.hosting import Asynchronous, Hosting
+    from marquee.sagemaker.invoke import Question
+    from marquee.sagemaker.rollout import Rollout
+    from marquee.sagemaker.scaling import Scaling
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _group(*options: Decorator) -> Decorator:
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorated
+
+
+source = _group(
+    click.option(
+        "--version",
+        "versions",
+        multiple=True,
+        metavar="VERSION",
+        help="Pack this version; again for more, 'all' for all. By default the model's default.",
+    ),
+    click.option(
+        "--script",
+        type=click.Path(path_type=Path),
+        metavar="FOLDER",
+        help="Pack a SageMaker model folder, or the model.tar.gz of one, instead.",
+    ),
+    click.option("--program", metavar="FILE", help="With --script: if not inference.py."),
+)
+
+account = _group(
+    click.option("--region", help="If not the one of your AWS configuration."),
+    click.option("--profile", help="Of your AWS configuration."),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(1),
+        default=7200,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to wait.",
+    ),
+    click.option("--dry-run", is_flag=True, help="Print every API call as JSON; make none."),
+)
+
+hosting = _group(
+    click.option("--role", required=True, metavar="ARN", help="What SageMaker assumes."),
+    click.option("--image", required=True, metavar="URI", help="See docker/build_and_push.sh."),
+    click.option("--bucket", help="Pack the model and upload it there."),
+    click.option("--prefix", default="marquee", show_default=True, help="In the bucket."),
+    click.option("--model-data", metavar="S3-URI", help="A model.tar.gz that is uploaded already."),
+    click.option("--endpoint", metavar="NAME", help="If not the model's name."),
+    click.option("--instance-type", default="ml.c5.xlarge", show_default=True),
+    click.option("--count", type=click.IntRange(1), default=1, show_default=True),
+    click.option("--env", multiple=True, metavar="NAME=VALUE", help="Of the container."),
+    click.option(
+        "--startup-timeout",
+        type=click.IntRange(60, 3600),
+        default=600,
+        show_default=True,
+        metavar="SECONDS",
+        help="Until the container answers /ping.",
+    ),
+    click.option("--isolated", is_flag=True, help="No network for the container."),
+    click.option("--async", "asynchronous", is_flag=True, help="An asynchronous endpoint."),
+    click.option("--output", metavar="S3-URI", help="With --async: where answers go."),
+    click.option("--failure", metavar="S3-URI", help="With --async: where failures go."),
+    click.option("--success-topic", metavar="ARN", help="With --async: an SNS topic."),
+    click.option("--error-topic", metavar="ARN", help="With --async: an SNS topic."),
+    click.option(
+        "--max-concurrent",
+        type=click.IntRange(1, 1000),
+        help="With --async: requests that an instance gets at once.",
+    ),
+)
+
+scaling = click.option(
+    "--scaling",
+    type=(int, int, float),
+    metavar="MIN MAX TARGET",
+    help="Instances, and invocations a minute and instance; with --async waiting requests an "
+    "instance, and MIN may be 0.",
+)
+
+rollout = _group(
+    click.option(
+        "--traffic",
+        type=click.Choice(["all-at-once", "canary", "linear"]),
+        default="all-at-once",
+        show_default=True,
+    ),
+    click.option("--step", type=int, default=10, show_default=True, help="Percent of the fleet."),
+    click.option(
+        "--bake",
+        type=int,
+        default=300,
+        show_default=True,
+        metavar="SECONDS",
+        help="Watch the alarms this long after each step.",
+    ),
+    click.option(
+        "--termination-wait",
+        "termination",
+        type=int,
+        default=0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Until the old instances go.",
+    ),
+    click.option(
+        "--limit",
+        type=int,
+        default=3600,
+        show_default=True,
+        metavar="SECONDS",
+        help="Rolled back when it takes longer.",
+    ),
+    click.option("--alarm", "alarms", multiple=True, metavar="NAME", help="Rolls back; repeat."),
+    click.option(
+        "--alarm-errors",
+        "errors",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Make an alarm: N answers of 5xx in a minute.",
+    ),
+    click.option(
+        "--alarm-latency",
+        "latency",
+        type=click.FloatRange(0, min_open=True),
+        metavar="MS",
+        help="Make an alarm: p95 of the model's time in a minute.",
+    ),
+    click.option("--keep", is_flag=True, help="Keep the old model and configuration."),
+)
+
+question = _group(
+    click.option("--content-type", help="If not the one of the file's name."),
+    click.option("--accept", help="A media type, or json, png, jpg, npy."),
+    click.option("--param", multiple=True, metavar="NAME=VALUE", help="A parameter; repeat."),
+    click.option("--model", help="Which, where the container holds several."),
+    click.option("--inference-id", help="A name for the request."),
+    click.option("-o", "--output", metavar="FILE", help="Save the answer; - for stdout."),
+    click.option("--async", "asynchronous", is_flag=True, help="Of an asynchronous endpoint."),
+    click.option("--input", metavar="S3-URI", help="With --async: where the input goes."),
+    click.option(
+        "--request-seconds",
+        type=click.IntRange(1, 3600),
+        help="With --async: the model's time for it.",
+    ),
+)
+
+
+def read_hosting(model: str, model_data: str, given: dict[str, Any]) -> Hosting:
+    """Return the endpoint that the options describe."""
+    from marquee.sagemaker.hosting import Hosting
+
+    return Hosting(
+        endpoint=given["endpoint"] or model,
+        image=given["image"],
+        role=given["role"],
+        model_data=model_data,
+        instance_type=given["instance_type"],
+        count=given["count"],
+        environment=pairs("--env", given["env"]),
+        startup_seconds=given["startup_timeout"],
+        isolated=given["isolated"],
+        asynchronous=_asynchronous(given),
+    )
+
+
+def _asynchronous(given: dict[str, Any]) -> Asynchronous | None:
+    from marquee.sagemaker.hosting import Asynchronous
+
+    names = ("output", "failure", "success_topic", "error_topic", "max_concurrent")
+    own = {name: given[name] for name in names}
+    if given["asynchronous"]:
+        if own["output"] is None:
+            raise click.UsageError("--async needs --output s3://BUCKET/PATH for the answers")
+        return Asynchronous(**own)
+    for name, value in own.items():
+        if value is not None:
+            raise click.UsageError(f"--{name.replace('_', '-')} is for --async")
+    return None
+
+
+def read_scaling(given: tuple[int, int, float] | None, hosting: Hosting) -> Scaling | None:
+    """Return the scaling that the option asks for."""
+    from marquee.sagemaker.scaling import Scaling
+
+    if given is None:
+        return None
+    return Scaling(*given, asynchronous=hosting.asynchronous is not None)
+
+
+def read_rollout(given: dict[str, Any]) -> Rollout:
+    """Take the rollout's options out of ``given``."""
+    from marquee.sagemaker.rollout import Rollout
+
+    names = ("traffic", "step", "bake", "termination", "limit", "alarms", "errors", "latency")
+    return Rollout(**{name: given.pop(name) for name in names})
+
+
+def read_question(file: Path, output: str | None, given: dict[str, Any]) -> Question:
+    """Take a request's options out of ``given``; types by the files where none is said."""
+    from marquee.media import ANSWERS, accepted, type_of, type_of_file
+    from marquee.sagemaker.invoke import Question
+
+    accept = given.pop("accept")
+    if accept is None and output and Path(output).suffix.lower() in ANSWERS:
+        accept = type_of(Path(output))
+    typed = type_of_file if file.is_file() else type_of
+    return Question(
+        body=file,
+        content_type=given.pop("content_type") or typed(file),
+        accept=None if accept is None else accepted(accept),
+        parameters=pairs("--param", given.pop("param")),
+        model=given.pop("model"),
+        inference_id=given.pop("inference_id"),
+    )
+
+
+def pairs(option: str, words: tuple[str, ...]) -> dict[str, str]:
+    """Return NAME=VALUE words as a dictionary."""
+    split = [word.partition("=") for word in words]
+    for name, equals, value in split:
+        if not name or not equals:
+            raise click.UsageError(f"{option} is {name + equals + value!r}; expected NAME=VALUE")
+    return {name: value for name, _, value in split}

@@ -1,0 +1,68 @@
+"""``marquee serve``, ``stop``, ``token`` and ``env``: one server, from start to stop."""
+
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from marquee.cli.errors import told
+from marquee.errors import MarqueeError
+from marquee.project import Project
+
+
+@click.command()
+@click.option("--front", is_flag=True, help="Put HAProxy before it: see docs/operations.md.")
+@told
+def serve(front: bool) -> None:
+    """Start TorchServe, wait until every model answers, and stop it with Ctrl-C."""
+    from marquee.serving.serve import run
+
+    sys.exit(run(Project.find(), front=front))
+
+
+@click.command()
+@told
+def stop() -> None:
+    """Stop the project's server, wherever it was started."""
+    from marquee.front import running as front_of
+    from marquee.torchserve.preflight import running_pid
+    from marquee.torchserve.server import stop as stop_server
+    from marquee.torchserve.server import wait_ended
+
+    project = Project.find()
+    pid, front = running_pid(project), front_of(project)
+    if front is not None:
+        front.haproxy.close(lambda count: click.echo(f"answering {count} requests in flight"))
+    stop_server(project)
+    if pid is not None:
+        # `marquee serve` ends it as well, once the front door is closed, and may be quicker.
+        wait_ended(pid)
+    some = pid is not None or front is not None
+    click.echo("stopped" if some else "no server of this project is running")
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(["inference", "management"]), default="inference")
+@told
+def token(kind: str) -> None:
+    """Print a valid token of the running server, renewed if it is about to expire."""
+    from marquee.torchserve.management import keys_of
+
+    keys = keys_of(Project.find())
+    if keys is None:
+        raise MarqueeError(
+            "tokens are turned off (disable_token_authorization=true): send requests without one"
+        )
+    click.echo(keys.get(kind))
+
+
+@click.command()
+@told
+def env() -> None:
+    """Print shell exports that make plain torchserve commands use this project."""
+    from marquee.torchserve.environment import exports, variables
+
+    click.echo(exports(variables(Project.find())))

@@ -1,0 +1,254 @@
+"""One file to a running server and its answer back, patient with a server that is busy."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import httpx
+
+from marquee.client.places import Places
+from marquee.client.question import Question
+from marquee.client.sending import Body, opened
+from marquee.errors import MarqueeError
+from marquee.media import answer_type
+from marquee.project import Project
+from marquee.signatures import HEAD, is_text
+from marquee.torchserve.management import Management, keys_of
+
+FIRST_PAUSE = 0.5  # seconds, doubled each time
+LONGEST_PAUSE = 10.0
+# How often a handler that failed is asked again: another request of its batch may be to blame.
+FAULT_RETRIES = 2
+# What TorchServe answers to a model or version that it has not; the last to a name with "/".
+NO_MODEL = (
+    "ModelNotFoundException",
+    "ModelVersionNotFoundException",
+    "ResourceNotFoundException",
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back for one file.
+
+    Attributes:
+        file: what was sent.
+        status: HTTP status, None when there was no answer.
+        content_type: of the answer; by its bytes, where the server says none.
+        body: the answer, empty when it was saved to a file instead.
+        saved: that file.
+        problem: why there is no answer, in words; None for an answer.
+    """
+
+    file: Path
+    status: int | None = None
+    content_type: str = ""
+    body: bytes = b""
+    saved: Path | None = None
+    problem: str | None = None
+
+
+class _Failed(Exception):
+    """This file has no answer; others may."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class _Busy(_Failed):
+    """Worth trying again, after so many seconds."""
+
+    retries: int | None = None  # no more than asked for
+
+    def __init__(self, message: str, status: int | None = None, after: float = 0.0) -> None:
+        super().__init__(message, status)
+        self.after = after
+
+
+class _Faulty(_Busy):
+    """The handler failed, by this request or by another one of the batch."""
+
+    retries = FAULT_RETRIES
+
+
+class _Void(_Failed):
+    """The key was refused."""
+
+
+class Asker:
+    """A connection to a project's server for one question; used by several threads at once.
+
+    Args:
+        retries: how often a busy server is asked again, with growing pauses.
+        timeout: seconds that an answer may take.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        question: Question,
+        places: Places,
+        *,
+        retries: int = 6,
+        timeout: float = 300.0,
+    ) -> None:
+        self._project, self._question, self._places = project, question, places
+        self._retries, self._timeout = retries, timeout
+        self._address = project.properties["inference_address"]
+        self._limit = int(project.properties.get("max_request_size", "6553500"))
+        self._keys, self._renewing = keys_of(project), threading.Lock()
+        self._client = httpx.Client(
+            base_url=self._address, timeout=httpx.Timeout(timeout, connect=10), trust_env=False
+        )
+
+    def close(self) -> None:
+        """Close the connections, those in use included."""
+        self._client.close()
+
+    def ask(self, file: Path) -> Answer:
+        """Send a file and return its answer, or why this file has none.
+
+        Raises:
+            MarqueeError: what no other file could overcome: no server, no such model.
+        """
+        try:
+            with opened(file, self._limit) as body:
+                return self._patiently(file, body)
+        except _Failed as error:
+            return Answer(file, error.status, problem=str(error))
+        except OSError as error:
+            elsewhere = error.filename is not None and Path(error.filename) != file
+            where = f"{error.filename}: " if elsewhere else ""
+            return Answer(file, problem=f"{where}{error.strerror}")
+
+    def _patiently(self, file: Path, body: Body) -> Answer:
+        for number, pause in enumerate(_pauses(self._retries)):
+            try:
+                return self._with_a_valid_key(file, body)
+            except _Busy as busy:
+                if busy.retries is not None and number >= busy.retries:
+                    raise
+                time.sleep(max(pause, busy.after))
+        return self._with_a_valid_key(file, body)
+
+    def _with_a_valid_key(self, file: Path, body: Body) -> Answer:
+        """A key is void as soon as another process has renewed it: the file has the new one."""
+        try:
+            return self._once(file, body)
+        except _Void:
+            return self._once(file, body)
+
+    def _once(self, file: Path, body: Body) -> Answer:
+        headers = self._question.headers(body.content_type) | self._authorization()
+        body.stream.seek(0)
+        try:
+            return self._exchange(file, body, headers)
+        except httpx.ConnectError as error:
+            raise MarqueeError(
+                f"no server answers at {self._address} ({error}); start it: make serve"
+            ) from error
+        except httpx.TimeoutException as error:
+            raise _Failed(
+                f"no answer within {self._timeout:g} s (--timeout); 'marquee models' shows "
+                "whether its workers are there"
+            ) from error
+        except httpx.TransportError as error:
+            raise _Busy(f"the connection broke ({error}){self._size_hint(body)}") from error
+
+    def _exchange(self, file: Path, body: Body, headers: Mapping[str, str]) -> Answer:
+        path = self._question.path
+        with self._client.stream("POST", path, content=body.stream, headers=headers) as answer:
+            if answer.status_code == 200:
+                return self._received(file, body.name, answer)
+            answer.read()
+        raise self._refusal(body, answer)
+
+    def _received(self, file: Path, name: Path, answer: httpx.Response) -> Answer:
+        said, chunks = answer.headers.get("content-type", ""), answer.iter_bytes()
+        head = _beginning(chunks)
+        content_type, body = answer_type(said, head), chain([head], chunks)
+        if not self._places.wants(content_type):
+            text = b"".join(body)
+            if content_type == said or is_text(text):
+                return Answer(file, 200, content_type, text)
+            content_type, body = said, chain([text])  # it only began as text
+        saved = self._places.save(name, content_type, body)
+        return Answer(file, 200, content_type, saved=saved)
+
+    def _refusal(self, body: Body, answer: httpx.Response) -> Exception:
+        status, (kind, words) = answer.status_code, _words(answer)
+        if status == 404 and kind in NO_MODEL:
+            return MarqueeError(self._unknown())
+        told = f"{status} {words or 'without a word'}"
+        if status == 413 and not words:
+            told = f"413 the request is too large{self._size_hint(body)}"
+        if kind == "InvalidKeyException":
+            return _Void(told, status)
+        logs = f"'marquee logs {self._question.model}' tells why"
+        if status == 503 and kind == "InternalServerException":
+            failed = "the handler raised an error, or returned what TorchServe cannot send"
+            return _Faulty(f"{told}: {failed}; {logs}", status)
+        if status == 503:
+            return _Busy(told, status, _seconds(answer.headers.get("retry-after", "")))
+        asked = answer.headers.get("x-request-id", "")
+        told += f"; {logs}" if status == 500 else ""
+        return _Failed(f"{told} (request {asked})" if status >= 500 and asked else told, status)
+
+    def _unknown(self) -> str:
+        model, version = self._question.model, self._question.version
+        with Management.of(self._project) as api:
+            if version is not None and (found := api.versions(model)):
+                known = ", ".join(sorted(one.version for one in found))
+                return f"{model} has no version {version} on this server; it has {known}"
+            known = ", ".join(api.models()) or "none"
+        return f"there is no model '{model}' on this server; it has {known}"
+
+    def _authorization(self) -> dict[str, str]:
+        if self._keys is None:
+            return {}
+        with self._renewing:  # a key renewed twice at once would be void for one of the two
+            return {"Authorization": f"Bearer {self._keys.get('inference')}"}
+
+    def _size_hint(self, body: Body) -> str:
+        """Say that the body is too large, if it is: the server then just hangs up."""
+        if body.size <= self._limit:
+            return ""
+        return (
+            f": it has {body.size} bytes, the server takes {self._limit} (max_request_size); "
+            "send less, or set TS_MAX_REQUEST_SIZE and restart the server"
+        )
+
+
+def _beginning(chunks: Iterator[bytes]) -> bytes:
+    """Take what tells the type: a streamed answer comes in pieces of any size."""
+    head = b""
+    while len(head) < HEAD and (chunk := next(chunks, b"")):
+        head += chunk
+    return head
+
+
+def _pauses(count: int) -> Iterator[float]:
+    """Yield growing pauses with jitter, so that those turned away do not come back together."""
+    for number in range(count):
+        yield min(FIRST_PAUSE * 2**number, LONGEST_PAUSE) * (0.5 + secrets.randbelow(1000) / 1000)
+
+
+def _words(answer: httpx.Response) -> tuple[str, str]:
+    """Return the type and the message of an error's JSON; what is no such JSON as it is."""
+    try:
+        found = answer.json()
+        return str(found["type"]), str(found["message"])
+    except (ValueError, KeyError, TypeError):
+        return "", answer.text.strip()[:500]
+
+
+def _seconds(header: str) -> float:
+    """Read a Retry-After in seconds; a date, which no server of ours sends, counts as none."""
+    return min(float(header), LONGEST_PAUSE) if header.isdecimal() else 0.0

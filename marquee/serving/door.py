@@ -1,0 +1,220 @@
+"""The front door of a ``marquee serve --front``: opened, kept open, closed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from marquee.errors import MarqueeError
+from marquee.front import config, process, program, running
+from marquee.front.process import Haproxy
+from marquee.front.settings import FrontSettings, read
+from marquee.front.traffic import Traffic
+from marquee.project import Project
+from marquee.serving.keeper import Keeper
+from marquee.torchserve.lastwords import last_words
+from marquee.torchserve.management import Management
+from marquee.torchserve.readiness import Prober, asker
+from marquee.torchserve.tokens import Keys
+from marquee.torchserve.watch import Timing
+from marquee.versions import canaries
+from marquee.versions.watcher import Watcher
+
+KEYS_SECONDS = 60
+READY_SECONDS = 120
+POLL_SECONDS = 0.1
+# A HAProxy that dies is started again, but not for ever.
+RESTARTS, RESTART_SECONDS = 3, 60
+# Ten years: TorchServe's keys must not change behind the door, which knows them by digest.
+TOKEN_MINUTES = 10 * 365 * 24 * 60
+LOG_BYTES, LOG_FILES = 100 << 20, 5
+
+
+class Door:
+    """HAProxy, and the thread that asks the models.
+
+    Args:
+        project: whose server is behind it.
+        settings: None reads the project's own.
+        log: gets a line for each request; None writes ``logs/front.log``.
+        prober: the kind of prober that asks the models.
+        canaries: whether they may get a share of the requests.
+
+    Raises:
+        MarqueeError: no HAProxy that will do, or impossible settings.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        settings: FrontSettings | None = None,
+        *,
+        log: logging.Logger | None = None,
+        prober: type[Prober] = Prober,
+        canaries: bool = True,
+    ) -> None:
+        self._project = project
+        self.settings = settings or read(project)
+        self._prober = prober
+        self._canaries = Watcher(project) if canaries else None
+        program.find()
+        self.settings.api_key()
+        self.haproxy = Haproxy(self.settings.folder)
+        self._traffic = Traffic()
+        self._log = log or _log_file(project.logs / "front.log")
+        self._process: subprocess.Popen[str] | None = None
+        self._keeper: Keeper | None = None
+        self._deaths: list[float] = []
+
+    def prepare(self) -> dict[str, str]:
+        """Make room, and return the variables that move TorchServe behind the door.
+
+        Its own token check stays on: with it off, anybody on this machine could reach its gRPC
+        ports, which no Unix socket can replace.
+        """
+        folder = self.settings.folder
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700, parents=True)
+        self._project.key_file.unlink(missing_ok=True)  # of a server that was killed
+        return {
+            "TS_INFERENCE_ADDRESS": f"unix:{self.settings.inference_socket}",
+            "TS_MANAGEMENT_ADDRESS": f"unix:{self.settings.management_socket}",
+            "TS_TOKEN_EXPIRATION_TIME_MIN": str(TOKEN_MINUTES),
+        }
+
+    def open(self, alive: Callable[[], bool]) -> None:
+        """Listen; models may still be loading.
+
+        Raises:
+            MarqueeError: TorchServe wrote no keys, or HAProxy does not start.
+        """
+        _wait_for_keys(self._project, self.settings.key_file, alive)
+        config.write(self.settings)
+        self._process = process.start(self.settings, self._line)
+        self._keeper = self._make_keeper()
+        self._keeper.start()
+
+    def management(self) -> Management:
+        """Return a connection to TorchServe itself, behind the door."""
+        return Management("http://torchserve", self._keys(), self.settings.management_socket)
+
+    def _keys(self) -> Keys | None:
+        return None if self.settings.key_file is None else Keys(self.settings.key_file, "")
+
+    def _make_keeper(self) -> Keeper:
+        keys = self._keys()
+        transport = httpx.HTTPTransport(uds=str(self.settings.inference_socket))
+        client = httpx.Client(base_url="http://torchserve", transport=transport, trust_env=False)
+        timing = Timing(self.settings.probe_interval, self.settings.probe_timeout)
+        ask = asker(client, lambda: None if keys is None else keys.get("inference"))
+        store = self._project.model_store
+        prober = self._prober(self.management(), ask, store, timing, self._lively)
+        return Keeper(self.settings, prober, self._traffic, self._canaries)
+
+    def _lively(self, name: str, version: str) -> float | None:
+        found = canaries.load(self._project).get(name)
+        own = self._traffic.last_success(name, version)
+        if found is not None and found.version == version:
+            return own
+        default = self._traffic.last_success(name)
+        return max((one for one in (own, default) if one is not None), default=None)
+
+    def wait_ready(self) -> None:
+        """Return when every model has answered its example.
+
+        Raises:
+            MarqueeError: which one did not, and what it did instead.
+        """
+        deadline = time.monotonic() + READY_SECONDS
+        while self._keeper is None or not self._keeper.ready:
+            if time.monotonic() > deadline:
+                why = "" if self._keeper is None else self._keeper.problem
+                raise MarqueeError(f"not all models are ready after {READY_SECONDS} s: {why}")
+            time.sleep(POLL_SECONDS)
+
+    def check(self) -> bool:
+        """Start HAProxy again if it has died.
+
+        Returns:
+            Whether the door is open; False when somebody has closed it from elsewhere.
+
+        Raises:
+            MarqueeError: it dies again and again.
+        """
+        if self._process is None or self._process.poll() is None:
+            return True
+        if self.haproxy.closing:
+            return False
+        now = time.monotonic()
+        self._deaths = [one for one in self._deaths if now - one < RESTART_SECONDS] + [now]
+        if len(self._deaths) > RESTARTS:
+            raise MarqueeError(
+                f"the front door ended {len(self._deaths)} times within {RESTART_SECONDS} s; its "
+                f"last words are in {self._project.logs / 'front.log'}"
+            )
+        self._log.warning(
+            "HAProxy ended with status %s; starting it again", self._process.returncode
+        )
+        self._process = process.start(self.settings, self._line)
+        return True
+
+    def close(self, told: Callable[[int], None], hurried: Callable[[], bool]) -> int:
+        """Answer what is in flight, refuse what is new, end; return how many were cut off."""
+        try:
+            return self.haproxy.close(told, hurried)
+        finally:
+            if self._keeper is not None:
+                self._keeper.end()
+
+    def _line(self, line: str) -> None:
+        self._log.info("%s", line)
+        self._traffic.add(line)
+
+
+def _log_file(path: Path) -> logging.Logger:
+    """Return a logger that writes plain lines to a file, cut and kept as TorchServe's logs are."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    logger = logging.Logger("front")
+    logger.addHandler(
+        logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES)
+    )
+    return logger
+
+
+def _wait_for_keys(project: Project, path: Path | None, alive: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + KEYS_SECONDS
+    while path is not None and not _is_written(path):
+        if not alive():
+            raise MarqueeError(f"TorchServe ended while starting: {last_words(project)}")
+        if time.monotonic() > deadline:
+            raise MarqueeError(f"TorchServe has written no {path} after {KEYS_SECONDS} s")
+        time.sleep(POLL_SECONDS)
+
+
+def _is_written(path: Path) -> bool:
+    """Whether a file is there and whole JSON: TorchServe writes it while we look."""
+    try:
+        json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
+
+
+def reload(project: Project) -> None:
+    """Make a running door read its settings, certificate and API key again.
+
+    Raises:
+        MarqueeError: none runs, or the settings are not usable: the old ones stay.
+    """
+    front = running(project)
+    if front is None:
+        raise MarqueeError("no front door of this project runs; start it: marquee serve --front")
+    front.haproxy.reload(read(project))

@@ -1,0 +1,120 @@
+"""The thread of ``marquee serve --front`` that tells the door every second how things are."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from typing import Any
+
+from marquee.errors import MarqueeError
+from marquee.front import config
+from marquee.front.process import Haproxy
+from marquee.front.settings import FrontSettings
+from marquee.front.traffic import Traffic, as_json
+from marquee.torchserve.readiness import Prober, Readiness
+from marquee.versions import canary
+from marquee.versions.watcher import Watcher
+
+log = logging.getLogger(__name__)
+
+BEAT_SECONDS = 1.0
+
+
+class Keeper(threading.Thread):
+    """Asks the models and publishes their readiness; watches canaries where there are any.
+
+    Args:
+        settings: of the door.
+        prober: asks.
+        traffic: what the door has logged.
+        canaries: None for a door that has none, as in the container.
+    """
+
+    def __init__(
+        self,
+        settings: FrontSettings,
+        prober: Prober,
+        traffic: Traffic,
+        canaries: Watcher | None = None,
+    ) -> None:
+        super().__init__(name="keeper", daemon=True)
+        self._settings = settings
+        self._haproxy = Haproxy(settings.folder)
+        self._prober = prober
+        self._traffic = traffic
+        self._canaries = canaries
+        self._ended = threading.Event()
+        self._names: dict[str, str] = {}
+        self.ready = False
+        self.problem = ""
+
+    def run(self) -> None:
+        """Beat until ended; a beat that fails is tried again, and /ping goes stale meanwhile."""
+        while not self._ended.wait(BEAT_SECONDS):
+            try:
+                self.beat()
+            except (MarqueeError, OSError) as error:  # OSError: the folder goes at a stop
+                self.ready, self.problem = False, str(error)
+            except Exception as error:  # noqa: BLE001 - nobody else would beat on
+                self._note_fault(error)
+
+    def _note_fault(self, error: Exception) -> None:
+        """Tell an error of ours once, not every second."""
+        said = f"the thread that asks the models failed ({type(error).__name__}: {error})"
+        if said != self.problem:
+            log.error("%s", said, exc_info=error)
+        self.ready, self.problem = False, said
+
+    def end(self) -> None:
+        """Beat no more."""
+        self._ended.set()
+
+    def beat(self) -> None:
+        """Look at everything once.
+
+        Raises:
+            MarqueeError: the server or the door does not answer.
+        """
+        found = self._prober.check()
+        self._publish(found)
+        self._publish_names(found)
+        if self._canaries is not None:
+            sides = self._canaries.look(self._prober, self._traffic)
+            part = self._settings.folder / ".traffic.part"
+            part.write_text(json.dumps({name: as_json(*both) for name, both in sides.items()}))
+            part.replace(self._settings.folder / canary.TRAFFIC)
+
+    def _publish(self, found: Readiness) -> None:
+        self.ready = found.ready or (self._settings.ready_when_empty and not found.models)
+        self.problem = "; ".join(
+            f"{name} {version} {why}" for (name, version), why in found.models.items() if why
+        )
+        until = str(int(time.time() + config.BELIEVED_SECONDS))
+        body = config.encoded(self._body(found))
+        ready = "1" if self.ready else "0"
+        state = {"until": until, "ready": ready, "body": body}
+        self._haproxy.map(config.STATE_MAP).set(state)
+
+    def _body(self, found: Readiness) -> dict[str, Any]:
+        models = {
+            name: {"version": version, "ready": why is None} | ({} if why is None else {"why": why})
+            for (name, version), why in found.models.items()
+        }
+        status = "Healthy" if self.ready else "Unhealthy"
+        return {"status": status, "models": models} | dict(self._settings.ping_fields)
+
+    def _publish_names(self, found: Readiness) -> None:
+        """Tell the door who answers /invocations that name nobody."""
+        names = [name for name, _ in found.models]
+        sole = names[0] if len(names) == 1 else ""
+        wanted = {"default": self._settings.default_model or sole, "listed": ",".join(names)}
+        if wanted != self._names:
+            door = self._haproxy.map(config.NAMES_MAP)
+            for key, value in wanted.items():
+                if value:
+                    door.set({key: value})
+                else:
+                    door.remove(key)
+            self._names = wanted

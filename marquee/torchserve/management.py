@@ -1,0 +1,225 @@
+"""TorchServe's management API, as far as it is used here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+
+from marquee.errors import MarqueeError
+from marquee.project import Project
+from marquee.torchserve.tokens import Keys
+
+READY = "READY"
+# TorchServe lists 100 models a page unless told otherwise.
+PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of one model, as a running server describes it.
+
+    Attributes:
+        name, version: which.
+        min_workers, max_workers: how many workers are wanted.
+        batch_size: requests in a batch, at the most.
+        max_batch_delay: milliseconds that a batch waits to fill.
+        response_timeout: seconds until a worker that does not answer is killed.
+        pending: requests that wait; those in a worker's hands are not among them.
+        queue: room for requests that wait.
+        archive: the archive's file name or address, as it was registered.
+        workers: TorchServe's description of each: ``id``, ``startTime``, ``status``,
+            ``memoryUsage`` (bytes), ``pid``, ``gpu``, ``gpuUsage``.
+    """
+
+    name: str
+    version: str
+    min_workers: int
+    max_workers: int
+    batch_size: int
+    max_batch_delay: int
+    response_timeout: int
+    pending: int
+    queue: int
+    archive: str
+    workers: tuple[Mapping[str, Any], ...]
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Version:
+        """Read TorchServe's JSON."""
+        queue = found.get("jobQueueStatus", {})
+        pending = int(queue.get("pendingRequests", 0))
+        return cls(
+            name=found["modelName"],
+            version=found["modelVersion"],
+            min_workers=int(found["minWorkers"]),
+            max_workers=int(found["maxWorkers"]),
+            batch_size=int(found["batchSize"]),
+            max_batch_delay=int(found["maxBatchDelay"]),
+            response_timeout=int(found["responseTimeout"]),
+            pending=pending,
+            queue=pending + int(queue.get("remainingCapacity", 0)),
+            archive=str(found.get("modelUrl", "")),
+            workers=tuple(found["workers"]),
+        )
+
+    @property
+    def ready(self) -> bool:
+        """Whether all wanted workers have loaded; the server's own ping says so too early."""
+        return self.loaded >= max(1, self.min_workers)
+
+    @property
+    def loaded(self) -> int:
+        """How many workers have loaded."""
+        return sum(worker["status"] == READY for worker in self.workers)
+
+
+class Management:
+    """A connection to the management address of a running server.
+
+    Every method raises :class:`MarqueeError` with TorchServe's own words when it refuses, and
+    when no server answers.
+    """
+
+    def __init__(self, address: str, keys: Keys | None, socket: Path | None = None) -> None:
+        """Connect to ``address``, or to the Unix socket behind a front door."""
+        self._address = address
+        self._keys = keys
+        self._advice = "start it: make serve" if socket is None else "its own log says why"
+        transport = None if socket is None else httpx.HTTPTransport(uds=str(socket))
+        self._client = httpx.Client(
+            base_url=address, timeout=30, trust_env=False, transport=transport
+        )
+
+    @classmethod
+    def of(cls, project: Project) -> Management:
+        """Return a connection to the project's server."""
+        return cls(project.properties["management_address"], keys_of(project))
+
+    def __enter__(self) -> Management:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def answers(self) -> bool:
+        """Whether the server takes requests at all."""
+        try:
+            return self._request("GET", "/models").status_code == 200
+        except MarqueeError:
+            return False
+
+    def models(self) -> list[str]:
+        """Return the names of all registered models."""
+        answer = self._wanted("GET", f"/models?limit={PAGE}", "cannot list the models")
+        return sorted(model["modelName"] for model in answer.json()["models"])
+
+    def versions(self, name: str) -> list[Version]:
+        """Return all registered versions of a model; none if the server does not have it."""
+        return self._described(f"/models/{name}/all", name)
+
+    def describe(self, name: str, version: str) -> Version | None:
+        """Return a version's state, or None if the server does not have it."""
+        return next(iter(self._described(f"/models/{name}/{version}", name)), None)
+
+    def default(self, name: str) -> str | None:
+        """Return the version that answers when none is named, or None without such a model."""
+        found = self._described(f"/models/{name}", name)
+        return found[0].version if found else None
+
+    def register(self, archive: str) -> None:
+        """Register an archive of the model store (or an allowed URL) and start its workers.
+
+        Returns before they have loaded: waiting would hold up other connections.
+        """
+        self._wanted(
+            "POST",
+            f"/models?{urlencode({'url': archive, 'synchronous': 'false'})}",
+            f"cannot register {archive}",
+        )
+
+    def unregister(self, name: str, version: str) -> None:
+        """Remove a version; one that the server does not have is fine.
+
+        Never under traffic: what its workers hold and what waits for them would be lost.
+        """
+        answer = self._request("DELETE", f"/models/{name}/{version}")
+        if answer.status_code not in (200, 404):
+            raise self._refused(f"cannot remove {name} {version}", answer)
+
+    def scale(self, name: str, version: str, workers: int) -> None:
+        """Set the number of workers of a version; returns before new ones have loaded.
+
+        Fewer workers: what those that end hold is lost, so drain first.
+        """
+        query = urlencode({"min_worker": workers, "max_worker": workers})
+        self._wanted("PUT", f"/models/{name}/{version}?{query}", f"cannot scale {name} {version}")
+
+    def set_default(self, name: str, version: str) -> None:
+        """Make ``version`` the one that answers when a request names none."""
+        self._wanted(
+            "PUT",
+            f"/models/{name}/{version}/set-default",
+            f"cannot make {version} the default version of {name}",
+        )
+
+    def _described(self, path: str, name: str) -> list[Version]:
+        answer = self._request("GET", path)
+        if answer.status_code == 404:
+            return []
+        if answer.status_code != 200:
+            raise self._refused(f"cannot describe {name}", answer)
+        return [Version.of(found) for found in answer.json()]
+
+    def _wanted(self, method: str, path: str, failure: str) -> httpx.Response:
+        answer = self._request(method, path)
+        if answer.status_code not in (200, 202):
+            raise self._refused(failure, answer)
+        return answer
+
+    def _refused(self, what: str, answer: httpx.Response) -> MarqueeError:
+        return MarqueeError(f"{self._address} {what}: {_message(answer)}")
+
+    def _request(self, method: str, path: str) -> httpx.Response:
+        headers = {}
+        if self._keys is not None:
+            headers["Authorization"] = f"Bearer {self._keys.get('management')}"
+        try:
+            try:
+                return self._client.request(method, path, headers=headers)
+            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+                # TorchServe closes connections after errors, at times under the next request.
+                if method == "POST":
+                    raise
+                return self._client.request(method, path, headers=headers)
+            except httpx.ReadTimeout:
+                # While models load on a busy machine; a question may be asked again.
+                if method != "GET":
+                    raise
+                return self._client.request(method, path, headers=headers)
+        except httpx.TransportError as error:
+            raise MarqueeError(
+                f"no server answers at {self._address} ({error}); {self._advice}"
+            ) from error
+
+
+def _message(answer: httpx.Response) -> str:
+    """Return TorchServe's words without the JSON around them."""
+    try:
+        return str(answer.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"status {answer.status_code} {answer.text.strip()}".strip()
+
+
+def keys_of(project: Project) -> Keys | None:
+    """Return the key file of the project's server, or None where tokens are turned off."""
+    properties = project.properties
+    if properties.get("disable_token_authorization", "false").lower() == "true":
+        return None
+    minutes = float(properties.get("token_expiration_min", "60"))
+    return Keys(project.key_file, properties["management_address"], timedelta(minutes=minutes))

@@ -1,0 +1,149 @@
+"""What a running server serves: every version of every model, as an operator wants to see it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+
+from marquee.archives.build import weights_of
+from marquee.archives.store import StoreRecord
+from marquee.errors import MarqueeError
+from marquee.project import Project
+from marquee.torchserve.management import Management, Version
+from marquee.torchserve.server import version_key
+from marquee.torchserve.tokens import moment
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """One version of one model on the server.
+
+    Attributes:
+        name, version: which.
+        default: whether it answers requests that name no version.
+        state: ``ready``, ``loading`` (fewer workers than wanted) or ``retired`` (none wanted).
+        ready, wanted: workers that have loaded, and that there should be.
+        pending, queue: requests that wait, and room for them; not those in a worker's hands.
+        batch_size: requests in a batch, at the most.
+        batch_delay: milliseconds that a batch waits to fill.
+        memory: bytes that its workers hold in RAM (RSS; pages they share count in each).
+        devices: such as ``("cpu",)`` or ``("gpu 0", "gpu 1")``.
+        since: when its oldest worker was started; None without workers.
+        archive: file name in the model store.
+        sha256: of that file; None where it is not there, or unpacked.
+        weights: ``demo``, or the user's file in it and the start of its SHA-256; None where the
+            archive does not say.
+        unpacked: whether it lies there as a folder.
+        replaced: whether the file is newer than the workers: it is not what they loaded.
+    """
+
+    name: str
+    version: str
+    default: bool
+    state: str
+    ready: int
+    wanted: int
+    pending: int
+    queue: int
+    batch_size: int
+    batch_delay: int
+    memory: int
+    devices: tuple[str, ...]
+    since: datetime | None
+    archive: str
+    sha256: str | None
+    weights: str | None
+    replaced: bool
+    unpacked: bool
+
+
+def models(project: Project) -> list[ModelState]:
+    """Return the state of every version on the project's running server.
+
+    Raises:
+        MarqueeError: no server answers.
+    """
+    record = StoreRecord(project.model_store)
+    with Management.of(project) as api:
+        found = [state for name in api.models() for state in _states(project, api, name, record)]
+    # A cache: where the store cannot be written, archives are hashed again the next time.
+    with contextlib.suppress(OSError):
+        record.save()
+    return found
+
+
+def _states(
+    project: Project, api: Management, name: str, record: StoreRecord
+) -> Iterator[ModelState]:
+    default = api.default(name)
+    for one in sorted(api.versions(name), key=lambda one: version_key(one.version)):
+        yield _state(project, one, default=one.version == default, record=record)
+
+
+def _state(project: Project, one: Version, *, default: bool, record: StoreRecord) -> ModelState:
+    archive = project.model_store / Path(one.archive).name
+    since = min((moment(worker["startTime"]) for worker in one.workers), default=None)
+    there = archive.is_file()
+    return ModelState(
+        name=one.name,
+        version=one.version,
+        default=default,
+        state=_word(one),
+        ready=one.loaded,
+        wanted=one.min_workers,
+        pending=one.pending,
+        queue=one.queue,
+        batch_size=one.batch_size,
+        batch_delay=one.max_batch_delay,
+        memory=sum(_resident(int(worker["pid"])) for worker in one.workers),
+        devices=tuple(sorted(set(_devices(one)))),
+        since=since,
+        archive=archive.name,
+        sha256=record.digest_of(archive) if there else None,
+        weights=_weights(archive),
+        replaced=there and since is not None and _newer(archive, since),
+        unpacked=archive.is_dir(),
+    )
+
+
+def _newer(archive: Path, since: datetime) -> bool:
+    """Whether a file was written after a moment, which TorchServe tells in whole milliseconds."""
+    return archive.stat().st_mtime_ns // 1_000_000 > round(since.timestamp() * 1000)
+
+
+def _weights(archive: Path) -> str | None:
+    try:
+        return weights_of(archive)
+    except MarqueeError:
+        return None  # no archive of ours, or not there
+
+
+def _word(one: Version) -> str:
+    if one.min_workers == 0 and not one.workers:
+        return "retired"
+    return "ready" if one.ready else "loading"
+
+
+def _devices(one: Version) -> Iterator[str]:
+    """Yield the device of each worker; TorchServe tells a GPU's number in its usage text only."""
+    for worker in one.workers:
+        number = re.search(r"gpuId::(\d+)", str(worker.get("gpuUsage", "")))
+        gpu = f"gpu {number[1]}" if number else "gpu"
+        yield gpu if worker.get("gpu") else "cpu"
+
+
+def _resident(pid: int) -> int:
+    """Return the bytes a process holds; 0 for one that has just ended.
+
+    TorchServe's own ``memoryUsage`` is 0 until it has first looked, and a minute old later.
+    """
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except (psutil.Error, ValueError):
+        return 0

@@ -1,0 +1,150 @@
+"""Everything that would keep the server from starting, found before it is started."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+
+from marquee.archives import listing, rooms
+from marquee.errors import MarqueeError
+from marquee.project import Project
+from marquee.properties import ADDRESSES, DEFAULTS, GRPC_PORTS, variable
+from marquee.torchserve import envelope
+
+# TorchServe unpacks every archive into its temporary folder; some room beside for logs.
+SPARE_BYTES = 256 << 20
+SERVER_CLASS = "org.pytorch.serve.ModelServer"
+
+
+def check(project: Project, *, front: bool = False) -> None:
+    """Check in the order in which a person would want to hear of it.
+
+    Args:
+        project: what is to be served.
+        front: whether HAProxy listens at the addresses, with TorchServe behind it.
+
+    Raises:
+        MarqueeError: the first thing found, and what to do about it.
+    """
+    project.make_temp()
+    check_not_running(project)
+    check_families(project.properties, front=front)
+    check_ports(project.properties)
+    check_archives(project)
+    envelope.check(project, (one.path for one in listing.scan(project.model_store).archives))
+    check_disk(project)
+
+
+def pid_file(project: Project) -> Path:
+    """Return TorchServe's pid file: its launcher writes it to the temporary folder."""
+    return project.temp / ".model_server.pid"
+
+
+def running_pid(project: Project) -> int | None:
+    """Return the process id of the project's running server, or None."""
+    path = pid_file(project)
+    try:
+        process = psutil.Process(int(path.read_text()))
+        alive = process.status() != psutil.STATUS_ZOMBIE and SERVER_CLASS in process.cmdline()
+    except (FileNotFoundError, ValueError, psutil.Error):
+        return None
+    return process.pid if alive else None
+
+
+def check_not_running(project: Project) -> None:
+    """Refuse a second server on the same temporary folder: it would take the first's sockets."""
+    pid = running_pid(project)
+    if pid is not None:
+        raise MarqueeError(
+            f"a server of this project is already running (process {pid}); stop it with "
+            "'marquee stop', or give this one its own TEMP folder and ports"
+        )
+
+
+def check_families(properties: Mapping[str, str], *, front: bool) -> None:
+    """Refuse IPv6 addresses where TorchServe itself would have to listen: it does not know them."""
+    for name in ("metrics_address",) if front else ADDRESSES:
+        if ":" in (urlsplit(properties[name]).hostname or ""):
+            other = "" if name == "metrics_address" else ", or start it with --front"
+            raise MarqueeError(
+                f"{name} is {properties[name]}, and TorchServe cannot listen at IPv6 addresses; "
+                f"set {variable(name)} to one of IPv4, such as {DEFAULTS[name]}{other}"
+            )
+
+
+def check_ports(properties: dict[str, str], setting: Callable[[str], str] = variable) -> None:
+    """Try to bind every port that the server will listen on.
+
+    Args:
+        properties: where the addresses and ports stand.
+        setting: returns, for a property, what a user would set to have another port.
+    """
+    for name in ADDRESSES:
+        parts = urlsplit(properties[name])
+        if parts.port is not None and parts.hostname:
+            _check_port(name, parts.hostname, parts.port, setting(name))
+    for name in GRPC_PORTS:
+        _check_port(name, "127.0.0.1", int(properties[name]), setting(name))
+
+
+def _check_port(name: str, host: str, port: int, setting: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        # As the server does: a port in TIME_WAIT is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise MarqueeError(
+                f"port {port} on {host} ({name}) cannot be used: {error.strerror}; stop what uses "
+                f"it, or set {setting} to another"
+            ) from error
+
+
+def check_archives(project: Project) -> None:
+    """There must be something to serve; what is not served is said by :func:`left_out`."""
+    if not listing.scan(project.model_store).archives:
+        lacks = ", ".join(_missing(project)) or "any archive that can be served"
+        said = "".join(f"; {sentence}" for sentence in left_out(project, missing=False))
+        raise MarqueeError(f"{project.model_store} lacks {lacks}; build it: make archive{said}")
+
+
+def left_out(project: Project, *, missing: bool = True) -> Iterator[str]:
+    """Yield a sentence for everything that somebody may expect and that is not served.
+
+    Args:
+        project: whose.
+        missing: tell also of the rooms' archives that are not in the store.
+    """
+    yield from listing.scan(project.model_store).passed_over
+    if missing:
+        for name in _missing(project):
+            yield f"{project.model_store} lacks {name}, which is not served; build it: make archive"
+
+
+def _missing(project: Project) -> Iterator[str]:
+    """Yield the file names of the rooms' archives that are not in the store."""
+    present = {one.path.name for one in listing.scan(project.model_store).archives}
+    for name in rooms.names(project):
+        try:
+            wanted = [model.archive_name for model in rooms.versions(project, name)]
+        except MarqueeError as error:
+            wanted = [f"{name} ({error})"]  # such as lost weights
+        yield from (archive for archive in wanted if archive not in present)
+
+
+def check_disk(project: Project) -> None:
+    """The archives are unpacked to the temporary folder: there must be room for them."""
+    archives = listing.scan(project.model_store).archives
+    needed = sum(one.path.stat().st_size for one in archives) + SPARE_BYTES
+    free = shutil.disk_usage(project.make_temp()).free
+    if free < needed:
+        raise MarqueeError(
+            f"{project.temp} has {free >> 20} MB free, unpacking the archives takes "
+            f"{needed >> 20} MB; free some, or set TEMP to a folder on another disk"
+        )

@@ -1,0 +1,290 @@
+"""Start TorchServe, wait until every model has answered its example, stop it cleanly."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from marquee import state
+from marquee.archives import listing
+from marquee.archives.rooms import default_version
+from marquee.errors import MarqueeError
+from marquee.project import Project
+from marquee.properties import for_launcher
+from marquee.torchserve import environment, preflight
+from marquee.torchserve.lastwords import last_words, not_registered
+from marquee.torchserve.loads import LogMarks, failed_loads, why
+from marquee.torchserve.management import Management
+
+POLL_SECONDS = 0.2
+# The JVM is up within seconds; this is for a machine under heavy load.
+ANSWER_SECONDS = 60
+LOAD_SECONDS = 600
+STOP_SECONDS = 15
+FAILED_LOADS = 2
+# torchserve --stop --foreground looks for the end this often, and then removes the pid file.
+WANTED_SECONDS = 2
+
+ModelId = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running TorchServe of a project.
+
+    Attributes:
+        project: whose.
+        process: Java's.
+        since: where its logs began.
+        printed: where its logs can be read, if their files are not there for whoever is told.
+    """
+
+    project: Project
+    process: psutil.Process
+    since: LogMarks
+    printed: str = ""
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return bool(self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE)
+
+    def wait_ready(
+        self,
+        progress: Callable[[ModelId], None] = lambda _: None,
+        management: Management | None = None,
+    ) -> None:
+        """Return when every version in the store has its workers, and the defaults are set.
+
+        Args:
+            progress: called for each that has.
+            management: whom to ask, where it is not the project's management address.
+
+        Raises:
+            MarqueeError: the server ended, a model does not load, or it takes too long.
+        """
+        wanted = models(self.project)
+        with management or Management.of(self.project) as api:
+            self._wait(api.answers, ANSWER_SECONDS, "does not answer")
+            for name, version in wanted:
+                self._wait_model(api, name, version)
+                progress((name, version))
+            for name, version in defaults(self.project).items():
+                api.set_default(name, version)
+
+    def _wait_model(self, api: Management, name: str, version: str) -> None:
+        def ready() -> bool:
+            found = api.describe(name, version)
+            if found is None:
+                raise self._not_loaded(name, version, self._not_registered(name, version))
+            if len(failed_loads(self.project, name, version, self.since)) >= FAILED_LOADS:
+                raise self._not_loaded(name, version, why(self.project, name, version, self.since))
+            return found.ready
+
+        self._wait(ready, LOAD_SECONDS, f"has not loaded {name} {version}")
+
+    def _not_registered(self, name: str, version: str) -> str:
+        archives = {
+            (one.manifest.name, one.manifest.version): one.path.name
+            for one in listing.scan(self.project.model_store).archives
+        }
+        said = not_registered(self.project, archives.get((name, version), name))
+        return f"TorchServe has not taken its archive: {said or 'its log does not say why'}"
+
+    def _not_loaded(self, name: str, version: str, why: str) -> MarqueeError:
+        return MarqueeError(
+            f"{name} {version} does not load: {why}; the whole story is in "
+            f"{self.printed or self.project.logs / 'model_log.log'}"
+        )
+
+    def _wait(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if not self.alive:
+                raise MarqueeError(f"TorchServe ended while starting: {last_words(self.project)}")
+            if time.monotonic() > deadline:
+                raise MarqueeError(
+                    f"TorchServe {what} after {seconds:.0f} s; see "
+                    f"{self.printed or self.project.logs}"
+                )
+            time.sleep(POLL_SECONDS)
+
+    def stop(self) -> None:
+        """End the server and its workers, and remove what it unpacked."""
+        stop(self.project)
+
+    @property
+    def end_is_wanted(self) -> bool:
+        """Whether somebody has stopped it: whoever does takes its pid file away, then or after."""
+        path = preflight.pid_file(self.project)
+        deadline = time.monotonic() + WANTED_SECONDS
+        while path.exists() and not self.alive and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        return not path.exists()
+
+
+def start(
+    project: Project,
+    extra: Mapping[str, str] | None = None,
+    console: AbstractContextManager[IO[str]] | None = None,
+) -> Server:
+    """Start TorchServe by its own launcher, in a session of its own.
+
+    Call :func:`marquee.torchserve.preflight.check` first; it says in words what would go wrong
+    here.
+
+    Args:
+        project: whose.
+        extra: variables for this start alone.
+        console: takes what the server prints, where that is not ``logs/console.log``.
+    """
+    variables = os.environ | variables_of(project) | dict(extra or {})
+    clean_temp(project)
+    variables["TS_CONFIG_FILE"] = str(for_launcher(project.config_file.resolve(), project.temp))
+    project.logs.mkdir(parents=True, exist_ok=True)
+    (project.logs / "model_log.log").unlink(missing_ok=True)
+    since = LogMarks.now(project)
+    command = [sys.executable, "-m", "ts.model_server", "--start", "--ncs"]
+    store = ["--model-store", str(project.model_store)]
+    listed = load_list(project)
+    # The launcher looks for the pid file in Python's temporary folder, TMPDIR.
+    variables["TMPDIR"] = str(project.temp)
+    # Its own session: Ctrl-C in the terminal reaches us alone, and we stop it in order.
+    with console or console_log(project).open("w") as printed:
+        subprocess.run(
+            [*command, *store, *(["--models", listed] if listed else [])],
+            env=variables,
+            cwd=project.root,
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            check=True,
+        )
+    pid = int(preflight.pid_file(project).read_text())
+    return Server(project, psutil.Process(pid), since)
+
+
+def variables_of(project: Project) -> dict[str, str]:
+    """Return the variables of a TorchServe of this project with what is in its store now."""
+    listed = load_list(project)
+    # It wins over the command line, where variables are heeded at all.
+    loaded = {"TS_LOAD_MODELS": listed} if listed else {}
+    return environment.variables(project) | loaded
+
+
+def stop(project: Project) -> bool:
+    """Stop the project's server, if one runs: ask, wait, then insist.
+
+    Returns:
+        Whether one was running.
+    """
+    pid = preflight.running_pid(project)
+    if pid is not None:
+        family = _terminate(pid)
+        # As torchserve --stop does: whoever waits for the server sees that its end is wanted.
+        preflight.pid_file(project).unlink(missing_ok=True)
+        _, left = psutil.wait_procs(family, timeout=STOP_SECONDS)
+        for process in left:
+            process.kill()
+        psutil.wait_procs(left, timeout=STOP_SECONDS)
+        project.key_file.unlink(missing_ok=True)
+    clean_temp(project)
+    shutil.rmtree(project.temp / "front", ignore_errors=True)
+    return pid is not None
+
+
+def wait_ended(pid: int) -> None:
+    """Wait for the end of a server that somebody else may be stopping."""
+    with suppress(psutil.NoSuchProcess):
+        psutil.wait_procs([psutil.Process(pid)], timeout=STOP_SECONDS)
+
+
+def _terminate(pid: int) -> list[psutil.Process]:
+    """Ask a server to end; return it and its workers, none if it is gone by now."""
+    try:
+        server = psutil.Process(pid)
+        family = [server, *server.children(recursive=True)]
+        server.terminate()
+    except psutil.NoSuchProcess:
+        return []
+    return family
+
+
+def clean_temp(project: Project) -> None:
+    """Remove what an earlier server left: unpacked archives, sockets, the pid file."""
+    shutil.rmtree(project.temp / "models", ignore_errors=True)
+    for path in [*project.temp.glob(".ts.sock.*"), preflight.pid_file(project)]:
+        path.unlink(missing_ok=True)
+
+
+def models(project: Project) -> list[ModelId]:
+    """Return name and version of every archive that is loaded at start."""
+    chosen = _chosen_files(project)
+    return [
+        ((chosen or {}).get(one.path.name) or one.manifest.name, one.manifest.version)
+        for one in listing.scan(project.model_store).archives
+        if chosen is None or one.path.name in chosen
+    ]
+
+
+def load_list(project: Project) -> str | None:
+    """Return the archives to load in place of ``all``, for which TorchServe takes any folder.
+
+    None where load_models names archives itself, or there are none.
+    """
+    if _chosen_files(project) is not None:
+        return None
+    archives = listing.scan(project.model_store).archives
+    return ",".join(one.path.name for one in archives) or None
+
+
+def _chosen_files(project: Project) -> dict[str, str] | None:
+    """Return what load_models lists, file -> the name it gives or none; None for all."""
+    text = project.properties.get("load_models", "all")
+    if text.strip().lower() == "all":
+        return None
+    words = (word.strip().rpartition("=") for word in text.split(","))
+    return {file: name for name, _, file in words if file}
+
+
+def defaults(project: Project) -> dict[str, str]:
+    """Return the version of each model that should answer when none is named.
+
+    The operator's last choice (a swap or rollback); else the project's; for an archive without
+    a room here, the highest version. TorchServe itself would take the one the folder happens to
+    list first.
+    """
+    present: dict[str, list[str]] = {}
+    for name, version in models(project):
+        present.setdefault(name, []).append(version)
+    kept = state.chosen_defaults(project)
+    return {
+        name: _chosen(found, [kept.get(name), default_version(project, name)])
+        for name, found in present.items()
+    }
+
+
+def _chosen(present: list[str], wishes: list[str | None]) -> str:
+    """Return the first wish that is present, else the highest version."""
+    fitting = (wish for wish in wishes if wish in present)
+    return next(fitting, None) or max(present, key=version_key)
+
+
+def version_key(version: str) -> list[tuple[int, str]]:
+    """Sort 10.0 after 9.0."""
+    return [(int(p), "") if p.isdecimal() else (-1, p) for p in version.split(".")]
+
+
+def console_log(project: Project) -> Path:
+    """Return the file that has what the server prints: requests, warnings and errors."""
+    return project.logs / "console.log"

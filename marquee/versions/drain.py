@@ -1,0 +1,101 @@
+"""Wait until nothing of a version's requests is left, and take its workers away."""
+
+from __future__ import annotations
+
+import time
+
+from marquee.errors import MarqueeError
+from marquee.interrupts import pause
+from marquee.project import Project
+from marquee.torchserve.management import Management, Version
+from marquee.versions.answered import Workers
+from marquee.versions.manner import Manner
+from marquee.versions.traffic import AccessLog, Mark, Seen
+
+POLL_SECONDS = 0.2
+# A request's way from the socket to the queue, and from the queue to a worker.
+GRACE_SECONDS = 0.5
+GONE_SECONDS = 30.0
+# How often requests may turn up in the queue again.
+ROUNDS = 3
+
+
+def drain(
+    project: Project, api: Management, version: Version, manner: Manner, *, since: Mark
+) -> None:
+    """Return when no request is left in a version's queue or in its workers' hands.
+
+    The default must be another version by now, and clients must not name this one. What waits
+    is counted by TorchServe; see :mod:`marquee.versions.answered` for what a worker holds.
+
+    Args:
+        project, api: the server.
+        version: to drain, as it was described last.
+        manner: how it answers.
+        since: a mark of the access log; who asks for this version by name after it is heeded.
+
+    Raises:
+        MarqueeError: it took longer than the version's responseTimeout; clients still ask for
+            this version by name; or it cannot be known what its workers hold.
+    """
+    workers = Workers(project, api, version, manner)
+    pinned = AccessLog.of(project, version.name).follow(since)
+    pause(GRACE_SECONDS)
+    _wait_queue(api, version, workers.longest_seconds)
+    for _ in range(ROUNDS):
+        _check_pinned(version, pinned.seen())
+        workers.wait()
+        # What a worker that ended had not begun waits again.
+        if not _wait_queue(api, version, workers.longest_seconds):
+            break
+    else:
+        raise _late(version, "came again and again")
+    _check_pinned(version, pinned.seen())
+
+
+def _check_pinned(version: Version, seen: Seen) -> None:
+    pinned = seen.pinned.get(version.version, 0)
+    if pinned:
+        raise MarqueeError(
+            f"{pinned} requests came for {version.name} {version.version} by its number while it "
+            "was drained; let those clients ask without a version, then: "
+            f"marquee retire {version.name} {version.version}"
+        )
+
+
+def _wait_queue(api: Management, version: Version, seconds: float) -> bool:
+    """Return when the queue was empty twice in a row; whether anything waited there."""
+    deadline = time.monotonic() + seconds
+    empty, waited = 0, False
+    while empty < 2:
+        found = api.describe(version.name, version.version)
+        pending = found.pending if found else 0
+        empty, waited = (empty + 1, waited) if pending == 0 else (0, True)
+        if time.monotonic() > deadline:
+            raise _late(version, f"still wait after {seconds:.0f} s ({pending})")
+        pause(POLL_SECONDS)
+    return waited
+
+
+def _late(version: Version, how: str) -> MarqueeError:
+    name, number = version.name, version.version
+    return MarqueeError(
+        f"requests for {name} {number} {how}; it keeps its workers. Later: marquee retire "
+        f"{name} {number}"
+    )
+
+
+def remove_workers(api: Management, name: str, version: str) -> None:
+    """Scale a drained version to zero, and wait until its workers are gone.
+
+    Not unregistered: ``/invocations`` would stop to work, and a rollback finds it again.
+    """
+    api.scale(name, version, 0)
+    deadline = time.monotonic() + GONE_SECONDS
+    while (found := api.describe(name, version)) is not None and found.workers:
+        if time.monotonic() > deadline:
+            raise MarqueeError(
+                f"{name} {version} still has {len(found.workers)} workers {GONE_SECONDS:.0f} s "
+                "after it was told to end them; see logs/ts_log.log"
+            )
+        pause(POLL_SECONDS)

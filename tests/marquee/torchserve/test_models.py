@@ -1,0 +1,51 @@
+"""Whether an archive is newer than the workers that serve it."""
+
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from marquee.archives.store import StoreRecord
+from marquee.project import Project
+from marquee.torchserve.management import Version
+from marquee.torchserve.models import _state
+
+
+def described(start: str) -> Version:
+    found: dict[str, Any] = dict.fromkeys(
+        ("minWorkers", "maxWorkers", "batchSize", "maxBatchDelay", "responseTimeout"), 1
+    )
+    worker = {"id": "9000", "startTime": start, "status": "READY", "pid": os.getpid()}
+    found |= {"modelName": "cifar", "modelVersion": "2.0", "modelUrl": "a.mar", "workers": [worker]}
+    return Version.of(found)
+
+
+@pytest.mark.parametrize(
+    ("written_ns", "start", "replaced"),
+    [
+        # A swap copies the file, and the workers start within the same second.
+        (100_200_000_000, "1970-01-01T00:01:40.900Z", False),
+        (100_900_700_000, "1970-01-01T00:01:40.900Z", False),
+        (100_901_000_000, "1970-01-01T00:01:40.900Z", True),
+        (100_000_000_000, "1970-01-01T00:01:40Z", False),
+        (101_000_000_000, "1970-01-01T00:01:40Z", True),
+    ],
+)
+def test_a_file_is_marked_only_when_it_was_written_after_the_start(
+    tmp_path: Path, written_ns: int, start: str, replaced: bool
+) -> None:
+    (tmp_path / "model_store").mkdir()
+    (tmp_path / "config.properties").touch()
+    project = Project(tmp_path)
+    archive = project.model_store / "a.mar"
+    archive.write_bytes(b"x")
+    os.utime(archive, ns=(written_ns, written_ns))
+    record = StoreRecord(project.model_store)
+    found = _state(project, described(start), default=True, record=record)
+    assert found.replaced == replaced
+    assert found.since is not None
+    assert found.since.astimezone(timezone.utc) >= datetime(
+        1970, 1, 1, 0, 1, 40, tzinfo=timezone.utc
+    )

@@ -1,0 +1,79 @@
+import shutil
+import socket
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from marquee.errors import MarqueeError
+from marquee.project import Project
+from marquee.properties import ADDRESSES
+from marquee.torchserve import preflight
+from tests.support import make_project, marquee
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def test_a_taken_port_is_named_with_its_variable() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        properties = dict.fromkeys(ADDRESSES, f"http://127.0.0.1:{port}")
+        with pytest.raises(MarqueeError, match=f"port {port} .*TS_INFERENCE_ADDRESS"):
+            preflight.check_ports(properties)
+        with pytest.raises(MarqueeError, match="or set MY_INFERENCE_ADDRESS to another"):
+            preflight.check_ports(properties, lambda name: f"MY_{name.upper()}")
+
+
+def test_a_missing_archive_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMP", str(tmp_path / "temp"))
+    project = make_project(tmp_path / "project", "cifar")
+    said = marquee(
+        project, "serve", TEMP=str(tmp_path / "temp"), TS_INFERENCE_ADDRESS="http://127.0.0.1:0"
+    )
+    assert said.returncode == 1
+    assert "lacks cifar-1.0.mar, cifar-2.0.mar; build it: make archive" in said.stderr
+
+
+def test_a_full_disk_is_found_before_unpacking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEMP", str(tmp_path / "temp"))
+    project = make_project(tmp_path / "project")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100, 90, 10 << 20))
+    with pytest.raises(MarqueeError, match="has 10 MB free, .* takes 256 MB.*TEMP"):
+        preflight.check_disk(project)
+
+
+def test_a_stale_pid_file_is_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMP", str(tmp_path))
+    project = Project(tmp_path)
+    assert preflight.running_pid(project) is None
+    for content in ("", "1", "999999999", "words"):
+        (tmp_path / ".model_server.pid").write_text(content)
+        assert preflight.running_pid(project) is None
+
+
+@pytest.mark.parametrize("length", [93, 150, 5000])
+def test_a_temporary_folder_that_is_too_long_for_sockets_is_refused_at_once(
+    tmp_path: Path, length: int
+) -> None:
+    temp = "/tmp/" + "t" * (length - 5)  # noqa: S108 - never made
+    said = marquee(make_project(tmp_path / "project"), "serve", TEMP=temp)
+    assert said.returncode == 1
+    assert f"has a path of {length} bytes, expected at most 92" in said.stderr
+    assert "set TEMP to a shorter one" in said.stderr
+    assert not Path(temp[:200]).exists()
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_ipv6_needs_the_front_door(name: str) -> None:
+    properties = dict.fromkeys(ADDRESSES, "http://127.0.0.1:1") | {name: "http://[::1]:8080"}
+    with pytest.raises(MarqueeError, match=f"{name} .*IPv6.*TS_{name.upper()}"):
+        preflight.check_families(properties, front=False)
+    if name == "metrics_address":
+        with pytest.raises(MarqueeError, match="IPv6"):
+            preflight.check_families(properties, front=True)
+    else:
+        preflight.check_families(properties, front=True)

@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import psutil
+import pytest
+
+from marquee.project import Project
+from marquee.torchserve import preflight, server
+from marquee.torchserve.loads import LogMarks
+
+
+def test_of_unknown_versions_the_highest_is_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [("a", "9.0"), ("a", "10.0"), ("a", "1.0-beta"), ("b", "1.0")]
+    (tmp_path / "handlers").mkdir()
+    monkeypatch.setattr(server, "models", lambda _: found)
+    assert server.defaults(Project(tmp_path)) == {"a": "10.0", "b": "1.0"}
+
+
+def test_who_stops_a_server_takes_its_pid_file_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEMP", str(tmp_path))
+    project = Project(tmp_path)
+    running = server.Server(project, psutil.Process(), LogMarks(0, 0))
+    preflight.pid_file(project).write_text("1")
+    assert not running.end_is_wanted
+    monkeypatch.setattr(server.Server, "alive", False)
+    monkeypatch.setattr(server, "WANTED_SECONDS", 0.3)
+    assert not running.end_is_wanted
+    preflight.pid_file(project).unlink()
+    assert running.end_is_wanted

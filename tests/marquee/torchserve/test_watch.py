@@ -1,0 +1,203 @@
+"""When a version counts as ready: new workers, slow examples, hangs and traffic of others."""
+
+import json
+import threading
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from marquee.errors import MarqueeError
+from marquee.torchserve.management import Version
+from marquee.torchserve.watch import Timing, Watch, example_of
+
+QUICK = Timing(interval=0.2, patience=0.2)
+
+
+def version(*pids: int, wanted: int = 1, status: str = "READY") -> Version:
+    workers = tuple({"id": str(pid), "pid": pid, "status": status} for pid in pids)
+    return Version("m", "1.0", wanted, wanted, 1, 1, 120, 0, 100, "m-1.0.mar", workers)
+
+
+def settle(watch: Watch, found: Version, lively: float | None = None) -> str | None:
+    """Look until no question is out."""
+    watch.look(found, lively)
+    deadline = time.monotonic() + 5
+    while watch.asking and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return watch.look(found, lively)
+
+
+class Model:
+    """Counts its questions, and answers as told."""
+
+    def __init__(self, problem: str | None = None) -> None:
+        self.problem = problem
+        self.asked = 0
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def __call__(self) -> str | None:
+        self.asked += 1
+        self.gate.wait(10)
+        return self.problem
+
+
+def test_workers_that_load_are_not_ready() -> None:
+    model = Model()
+    found = Watch(model, QUICK).look(version(1, wanted=2), None)
+    assert found == "1 of 2 workers are ready"
+    assert model.asked == 0
+
+
+def test_ready_after_the_first_answer_only() -> None:
+    model = Model()
+    model.gate.clear()
+    watch = Watch(model, QUICK)
+    assert watch.look(version(1), None) == "has not answered its own example yet"
+    model.gate.set()
+    assert settle(watch, version(1)) is None
+
+
+def test_a_wrong_answer_is_told() -> None:
+    assert settle(Watch(Model("answered with 500"), QUICK), version(1)) == "answered with 500"
+
+
+def test_an_archive_without_an_example_has_its_workers_only() -> None:
+    assert Watch(None, QUICK).look(version(1), None) is None
+
+
+def test_it_is_not_asked_again_before_it_is_time() -> None:
+    model = Model()
+    watch = Watch(model, Timing(interval=60))
+    for _ in range(5):
+        assert settle(watch, version(1)) is None
+    assert model.asked == 1
+
+
+def test_it_is_asked_again_in_time() -> None:
+    model = Model()
+    watch = Watch(model, QUICK)
+    settle(watch, version(1))
+    time.sleep(0.25)
+    model.problem = "answered with 503"
+    assert settle(watch, version(1)) == "answered with 503"
+    assert model.asked == 2
+
+
+def test_an_error_that_nobody_expected_does_not_end_the_questions() -> None:
+    errors = [KeyError("key"), None]
+
+    def ask() -> str | None:
+        error = errors.pop(0)
+        if error is not None:
+            raise error
+        return None
+
+    watch = Watch(ask, QUICK)
+    assert settle(watch, version(1)) == "could not be asked (KeyError: 'key')"
+    assert not watch.asking
+    watch._next = time.monotonic()
+    assert settle(watch, version(1)) is None
+
+
+def test_other_workers_are_asked_at_once() -> None:
+    model = Model()
+    watch = Watch(model, Timing(interval=60))
+    settle(watch, version(1))
+    model.problem = "answered with 500"
+    assert settle(watch, version(2)) == "answered with 500"
+
+
+def test_the_answer_of_workers_that_are_gone_does_not_count() -> None:
+    model = Model()
+    model.gate.clear()
+    watch = Watch(model, Timing(interval=60))
+    watch.look(version(1), None)
+    assert watch.look(version(1, status="UNLOADED"), None) == "0 of 1 workers are ready"
+    model.gate.set()
+    time.sleep(0.1)
+    assert watch.look(version(1, status="UNLOADED"), None) == "0 of 1 workers are ready"
+
+
+def test_a_hang_is_told_and_recovered_from() -> None:
+    model = Model()
+    watch = Watch(model, QUICK)
+    assert settle(watch, version(1)) is None
+    time.sleep(0.25)
+    model.gate.clear()
+    watch.look(version(1), None)
+    time.sleep(0.3)
+    told = watch.look(version(1), None)
+    assert told is not None
+    assert told.startswith("has not answered its own example for")
+    model.gate.set()
+    assert settle(watch, version(1)) is None
+
+
+def test_others_who_are_answered_prove_as_much() -> None:
+    model = Model()
+    watch = Watch(model, QUICK)
+    settle(watch, version(1))
+    for _ in range(3):
+        time.sleep(0.15)
+        assert watch.look(version(1), time.monotonic()) is None
+    assert model.asked == 1
+
+
+def test_others_do_not_replace_the_first_example() -> None:
+    model = Model("answered with 500")
+    watch = Watch(model, QUICK)
+    assert settle(watch, version(1), time.monotonic()) == "answered with 500"
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Callable[..., Path]:
+    def make(**entries: bytes) -> Path:
+        path = tmp_path / "m.mar"
+        with zipfile.ZipFile(path, "w") as made:
+            for name, content in entries.items():
+                made.writestr(name.replace("__", "/").replace("_", "."), content)
+        return path
+
+    return make
+
+
+def test_the_example_is_the_first_golden_request(archive: Callable[..., Path]) -> None:
+    request = {"status": 200, "headers": {"Accept": "image/png"}, "body": "golden/a.bin"}
+    index = json.dumps({"requests": [{**request, "status": 400}, request]}).encode()
+    found = example_of(archive(golden__requests_json=index, golden__a_bin=b"x", example_png=b"y"))
+    assert found is not None
+    assert (found.body, found.headers) == (b"x", {"Accept": "image/png"})
+
+
+def test_an_archive_without_golden_requests_has_its_example(archive: Callable[..., Path]) -> None:
+    found = example_of(archive(example_json=b"{}"))
+    assert found is not None
+    assert (found.body, found.headers) == (b"{}", {"Content-Type": "application/json"})
+
+
+def test_the_examples_type_may_be_stated(archive: Callable[..., Path]) -> None:
+    config = b"marquee:\n  options: {example_type: application/x-image}\n"
+    found = example_of(archive(**{"example.bin": b"x", "model-config.yaml": config}))
+    assert found is not None
+    assert found.headers == {"Content-Type": "application/x-image"}
+    for other in (b"marquee: 7", b"marquee: {options: {example_type: 7}}"):
+        found = example_of(archive(**{"example.bin": b"x", "model-config.yaml": other}))
+        assert found is not None
+        assert found.headers == {"Content-Type": "application/octet-stream"}
+    for unfit in (b"{", b"[]", b""):  # with none of these TorchServe starts
+        with pytest.raises(MarqueeError, match=r"'model-config\.yaml' is no YAML"):
+            example_of(archive(**{"example.bin": b"x", "model-config.yaml": unfit}))
+
+
+def test_an_archive_without_any_has_none(archive: Callable[..., Path], tmp_path: Path) -> None:
+    assert example_of(archive(handler_py=b"")) is None
+    assert example_of(tmp_path / "missing.mar") is None
+
+
+def test_damaged_golden_requests_are_told(archive: Callable[..., Path]) -> None:
+    with pytest.raises(MarqueeError, match="build the archive again"):
+        example_of(archive(golden__requests_json=b"[]"))

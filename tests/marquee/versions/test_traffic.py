@@ -1,0 +1,132 @@
+"""Live traffic is read from the access log."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from marquee.torchserve.readiness import OWN_MARK
+from marquee.versions.traffic import START, AccessLog, Seen
+
+
+def line(path: str, status: int = 200, ms: int = 5) -> str:
+    """Return the line of a request that ends now."""
+    time = (datetime.now() + timedelta(seconds=1)).isoformat(timespec="milliseconds")
+    return f'{time.replace(".", ",")} /127.0.0.1:33864 "POST {path} HTTP/1.1" {status} {ms}\n'
+
+
+def log(folder: Path, *lines: str) -> AccessLog:
+    path = folder / "access_log.log"
+    path.write_text("".join(lines))
+    return AccessLog(path, "cifar")
+
+
+def test_requests_without_a_version_are_timed_and_their_failures_counted(tmp_path: Path) -> None:
+    seen = (
+        log(
+            tmp_path,
+            line("/predictions/cifar", 200, 4),
+            line("/predictions/cifar", 500, 8),
+            line("/predictions/cifar?x=1", 200, 6),
+            line("/predictions/cifar", 415, 6),
+            line("/predictions/cifar", 499, 6),
+            line("/predictions/cifar2", 500),
+            line("/models/cifar", 404),
+        )
+        .follow(START)
+        .seen()
+    )
+    assert seen.milliseconds == [4, 8, 6, 6, 6]
+    assert (seen.failed, seen.refused) == (1, 2)
+    assert seen.median_ms == 6
+
+
+def test_requests_for_a_version_are_counted_by_it(tmp_path: Path) -> None:
+    seen = log(tmp_path, line("/predictions/cifar/1.0"), line("/predictions/cifar/2.0/x"))
+    assert seen.follow(START).seen().pinned == {"1.0": 1, "2.0": 1}
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/models/cifar/invoke",
+        "/models/cifar/invoke?k=3",
+        "/cifar/predict",
+        "/v1/models/cifar:predict",
+        "/v2/models/cifar/infer",
+        "/invocations",
+        "/invocations/",
+        "/invocations?model_name=cifar",
+    ],
+)
+def test_each_way_to_ask_counts(tmp_path: Path, target: str) -> None:
+    seen = log(tmp_path, line(target, 500, 7)).follow(START).seen()
+    assert (seen.milliseconds, seen.failed) == ([7], 1)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/cifar/1.0/predict",
+        "/invocations?model_name=cifar&model_version=1.0",
+        "/explanations/cifar/1.0",
+    ],
+)
+def test_each_way_to_name_a_version_counts(tmp_path: Path, target: str) -> None:
+    seen = log(tmp_path, line(target)).follow(START).seen()
+    assert (seen.requests, seen.pinned) == (0, {"1.0": 1})
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        line("/invocations", 400),  # several models, and none was named
+        line("/invocations?model_name=smoke"),
+        line("/smoke/predict?like=cifar"),
+        line("/models/cifar"),
+        line("/ping"),
+        line("/explanations/cifar"),
+        line(f"/predictions/cifar/1.0?{OWN_MARK}"),  # the front door's probe, a golden request
+    ],
+)
+def test_what_asks_another_model_or_none_does_not_count(tmp_path: Path, request_line: str) -> None:
+    seen = log(tmp_path, request_line).follow(START).seen()
+    assert (seen.requests, seen.pinned) == (0, {})
+
+
+def test_each_line_is_read_once_and_only_when_whole(tmp_path: Path) -> None:
+    found = log(tmp_path, line("/predictions/cifar"))
+    following = found.follow()
+    whole = line("/predictions/cifar")
+    with found.path.open("a") as file:
+        file.write(whole[:30])
+    assert following.seen().requests == 0
+    with found.path.open("a") as file:
+        file.write(whole[30:])
+    assert following.seen().requests == 1
+    assert following.seen().requests == 1
+
+
+def test_a_log_that_was_cut_is_read_from_its_start(tmp_path: Path) -> None:
+    found = log(tmp_path, *[line("/predictions/cifar")] * 3)
+    following = found.follow()
+    found.path.write_text(line("/predictions/cifar"))
+    assert following.seen().requests == 1
+
+
+def test_no_log_is_no_traffic(tmp_path: Path) -> None:
+    seen = AccessLog(tmp_path / "none", "cifar").follow().seen()
+    assert (seen.requests, seen.error_share, seen.slowest_seconds) == (0, 0.0, 0.0)
+
+
+def test_a_request_that_came_before_does_not_count_when_it_ends(tmp_path: Path) -> None:
+    found = log(tmp_path)
+    following = found.follow()
+    with found.path.open("a") as file:
+        file.write(
+            line("/predictions/cifar/1.0", ms=45_000) + line("/predictions/cifar", ms=45_000)
+        )
+    assert following.seen() == Seen()
+    with found.path.open("a") as file:
+        file.write(line("/predictions/cifar/1.0", ms=5))
+    assert following.seen().pinned == {"1.0": 1}
