@@ -40,6 +40,20 @@ def pause(seconds: float) -> None:
         check()
 
 
+def until(condition: Callable[[], Result], seconds: float, poll: float = STEP_SECONDS) -> Result:
+    """Wait until a condition holds; return what it said last, which is false if it never did.
+
+    Args:
+        condition: asked at once, and once more when the time is over.
+        seconds: how long to wait for it.
+        poll: seconds between two questions.
+    """
+    deadline = time.monotonic() + seconds
+    while not (result := condition()) and (left := deadline - time.monotonic()) > 0:
+        pause(min(poll, left))
+    return result
+
+
 def waited(call: Callable[[], Result]) -> Result:
     """Return what a call returns or raises, but wait no longer than until a signal comes.
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from marquee.errors import MarqueeError
+from marquee.files import locked, write_private
 from marquee.project import Project
 
 DEFAULTS = "defaults.json"
@@ -25,13 +24,7 @@ def folder(project: Project) -> Path:
 
 def write(path: Path, value: Mapping[str, Any]) -> None:
     """Replace a file; after a crash it holds the old or the new value."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(value, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    write_private(path, json.dumps(value, indent=1))
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -58,8 +51,7 @@ def changed(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         MarqueeError: it is damaged.
     """
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(path.with_suffix(".lock")):
         value = read(path)
         before = deepcopy(value)
         yield value

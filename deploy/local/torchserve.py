@@ -8,7 +8,7 @@ import httpx
 from werkzeug.datastructures import Headers
 
 from marquee.project import Project
-from marquee.torchserve.management import keys_of
+from marquee.torchserve.connection import keys_of
 
 # What SageMaker hands on to a container; it strips all else.
 FORWARDED = (

@@ -6,7 +6,7 @@ import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from marquee.archives.likeness import difference, media_type
@@ -17,6 +17,8 @@ INDEX = f"{FOLDER}/requests.json"
 # Of the requests, and of each body: an archive may come from anywhere.
 MAX_REQUESTS = 256
 MAX_BYTES = 100 << 20
+# An archive's root: the folder of an unpacked one, or as good as one.
+Root = Path | zipfile.Path
 
 
 @dataclass(frozen=True)
@@ -85,26 +87,42 @@ def read(archive: Path) -> list[GoldenRequest]:
         return []
     try:
         with zipfile.ZipFile(archive) as opened:
-            if INDEX not in opened.namelist():
-                return []
-            listed = json.loads(_bytes(opened, INDEX))["requests"]
-            return [_request(opened, Entry(**one)) for one in listed[:MAX_REQUESTS]]
-    except (KeyError, TypeError, ValueError, RecursionError, zipfile.BadZipFile) as error:
+            root = zipfile.Path(opened)
+            return [_request(root, entry) for entry in entries(root)]
+    except (OSError, KeyError, TypeError, ValueError, RecursionError, zipfile.BadZipFile) as error:
         raise MarqueeError(
             f"the golden requests in {archive} cannot be read ({type(error).__name__}: {error}); "
             "build the archive again: marquee archive --force"
         ) from error
 
 
-def _request(archive: zipfile.ZipFile, entry: Entry) -> GoldenRequest:
+def entries(root: Root) -> list[Entry]:
+    """Return an archive's index of golden requests; none where it has no index.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is damaged.
+    """
+    if not (root / INDEX).is_file():
+        return []
+    listed = json.loads(read_bounded(root / INDEX))["requests"]
+    return [Entry(**one) for one in listed[:MAX_REQUESTS]]
+
+
+def read_bounded(path: Root) -> bytes:
+    """Return a file's bytes.
+
+    Raises:
+        ValueError: they are more than ``MAX_BYTES``.
+    """
+    with path.open("rb") as file:
+        content: bytes = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"{path.name} has more than {MAX_BYTES} bytes")
+    return content
+
+
+def _request(root: Root, entry: Entry) -> GoldenRequest:
     fields: dict[str, Any] = asdict(entry)
-    fields["body"] = _bytes(archive, entry.body)
-    fields["expected"] = _bytes(archive, entry.expected)
+    fields["body"] = read_bounded(root / entry.body)
+    fields["expected"] = read_bounded(root / entry.expected)
     return GoldenRequest(**fields)
-
-
-def _bytes(archive: zipfile.ZipFile, name: str) -> bytes:
-    size = archive.getinfo(name).file_size
-    if size > MAX_BYTES:
-        raise ValueError(f"{PurePosixPath(name)} has {size} bytes, expected at most {MAX_BYTES}")
-    return archive.read(name)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-import marquee
 from marquee.cli.errors import told
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 @told
 def cloud() -> None:
     """Run the AWS stack, its functions and SageMaker's runtime on this machine."""
-    clone = Path(marquee.__file__).parents[1]
+    clone = Path(__file__).parents[2]
     if not (clone / "deploy" / "local").is_dir():
         raise MarqueeError(
             f"the cloud on this machine is a part of marquee's repository, deploy/local/, and "

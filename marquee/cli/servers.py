@@ -49,7 +49,7 @@ def stop() -> None:
 @told
 def token(kind: str) -> None:
     """Print a valid token of the running server, renewed if it is about to expire."""
-    from marquee.torchserve.management import keys_of
+    from marquee.torchserve.connection import keys_of
 
     keys = keys_of(Project.find())
     if keys is None:

@@ -19,7 +19,8 @@ from marquee.errors import MarqueeError
 from marquee.media import answer_type
 from marquee.project import Project
 from marquee.signatures import HEAD, is_text
-from marquee.torchserve.management import Management, keys_of
+from marquee.torchserve.connection import keys_of
+from marquee.torchserve.management import Management
 
 FIRST_PAUSE = 0.5  # seconds, doubled each time
 LONGEST_PAUSE = 10.0

@@ -15,7 +15,7 @@ import yaml
 from marquee.errors import MarqueeError
 from marquee.front import origins
 from marquee.project import Project
-from marquee.torchserve.management import keys_of
+from marquee.torchserve.connection import keys_of
 
 FILE_NAME = "front.yaml"
 MIN_API_KEY = 16

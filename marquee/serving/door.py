@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
-
 from marquee.errors import MarqueeError
 from marquee.front import config, process, program, running
 from marquee.front.process import Haproxy
@@ -20,9 +18,10 @@ from marquee.front.settings import FrontSettings, read
 from marquee.front.traffic import Traffic
 from marquee.project import Project
 from marquee.serving.keeper import Keeper
+from marquee.torchserve.inference import Inference
 from marquee.torchserve.lastwords import last_words
 from marquee.torchserve.management import Management
-from marquee.torchserve.readiness import Prober, asker
+from marquee.torchserve.readiness import Prober
 from marquee.torchserve.tokens import Keys
 from marquee.torchserve.watch import Timing
 from marquee.versions import canaries
@@ -110,11 +109,8 @@ class Door:
         return None if self.settings.key_file is None else Keys(self.settings.key_file, "")
 
     def _make_keeper(self) -> Keeper:
-        keys = self._keys()
-        transport = httpx.HTTPTransport(uds=str(self.settings.inference_socket))
-        client = httpx.Client(base_url="http://torchserve", transport=transport, trust_env=False)
+        ask = Inference("http://torchserve", self._keys(), self.settings.inference_socket).problem
         timing = Timing(self.settings.probe_interval, self.settings.probe_timeout)
-        ask = asker(client, lambda: None if keys is None else keys.get("inference"))
         store = self._project.model_store
         prober = self._prober(self.management(), ask, store, timing, self._lively)
         return Keeper(self.settings, prober, self._traffic, self._canaries)

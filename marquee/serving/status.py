@@ -16,10 +16,11 @@ import psutil
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.properties import ADDRESSES, GRPC_PORTS
+from marquee.serving.readiness import ready
 from marquee.torchserve import exposure
-from marquee.torchserve.management import keys_of
+from marquee.torchserve.connection import keys_of
 from marquee.torchserve.preflight import running_pid
-from marquee.torchserve.readiness import Readiness, ready
+from marquee.torchserve.readiness import Readiness
 
 CONNECT_SECONDS = 1.0
 NOT_RUNNING = "no server of this project is running; start it: make serve"

@@ -1,7 +1,7 @@
 """One TorchServe on this machine: started, asked how it is, stopped.
 
 In reading order: ``preflight``, ``envelope``, ``server`` and ``environment`` (the start),
-``management`` and ``tokens`` (its management API), ``loads``, ``tracebacks``, ``wanting`` and
-``lastwords`` (what failed, and why), ``readiness`` and ``watch`` (whether it is ready),
-``models`` and ``logs`` (what there is to see).
+``connection``, ``management``, ``inference`` and ``tokens`` (what it is asked), ``loads``,
+``tracebacks``, ``wanting`` and ``lastwords`` (what failed, and why), ``readiness`` and ``watch``
+(whether it is ready), ``models`` and ``logs`` (what there is to see).
 """

@@ -16,7 +16,7 @@ from marquee.archives.rooms import (
     weight_names,
 )
 from marquee.project import Project
-from marquee.torchserve.management import keys_of
+from marquee.torchserve.connection import keys_of
 
 # Stands for the user's own, where a model is not the project's.
 ANY_FILE = "FILE"

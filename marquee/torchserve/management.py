@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -13,11 +12,14 @@ import httpx
 
 from marquee.errors import MarqueeError
 from marquee.project import Project
+from marquee.torchserve.connection import Connection, keys_of
 from marquee.torchserve.tokens import Keys
 
 READY = "READY"
 # TorchServe lists 100 models a page unless told otherwise.
 PAGE = 1000
+# That an answer may take.
+SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -88,13 +90,8 @@ class Management:
 
     def __init__(self, address: str, keys: Keys | None, socket: Path | None = None) -> None:
         """Connect to ``address``, or to the Unix socket behind a front door."""
-        self._address = address
-        self._keys = keys
         self._advice = "start it: make serve" if socket is None else "its own log says why"
-        transport = None if socket is None else httpx.HTTPTransport(uds=str(socket))
-        self._client = httpx.Client(
-            base_url=address, timeout=30, trust_env=False, transport=transport
-        )
+        self._connection = Connection(address, "management", keys, socket)
 
     @classmethod
     def of(cls, project: Project) -> Management:
@@ -105,7 +102,7 @@ class Management:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.close()
+        self._connection.close()
 
     def answers(self) -> bool:
         """Whether the server takes requests at all."""
@@ -183,29 +180,25 @@ class Management:
         return answer
 
     def _refused(self, what: str, answer: httpx.Response) -> MarqueeError:
-        return MarqueeError(f"{self._address} {what}: {_message(answer)}")
+        return MarqueeError(f"{self._connection.address} {what}: {_message(answer)}")
 
     def _request(self, method: str, path: str) -> httpx.Response:
-        headers = {}
-        if self._keys is not None:
-            headers["Authorization"] = f"Bearer {self._keys.get('management')}"
         try:
             try:
-                return self._client.request(method, path, headers=headers)
-            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-                # TorchServe closes connections after errors, at times under the next request.
-                if method == "POST":
-                    raise
-                return self._client.request(method, path, headers=headers)
+                return self._send(method, path)
             except httpx.ReadTimeout:
                 # While models load on a busy machine; a question may be asked again.
                 if method != "GET":
                     raise
-                return self._client.request(method, path, headers=headers)
+                return self._send(method, path)
         except httpx.TransportError as error:
             raise MarqueeError(
-                f"no server answers at {self._address} ({error}); {self._advice}"
+                f"no server answers at {self._connection.address} ({error}); {self._advice}"
             ) from error
+
+    def _send(self, method: str, path: str) -> httpx.Response:
+        # A model is registered once: the first request may have been heard.
+        return self._connection.send(method, path, timeout=SECONDS, again=method != "POST")
 
 
 def _message(answer: httpx.Response) -> str:
@@ -214,12 +207,3 @@ def _message(answer: httpx.Response) -> str:
         return str(answer.json()["message"])
     except (ValueError, KeyError, TypeError):
         return f"status {answer.status_code} {answer.text.strip()}".strip()
-
-
-def keys_of(project: Project) -> Keys | None:
-    """Return the key file of the project's server, or None where tokens are turned off."""
-    properties = project.properties
-    if properties.get("disable_token_authorization", "false").lower() == "true":
-        return None
-    minutes = float(properties.get("token_expiration_min", "60"))
-    return Keys(project.key_file, properties["management_address"], timedelta(minutes=minutes))

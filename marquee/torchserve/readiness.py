@@ -1,28 +1,15 @@
-"""Whether every configured model is ready: its workers are, and it answers its own example."""
+"""Whether the models of a server are ready: their workers are, and they answer their examples."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import httpx
-
+from marquee.archives.example import example_of
 from marquee.errors import MarqueeError
-from marquee.front import running
-from marquee.project import Project
-from marquee.torchserve.management import Management, Version, keys_of
-from marquee.torchserve.server import defaults
-from marquee.torchserve.watch import Ask, Example, Timing, Watch, example_of
-
-POLL_SECONDS = 0.1
-# A question is waited for as long as the model says; this bounds the connection itself.
-CONNECT_SECONDS = 5
-# In the address of every question of ours, so that the access log tells it from a client's.
-# TorchServe drops the query of /predictions, and the front door lets this one through to it.
-OWN_MARK = "asked_by=marquee"
+from marquee.torchserve.management import Management, Version
+from marquee.torchserve.watch import Ask, Timing, Watch
 
 ModelId = tuple[str, str]
 # When a version last answered somebody with success, on the clock of time.monotonic.
@@ -107,70 +94,3 @@ class Prober:
     def _asker(self, version: Version) -> Callable[[], str | None] | None:
         example = example_of(self._store / Path(version.archive).name)
         return None if example is None else lambda: self._ask(version, example)
-
-
-def asker(client: httpx.Client, key: Callable[[], str | None]) -> Ask:
-    """Return how to send an example over HTTP.
-
-    Args:
-        client: a client of the inference address.
-        key: gives the token to send, or None where none is wanted.
-    """
-
-    def ask(version: Version, example: Example) -> str | None:
-        token = key()
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        seconds = version.response_timeout + CONNECT_SECONDS
-        try:
-            answer = client.post(
-                f"/predictions/{version.name}/{version.version}?{OWN_MARK}",
-                content=example.body,
-                headers=headers | dict(example.headers),
-                timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS),
-            )
-        except httpx.HTTPError as error:
-            return f"did not answer its example ({type(error).__name__})"
-        # 422 is an answer too: the model works, and says no to this very input.
-        if answer.status_code in (200, 422):
-            return None
-        return f"answered its example with {answer.status_code}: {answer.text.strip()[:300]}"
-
-    return ask
-
-
-def ready(project: Project) -> Readiness:
-    """Ask the running server: the front door for what it knows, or else every model now.
-
-    Returns:
-        For each model with an archive in the model store (behind a front door: for each
-        registered one), its default version's readiness.
-
-    Raises:
-        MarqueeError: no server answers.
-    """
-    front = running(project)
-    if front is not None:
-        return _told(front.ping()["models"])
-    keys = keys_of(project)
-    address = project.properties["inference_address"]
-    with Management.of(project) as api, httpx.Client(base_url=address, trust_env=False) as client:
-        ask = asker(client, lambda: None if keys is None else keys.get("inference"))
-        return _settled(Prober(api, ask, project.model_store, Timing()), defaults(project), api)
-
-
-def _told(models: Mapping[str, Mapping[str, Any]]) -> Readiness:
-    """Read what ``/ping`` says; see :class:`marquee.serving.keeper.Keeper`."""
-    return Readiness({(n, str(one["version"])): one.get("why") for n, one in models.items()})
-
-
-def _settled(prober: Prober, wanted: Mapping[str, str], api: Management) -> Readiness:
-    """Wait until every model has answered, or has not for as long as it may take."""
-    current = {name: api.default(name) or version for name, version in wanted.items()}
-    if not current:
-        raise MarqueeError("the model store holds nothing that can be served: make archive")
-    deadline = time.monotonic() + Timing().patience
-    prober.check(current)
-    while prober.asking and time.monotonic() < deadline:
-        time.sleep(POLL_SECONDS)
-        prober.check(current)
-    return prober.check(current)  # an answer may have come since the last look

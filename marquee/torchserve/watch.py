@@ -2,55 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 import threading
 import time
-import zipfile
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from marquee.archives import configuration
-from marquee.archives.packed import CONFIG_NAME
-from marquee.errors import MarqueeError
-from marquee.media import type_of
+from marquee.archives.example import ExampleRequest
 from marquee.torchserve.management import Version
 
-GOLDEN = "golden/requests.json"
-# An archive may come from anywhere.
-MAX_BYTES = 100 << 20
 # A problem is looked at again sooner than a success.
 RETRY_SECONDS = 2.0
 # An example may take this share of a worker's time, and this many times its usual time.
 SHARE = 0.05
 PATIENCE = 5.0
 UNASKED = "has not answered its own example yet"
-UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    RecursionError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-
-
-@dataclass(frozen=True)
-class Example:
-    """A request that a version must be able to answer.
-
-    Attributes:
-        body: to send.
-        headers: to send with it.
-    """
-
-    body: bytes
-    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -68,7 +34,7 @@ class Timing:
     patience: float = 20.0
 
 
-Ask = Callable[[Version, Example], "str | None"]
+Ask = Callable[[Version, ExampleRequest], "str | None"]
 
 
 class Watch:
@@ -166,67 +132,3 @@ class Watch:
             self._proven(now)
             return
         self._problem, self._next = problem, now + RETRY_SECONDS
-
-
-def example_of(archive: Path) -> Example | None:
-    """Return what an archive's model is asked, or None where the archive has no example.
-
-    The first of its golden requests, which come with the headers that they need; in archives
-    without them, the first ``example.*``.
-
-    Raises:
-        MarqueeError: the archive is damaged.
-    """
-    try:
-        if archive.is_dir():
-            return _example_in(archive, archive)
-        if not zipfile.is_zipfile(archive):
-            return None
-        with zipfile.ZipFile(archive) as opened:
-            return _example_in(zipfile.Path(opened), archive)
-    except UNREADABLE as error:
-        raise MarqueeError(
-            f"the example in {archive} cannot be read ({error}); build the archive again"
-        ) from error
-
-
-# An archive's root: a folder, or as good as one.
-Root = Path | zipfile.Path
-
-
-def _example_in(root: Root, archive: Path) -> Example | None:
-    return _golden_example(root) or _plain_example(root, archive)
-
-
-def _golden_example(root: Root) -> Example | None:
-    if not (root / GOLDEN).is_file():
-        return None
-    listed = json.loads(_read(root / GOLDEN))["requests"]
-    found = next((one for one in listed if one["status"] == 200), None)
-    return None if found is None else Example(_read(root / found["body"]), found["headers"])
-
-
-def _plain_example(root: Root, archive: Path) -> Example | None:
-    names = sorted(path.name for path in root.iterdir() if path.name.startswith("example."))
-    if not names:
-        return None
-    kind = _stated_type(root, archive) or type_of(Path(names[0]))
-    return Example(_read(root / names[0]), {"Content-Type": kind})
-
-
-def _stated_type(root: Root, archive: Path) -> str | None:
-    """Return the example's type where ``marquee archive --example-type`` wrote it down."""
-    if not (root / CONFIG_NAME).is_file():
-        return None
-    found: Any = configuration.read(_read(root / CONFIG_NAME), CONFIG_NAME, archive)
-    for key in ("marquee", "options", "example_type"):
-        found = found.get(key) if isinstance(found, dict) else None
-    return found if isinstance(found, str) else None
-
-
-def _read(path: Root) -> bytes:
-    with path.open("rb") as file:
-        content: bytes = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise ValueError(f"{path.name} has more than {MAX_BYTES} bytes")
-    return content

@@ -19,7 +19,7 @@ from marquee.interrupts import pause
 from marquee.project import Project
 from marquee.torchserve.management import READY, Management, Version
 from marquee.versions.manner import Manner
-from marquee.versions.probe import WORKER_HEADER, Inference
+from marquee.versions.probe import WORKER_HEADER, Probe
 
 # Beyond responseTimeout: until TorchServe has noticed, and ended the worker.
 SPARE_SECONDS = 10.0
@@ -109,11 +109,11 @@ class Workers:
         None: it is not told which worker answers.
         """
         missing, silent, between = self._pids(), 0, FIRST_PAUSE
-        with Inference(self.project, self.version.name, self.longest_seconds) as inference:
+        with Probe(self.project, self.version.name, self.longest_seconds) as probe:
             known: set[int] = set()
             while missing and silent < SILENT_ANSWERS and time.monotonic() < limit:
                 start = time.monotonic()
-                found = self._ask(inference)
+                found = self._ask(probe)
                 known, silent = known | found, 0 if found else silent + 1
                 missing = self._pids() - known  # one that died is replaced by another
                 if missing:
@@ -122,11 +122,11 @@ class Workers:
                     between *= 2
         return None if silent == SILENT_ANSWERS else not missing
 
-    def _ask(self, inference: Inference) -> set[int]:
+    def _ask(self, probe: Probe) -> set[int]:
         """Return the worker that answers a request, if that is known: a sole one need not tell."""
         sole = self._pids()
         try:
-            answer = inference.answer(self.manner.last_request, self.version.version)
+            answer = probe.answer(self.manner.last_request, self.version.version)
         except MarqueeError:
             return set()  # its worker ended under it, or nobody answers any more
         told = answer.headers.get(WORKER_HEADER, "")

@@ -7,18 +7,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import httpx
-
 from marquee import state
+from marquee.archives.example import example_of
 from marquee.errors import MarqueeError
 from marquee.front import Front, program, running
 from marquee.front.traffic import Summary, from_json
 from marquee.project import Project
+from marquee.torchserve.inference import Inference
 from marquee.torchserve.loads import LogMarks
-from marquee.torchserve.management import Management, Version, keys_of
-from marquee.torchserve.readiness import asker
+from marquee.torchserve.management import Management, Version
 from marquee.torchserve.server import LOAD_SECONDS
-from marquee.torchserve.watch import example_of
 from marquee.versions import history, journal, loading
 from marquee.versions import operate as versions
 from marquee.versions.canaries import Canary, Limits, load, locked
@@ -200,11 +198,8 @@ def _try(project: Project, version: Version) -> None:
     example = example_of(project.model_store / version.archive)
     if example is None:
         return
-    keys = keys_of(project)
-    address = project.properties["inference_address"]
-    with httpx.Client(base_url=address, trust_env=False) as client:
-        ask = asker(client, lambda: None if keys is None else keys.get("inference"))
-        problem = ask(version, example)
+    with Inference.of(project) as inference:
+        problem = inference.problem(version, example)
     if problem is not None:
         raise MarqueeError(f"{version.name} {version.version} {problem}; it gets no requests")
 

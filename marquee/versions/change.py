@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from marquee.archives.example import requests_of
 from marquee.errors import Failed, MarqueeError
 from marquee.interrupts import ignored
 from marquee.project import Project
@@ -14,7 +15,7 @@ from marquee.versions import history, journal, loading, recovery
 from marquee.versions.incoming import Incoming
 from marquee.versions.journal import Plan
 from marquee.versions.judgement import Options
-from marquee.versions.probe import Inference, Latency, compare, questions, told
+from marquee.versions.probe import Latency, Probe, compare, told
 from marquee.versions.steps import Steps
 from marquee.versions.traffic import AccessLog, Mark, Seen
 from marquee.versions.watching import Watch
@@ -48,7 +49,7 @@ class Change:
         old, new = self.old, self.incoming.version
         if new == old.version:
             raise MarqueeError(f"{old.name} {new} is the version that serves already")
-        self._asked = questions(self.incoming.archive)
+        self._asked = requests_of(self.incoming.archive)
         self._log = AccessLog.of(self.project, old.name)
         self._results: dict[str, Any] = {}
         registered = self.api.describe(old.name, new)
@@ -121,19 +122,19 @@ class Change:
             seconds=self.options.load_seconds,
         )
 
-    def _inference(self) -> Inference:
-        return Inference(self.project, self._plan.model, self.options.answer_seconds)
+    def _probe(self) -> Probe:
+        return Probe(self.project, self._plan.model, self.options.answer_seconds)
 
     def _check(self) -> None:
-        with self.steps.step("check") as note, self._inference() as inference:
+        with self.steps.step("check") as note, self._probe() as probe:
             for question in self._asked:
-                inference.ask(question, self._plan.new)
+                probe.ask(question, self._plan.new)
             self._results["golden"] = len(self._asked)
             note["said"] = told(self._asked)
 
     def _compare(self) -> None:
-        with self.steps.step("compare") as note, self._inference() as inference:
-            latency, problem = self._timed(inference)
+        with self.steps.step("compare") as note, self._probe() as probe:
+            latency, problem = self._timed(probe)
             self._results["latency_ms"] = {"old": latency.old_ms, "new": latency.new_ms}
             if problem is not None:
                 raise MarqueeError(f"{self._plan.model} {self._plan.new} is too slow: {problem}")
@@ -143,13 +144,13 @@ class Change:
                 else "nothing to compare"
             )
 
-    def _timed(self, inference: Inference) -> tuple[Latency, str | None]:
+    def _timed(self, probe: Probe) -> tuple[Latency, str | None]:
         """Compare, and once more where the new one seems too slow: other work may have hit it."""
         limits = self.options.max_slowdown, self.options.slowdown_floor_ms
-        latency = compare(inference, self._asked, self._plan.old, self._plan.new)
+        latency = compare(probe, self._asked, self._plan.old, self._plan.new)
         for _ in range(COMPARISONS - 1):
             if latency.problem(*limits) is not None:
-                latency = compare(inference, self._asked, self._plan.old, self._plan.new)
+                latency = compare(probe, self._asked, self._plan.old, self._plan.new)
         return latency, latency.problem(*limits)
 
     def _switch(self) -> Mark:
@@ -169,7 +170,7 @@ class Change:
         )
         with self.steps.step("watch") as note:
             try:
-                seen = watch.run(after, self._inference)
+                seen = watch.run(after, self._probe)
             finally:
                 summaries = {"before": before.summary(), "after": after.seen().summary()}
                 self._results["traffic"] = summaries

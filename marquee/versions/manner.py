@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from marquee.archives import packed
+from marquee.archives.example import ArchiveRequest, ExampleRequest, requests_of
+from marquee.archives.golden import Root
 from marquee.errors import MarqueeError
 from marquee.torchserve.management import Version
-from marquee.torchserve.watch import Root
-from marquee.versions.probe import Example, Question, questions
 
 # With these settings a worker has several batches in hand at a time, in an order of its own.
 MINGLING = ("asyncCommunication", "continuousBatching", "sequenceBatching", "stateful")
@@ -19,7 +19,7 @@ MINGLING = ("asyncCommunication", "continuousBatching", "sequenceBatching", "sta
 IN_PIECES = b"send_intermediate_predict_response"
 # Of a source larger than this nothing is believed.
 MAX_BYTES = 1 << 20
-NOTHING = Example("an empty request", b"")
+NOTHING = ExampleRequest(b"", {}, "an empty request")
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Manner:
         at_once: whether ``responseTimeout`` bounds all of an answer, not each piece of it.
     """
 
-    asked: Sequence[Question] = ()
+    asked: Sequence[ArchiveRequest] = ()
     in_turn: bool = False
     at_once: bool = False
 
     @property
-    def last_request(self) -> Question:
+    def last_request(self) -> ArchiveRequest:
         """What to send to a worker in order to hear from it; any answer will do."""
         return self.asked[0] if self.asked else NOTHING
 
@@ -47,7 +47,7 @@ class Manner:
         archive = store / Path(version.archive).name
         if not version.archive or not archive.exists():
             return cls()
-        asked = questions(archive)
+        asked = requests_of(archive)
         try:
             config = packed.config(archive)
         except MarqueeError:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from marquee.archives.example import requests_of
 from marquee.errors import MarqueeError
 from marquee.interrupts import ignored, pause, raised
 from marquee.project import Project
@@ -17,7 +18,7 @@ from marquee.versions.canaries import check_none
 from marquee.versions.incoming import Incoming, find
 from marquee.versions.judgement import DEFAULT_OPTIONS, Options
 from marquee.versions.manner import Manner
-from marquee.versions.probe import Inference, questions, told
+from marquee.versions.probe import Probe, told
 from marquee.versions.steps import Report, Steps, silent
 from marquee.versions.traffic import AccessLog, Follower
 
@@ -69,10 +70,10 @@ def _register(
             )
             note["said"] = f"{name} {version} has {found.loaded} worker(s) ready"
         with steps.step("check") as note:
-            asked = questions(archive)
-            with Inference(project, name, options.answer_seconds) as inference:
+            asked = requests_of(archive)
+            with Probe(project, name, options.answer_seconds) as probe:
                 for question in asked:
-                    inference.ask(question, version)
+                    probe.ask(question, version)
             note["said"] = told(asked)
     except (MarqueeError, KeyboardInterrupt):
         with ignored():

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from marquee.project import Project
-from marquee.torchserve.readiness import OWN_MARK
+from marquee.torchserve.inference import OWN_MARK
 
 LINE = re.compile(
     r'^(?P<time>\S+) \S+ "\S+ (?P<target>\S+) HTTP/[\d.]+" (?P<status>\d+) (?P<ms>\d+)$'

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from marquee.archives.example import ArchiveRequest, ExampleRequest
 from marquee.errors import MarqueeError
 from marquee.interrupts import pause
 from marquee.torchserve.management import Management
 from marquee.versions.judgement import Options, worse
-from marquee.versions.probe import Example, Inference, Question
+from marquee.versions.probe import Probe
 from marquee.versions.traffic import Follower, Seen
 
 POLL_SECONDS = 0.5
@@ -39,11 +40,11 @@ class Watch:
     name: str
     version: str
     options: Options
-    asked: Sequence[Question]
+    asked: Sequence[ArchiveRequest]
     before: Seen
     waiting: int
 
-    def run(self, after: Follower, connect: Callable[[], Inference]) -> Seen:
+    def run(self, after: Follower, connect: Callable[[], Probe]) -> Seen:
         """Return how clients fared, after the time that the options say.
 
         Raises:
@@ -61,7 +62,7 @@ class Watch:
         return after.seen()
 
     def _judge(self, seen: Seen, asker: _Asker) -> None:
-        proven = any(not isinstance(question, Example) for question in self.asked)
+        proven = any(not isinstance(question, ExampleRequest) for question in self.asked)
         problem = worse(self.before, seen, self.options, proven=proven)
         problem = problem or self._piled_up() or asker.problem
         if problem is not None:
@@ -80,7 +81,7 @@ class Watch:
 class _Asker(threading.Thread):
     """Asks on its own, so that a version that hangs cannot hold up the way back."""
 
-    def __init__(self, connect: Callable[[], Inference], asked: Sequence[Question]) -> None:
+    def __init__(self, connect: Callable[[], Probe], asked: Sequence[ArchiveRequest]) -> None:
         super().__init__(daemon=True)
         self._connect, self._asked = connect, asked
         self._over = threading.Event()
@@ -95,12 +96,12 @@ class _Asker(threading.Thread):
 
     def _ask_on(self) -> None:
         misses = 0
-        with self._connect() as inference:
+        with self._connect() as probe:
             for question in itertools.cycle(self._asked):
                 if self._over.wait(ASK_SECONDS):
                     return
                 try:
-                    inference.ask(question, None)
+                    probe.ask(question, None)
                     misses = 0
                 except MarqueeError as error:
                     misses += 1

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import psutil
 
-from marquee.torchserve.readiness import OWN_MARK
+from marquee.torchserve.inference import OWN_MARK
 from marquee.versions.traffic import AccessLog, Seen
 from tests.front.support import wait_for
 from tests.support import Running, marquee

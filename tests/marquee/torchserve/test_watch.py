@@ -1,17 +1,10 @@
 """When a version counts as ready: new workers, slow examples, hangs and traffic of others."""
 
-import json
 import threading
 import time
-import zipfile
-from collections.abc import Callable
-from pathlib import Path
 
-import pytest
-
-from marquee.errors import MarqueeError
 from marquee.torchserve.management import Version
-from marquee.torchserve.watch import Timing, Watch, example_of
+from marquee.torchserve.watch import Timing, Watch
 
 QUICK = Timing(interval=0.2, patience=0.2)
 
@@ -151,53 +144,3 @@ def test_others_do_not_replace_the_first_example() -> None:
     model = Model("answered with 500")
     watch = Watch(model, QUICK)
     assert settle(watch, version(1), time.monotonic()) == "answered with 500"
-
-
-@pytest.fixture
-def archive(tmp_path: Path) -> Callable[..., Path]:
-    def make(**entries: bytes) -> Path:
-        path = tmp_path / "m.mar"
-        with zipfile.ZipFile(path, "w") as made:
-            for name, content in entries.items():
-                made.writestr(name.replace("__", "/").replace("_", "."), content)
-        return path
-
-    return make
-
-
-def test_the_example_is_the_first_golden_request(archive: Callable[..., Path]) -> None:
-    request = {"status": 200, "headers": {"Accept": "image/png"}, "body": "golden/a.bin"}
-    index = json.dumps({"requests": [{**request, "status": 400}, request]}).encode()
-    found = example_of(archive(golden__requests_json=index, golden__a_bin=b"x", example_png=b"y"))
-    assert found is not None
-    assert (found.body, found.headers) == (b"x", {"Accept": "image/png"})
-
-
-def test_an_archive_without_golden_requests_has_its_example(archive: Callable[..., Path]) -> None:
-    found = example_of(archive(example_json=b"{}"))
-    assert found is not None
-    assert (found.body, found.headers) == (b"{}", {"Content-Type": "application/json"})
-
-
-def test_the_examples_type_may_be_stated(archive: Callable[..., Path]) -> None:
-    config = b"marquee:\n  options: {example_type: application/x-image}\n"
-    found = example_of(archive(**{"example.bin": b"x", "model-config.yaml": config}))
-    assert found is not None
-    assert found.headers == {"Content-Type": "application/x-image"}
-    for other in (b"marquee: 7", b"marquee: {options: {example_type: 7}}"):
-        found = example_of(archive(**{"example.bin": b"x", "model-config.yaml": other}))
-        assert found is not None
-        assert found.headers == {"Content-Type": "application/octet-stream"}
-    for unfit in (b"{", b"[]", b""):  # with none of these TorchServe starts
-        with pytest.raises(MarqueeError, match=r"'model-config\.yaml' is no YAML"):
-            example_of(archive(**{"example.bin": b"x", "model-config.yaml": unfit}))
-
-
-def test_an_archive_without_any_has_none(archive: Callable[..., Path], tmp_path: Path) -> None:
-    assert example_of(archive(handler_py=b"")) is None
-    assert example_of(tmp_path / "missing.mar") is None
-
-
-def test_damaged_golden_requests_are_told(archive: Callable[..., Path]) -> None:
-    with pytest.raises(MarqueeError, match="build the archive again"):
-        example_of(archive(golden__requests_json=b"[]"))

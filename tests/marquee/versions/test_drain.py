@@ -14,8 +14,8 @@ import pytest
 
 from marquee.errors import MarqueeError
 from marquee.project import Project
+from marquee.torchserve.inference import OWN_MARK
 from marquee.torchserve.management import Management, Version
-from marquee.torchserve.readiness import OWN_MARK
 from marquee.versions import answered, drain
 from marquee.versions import operate as versions
 from marquee.versions.manner import Manner

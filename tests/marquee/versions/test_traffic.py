@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from marquee.torchserve.readiness import OWN_MARK
+from marquee.torchserve.inference import OWN_MARK
 from marquee.versions.traffic import START, AccessLog, Seen
 
 

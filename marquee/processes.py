@@ -1,0 +1,30 @@
+"""Processes of other programs, found again by their id."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+
+
+def running(pid: int) -> psutil.Process | None:
+    """Return a process that runs; None where it has ended, a zombie included."""
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process
+    except psutil.Error:
+        return None
+
+
+def of_pid_file(path: Path, word: str) -> psutil.Process | None:
+    """Return the running process whose id a file holds.
+
+    Args:
+        path: the file.
+        word: what is in the process's command line: its id may be another program's by now.
+    """
+    try:
+        process = running(int(path.read_text()))
+        return process if process is not None and word in process.cmdline() else None
+    except (FileNotFoundError, ValueError, psutil.Error):
+        return None

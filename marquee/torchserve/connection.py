@@ -1,0 +1,100 @@
+"""HTTP to one address of a running TorchServe, with its token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+
+from marquee.project import Project
+from marquee.torchserve.tokens import Keys
+
+# What breaks when TorchServe closes a connection after an error, at times under the next request.
+CLOSED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
+
+
+class Connection:
+    """A client of one address.
+
+    Args:
+        address: such as ``http://127.0.0.1:8081``.
+        kind: whose token is sent: ``management`` or ``inference``.
+        keys: where the token is; None where tokens are off.
+        socket: the Unix socket to go through, behind a front door.
+        most: connections at a time.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        kind: str,
+        keys: Keys | None,
+        socket: Path | None = None,
+        most: int = 100,
+    ) -> None:
+        self.address = address
+        self._kind, self._keys = kind, keys
+        limits = httpx.Limits(max_connections=most)
+        transport = None if socket is None else httpx.HTTPTransport(uds=str(socket), limits=limits)
+        self._client = httpx.Client(
+            base_url=address, trust_env=False, transport=transport, limits=limits
+        )
+
+    def close(self) -> None:
+        """Hang up."""
+        self._client.close()
+
+    def token(self) -> dict[str, str]:
+        """Return the header with a valid token; none where tokens are off.
+
+        Raises:
+            MarqueeError: there is none to be had.
+        """
+        if self._keys is None:
+            return {}
+        return {"Authorization": f"Bearer {self._keys.get(self._kind)}"}
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        timeout: float | httpx.Timeout,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        again: bool = True,
+    ) -> httpx.Response:
+        """Send a request and return the answer, whatever its status.
+
+        Args:
+            again: whether a request may be sent twice where the server hung up on it.
+
+        Raises:
+            httpx.TransportError: there was no answer.
+            MarqueeError: no token can be had.
+        """
+        sent = {**(headers or {}), **self.token()}
+
+        def once() -> httpx.Response:
+            return self._client.request(method, path, headers=sent, content=body, timeout=timeout)
+
+        return resent(once) if again else once()
+
+
+def resent(send: Callable[[], httpx.Response]) -> httpx.Response:
+    """Send a request, and once more if the server hung up on it."""
+    try:
+        return send()
+    except CLOSED:
+        return send()
+
+
+def keys_of(project: Project) -> Keys | None:
+    """Return the key file of the project's server, or None where tokens are turned off."""
+    properties = project.properties
+    if properties.get("disable_token_authorization", "false").lower() == "true":
+        return None
+    minutes = float(properties.get("token_expiration_min", "60"))
+    return Keys(project.key_file, properties["management_address"], timedelta(minutes=minutes))

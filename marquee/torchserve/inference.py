@@ -1,0 +1,117 @@
+"""The one client that asks a model of a running server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+
+from marquee.archives.example import ArchiveRequest, ExampleRequest
+from marquee.errors import MarqueeError
+from marquee.interrupts import waited
+from marquee.project import Project
+from marquee.torchserve.connection import Connection, keys_of
+from marquee.torchserve.management import Version
+from marquee.torchserve.tokens import Keys
+
+# A model is waited for as long as it says; this bounds the connection itself.
+CONNECT_SECONDS = 5
+# In the address of every request of ours, so that the access log tells it from a client's.
+# TorchServe drops the query of /predictions, and the front door lets this one through to it.
+OWN_MARK = "asked_by=marquee"
+
+
+class Inference:
+    """A connection to the inference address of a running server; several threads may use it."""
+
+    def __init__(
+        self, address: str, keys: Keys | None, socket: Path | None = None, most: int = 100
+    ) -> None:
+        """Connect to ``address``, or to the Unix socket behind a front door."""
+        self._connection = Connection(address, "inference", keys, socket, most)
+
+    @classmethod
+    def of(cls, project: Project, most: int = 100) -> Inference:
+        """Return a connection to the project's server."""
+        return cls(project.properties["inference_address"], keys_of(project), most=most)
+
+    def __enter__(self) -> Inference:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
+    def predict(
+        self,
+        model: str,
+        version: str | None,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        seconds: float,
+        query: str = "",
+    ) -> httpx.Response:
+        """Send a prediction request and return its answer, whatever its status.
+
+        Args:
+            model, version: who is asked; the default version where it is None.
+            body, headers: to send.
+            seconds: that the answer may take.
+            query: of the address.
+
+        Raises:
+            httpx.TimeoutException: there was none within ``seconds``.
+            httpx.TransportError: nobody is there.
+            MarqueeError: no token can be had.
+        """
+        path = path_of(model, version) + (f"?{query}" if query else "")
+        timeout = httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds))
+        return self._connection.send("POST", path, timeout=timeout, headers=headers, body=body)
+
+    def answer(
+        self, model: str, version: str | None, request: ArchiveRequest, seconds: float
+    ) -> httpx.Response:
+        """Send a request of an archive's own; return its answer, whatever it is.
+
+        Raises:
+            MarqueeError: there is none.
+        """
+        start = time.perf_counter()
+        try:
+            return waited(lambda: self._ask(model, version, request, seconds))
+        except httpx.TimeoutException as error:
+            took = time.perf_counter() - start
+            raise MarqueeError(f"{request.name}: no answer after {took:.0f} s") from error
+        except httpx.TransportError as error:
+            raise MarqueeError(f"{request.name}: no answer ({error})") from error
+
+    def problem(self, version: Version, example: ExampleRequest) -> str | None:
+        """Ask a version its own example; return what was wrong with the answer, or None.
+
+        422 is an answer too: the model works, and says no to this very input.
+        """
+        seconds = version.response_timeout + CONNECT_SECONDS
+        try:
+            answer = self._ask(version.name, version.version, example, seconds)
+        except httpx.HTTPError as error:
+            return f"did not answer its example ({type(error).__name__})"
+        if answer.status_code in (200, 422):
+            return None
+        return f"answered its example with {answer.status_code}: {answer.text.strip()[:300]}"
+
+    def _ask(
+        self, model: str, version: str | None, request: ArchiveRequest, seconds: float
+    ) -> httpx.Response:
+        body, headers = request.body, request.headers
+        return self.predict(model, version, body, headers, seconds=seconds, query=OWN_MARK)
+
+
+def path_of(model: str, version: str | None) -> str:
+    """Return TorchServe's path for predictions of a model."""
+    return f"/predictions/{model}" + (f"/{version}" if version else "")
