@@ -17,7 +17,7 @@ from marquee.cli.errors import told
 from marquee.project import Project
 
 if TYPE_CHECKING:
-    from marquee.client.asker import Answer
+    from marquee.client.modelclient import Answer
 
 # Longer JSON is printed as it came: a number a line would be millions of them.
 LONGEST_PRETTY = 1 << 16

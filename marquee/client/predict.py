@@ -8,9 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from marquee.client.asker import Answer, Asker
-from marquee.client.places import Places
-from marquee.client.question import Question
+from marquee.client.modelclient import Answer, Asker
+from marquee.client.outputs import Places
+from marquee.client.request import Question
 from marquee.media import ANSWERS, accepted, type_of
 from marquee.project import Project
 
@@ -41,11 +41,11 @@ def predict(
         parameters: the model's parameters.
         content_type: of the files, in the same words as ``accept``; by each one's bytes and name
             when None.
-        output: where answers are saved, see :class:`marquee.client.places.Places`. Without, text
+        output: where answers are saved, see :class:`marquee.client.outputs.Places`. Without, text
             is in ``Answer.body`` and anything else in a file of the current folder.
         jobs: files in flight at once.
         verb: ``predictions`` or ``explanations``.
-        patience: ``retries`` and ``timeout`` of :class:`marquee.client.asker.Asker`.
+        patience: ``retries`` and ``timeout`` of :class:`marquee.client.modelclient.Asker`.
 
     Raises:
         MarqueeError: no server runs, or it has no such model. The trouble of a single file is

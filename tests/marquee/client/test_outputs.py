@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from marquee.client.places import Places
+from marquee.client.outputs import Places
 from marquee.errors import MarqueeError
 
 PNG = "image/png"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import httpx
 
-from marquee.client.places import Places
-from marquee.client.question import Question
-from marquee.client.sending import Body, opened
+from marquee.client.body import Body, opened
+from marquee.client.outputs import Places
+from marquee.client.request import Question
 from marquee.errors import MarqueeError
 from marquee.media import answer_type
 from marquee.project import Project
