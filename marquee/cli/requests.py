@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from marquee.cli.errors import told
+from marquee.cli.params import pairs
 from marquee.project import Project
 
 if TYPE_CHECKING:
@@ -76,14 +77,6 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _pairs(_: click.Context, __: click.Parameter, words: Sequence[str]) -> dict[str, str]:
-    """Read ``name=value`` words."""
-    for word in words:
-        if not word.partition("=")[0] or "=" not in word:
-            raise click.BadParameter(f"{word!r} is not of the form name=value")
-    return {word.partition("=")[0]: word.partition("=")[2] for word in words}
-
-
 @click.command()
 @_options
 @click.option(
@@ -91,7 +84,7 @@ def _pairs(_: click.Context, __: click.Parameter, words: Sequence[str]) -> dict[
     "parameters",
     metavar="NAME=VALUE",
     multiple=True,
-    callback=_pairs,
+    callback=pairs,
     help="A parameter of the model; may be given several times.",
 )
 @told
@@ -117,7 +110,7 @@ def predict(**options: Any) -> None:
     "parameters",
     metavar="NAME=VALUE",
     multiple=True,
-    callback=_pairs,
+    callback=pairs,
     help="Another parameter of the model; may be given several times.",
 )
 @told

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,14 +11,13 @@ from pathlib import Path
 
 import httpx
 
-from marquee.client.body import Body, opened
-from marquee.client.outputs import Places
-from marquee.client.request import Question
+from marquee.client.outputs import OutputFiles
+from marquee.client.request import Body, PredictionRequest, opened
 from marquee.errors import MarqueeError
 from marquee.media import answer_type
 from marquee.project import Project
 from marquee.signatures import HEAD, is_text
-from marquee.torchserve.connection import keys_of
+from marquee.torchserve.inference import Inference, path_of
 from marquee.torchserve.management import Management
 
 FIRST_PAUSE = 0.5  # seconds, doubled each time
@@ -55,7 +53,7 @@ class Answer:
     problem: str | None = None
 
 
-class _Failed(Exception):
+class _NoAnswer(Exception):
     """This file has no answer; others may."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
@@ -63,7 +61,7 @@ class _Failed(Exception):
         self.status = status
 
 
-class _Busy(_Failed):
+class _Busy(_NoAnswer):
     """Worth trying again, after so many seconds."""
 
     retries: int | None = None  # no more than asked for
@@ -73,18 +71,18 @@ class _Busy(_Failed):
         self.after = after
 
 
-class _Faulty(_Busy):
+class _HandlerFailed(_Busy):
     """The handler failed, by this request or by another one of the batch."""
 
     retries = FAULT_RETRIES
 
 
-class _Void(_Failed):
+class _KeyRefused(_NoAnswer):
     """The key was refused."""
 
 
-class Asker:
-    """A connection to a project's server for one question; used by several threads at once.
+class ModelClient:
+    """Sends files to one model of a project's server; used by several threads at once.
 
     Args:
         retries: how often a busy server is asked again, with growing pauses.
@@ -94,26 +92,22 @@ class Asker:
     def __init__(
         self,
         project: Project,
-        question: Question,
-        places: Places,
+        request: PredictionRequest,
+        outputs: OutputFiles,
         *,
         retries: int = 6,
         timeout: float = 300.0,
     ) -> None:
-        self._project, self._question, self._places = project, question, places
+        self._project, self._request, self._outputs = project, request, outputs
         self._retries, self._timeout = retries, timeout
-        self._address = project.properties["inference_address"]
         self._limit = int(project.properties.get("max_request_size", "6553500"))
-        self._keys, self._renewing = keys_of(project), threading.Lock()
-        self._client = httpx.Client(
-            base_url=self._address, timeout=httpx.Timeout(timeout, connect=10), trust_env=False
-        )
+        self._inference = Inference.of(project)
 
     def close(self) -> None:
         """Close the connections, those in use included."""
-        self._client.close()
+        self._inference.close()
 
-    def ask(self, file: Path) -> Answer:
+    def send(self, file: Path) -> Answer:
         """Send a file and return its answer, or why this file has none.
 
         Raises:
@@ -122,7 +116,7 @@ class Asker:
         try:
             with opened(file, self._limit) as body:
                 return self._patiently(file, body)
-        except _Failed as error:
+        except _NoAnswer as error:
             return Answer(file, error.status, problem=str(error))
         except OSError as error:
             elsewhere = error.filename is not None and Path(error.filename) != file
@@ -143,20 +137,20 @@ class Asker:
         """A key is void as soon as another process has renewed it: the file has the new one."""
         try:
             return self._once(file, body)
-        except _Void:
+        except _KeyRefused:
             return self._once(file, body)
 
     def _once(self, file: Path, body: Body) -> Answer:
-        headers = self._question.headers(body.content_type) | self._authorization()
+        headers = self._request.headers(body.content_type)
         body.stream.seek(0)
         try:
             return self._exchange(file, body, headers)
         except httpx.ConnectError as error:
             raise MarqueeError(
-                f"no server answers at {self._address} ({error}); start it: make serve"
+                f"no server answers at {self._inference.address} ({error}); start it: make serve"
             ) from error
         except httpx.TimeoutException as error:
-            raise _Failed(
+            raise _NoAnswer(
                 f"no answer within {self._timeout:g} s (--timeout); 'marquee models' shows "
                 "whether its workers are there"
             ) from error
@@ -164,58 +158,54 @@ class Asker:
             raise _Busy(f"the connection broke ({error}){self._size_hint(body)}") from error
 
     def _exchange(self, file: Path, body: Body, headers: Mapping[str, str]) -> Answer:
-        path = self._question.path
-        with self._client.stream("POST", path, content=body.stream, headers=headers) as answer:
+        request, timeout = self._request, httpx.Timeout(self._timeout, connect=10)
+        path = path_of(request.model, request.version, request.verb)
+        with self._inference.stream(path, body.stream, headers, timeout) as answer:
             if answer.status_code == 200:
                 return self._received(file, body.name, answer)
             answer.read()
         raise self._refusal(body, answer)
 
     def _received(self, file: Path, name: Path, answer: httpx.Response) -> Answer:
-        said, chunks = answer.headers.get("content-type", ""), answer.iter_bytes()
+        stated, chunks = answer.headers.get("content-type", ""), answer.iter_bytes()
         head = _beginning(chunks)
-        content_type, body = answer_type(said, head), chain([head], chunks)
-        if not self._places.wants(content_type):
+        content_type, body = answer_type(stated, head), chain([head], chunks)
+        if not self._outputs.wants(content_type):
             text = b"".join(body)
-            if content_type == said or is_text(text):
+            if content_type == stated or is_text(text):
                 return Answer(file, 200, content_type, text)
-            content_type, body = said, chain([text])  # it only began as text
-        saved = self._places.save(name, content_type, body)
+            content_type, body = stated, chain([text])  # it only began as text
+        saved = self._outputs.save(name, content_type, body)
         return Answer(file, 200, content_type, saved=saved)
 
     def _refusal(self, body: Body, answer: httpx.Response) -> Exception:
-        status, (kind, words) = answer.status_code, _words(answer)
+        status, (kind, words) = answer.status_code, _error_of(answer)
         if status == 404 and kind in NO_MODEL:
             return MarqueeError(self._unknown())
-        told = f"{status} {words or 'without a word'}"
+        message = f"{status} {words or 'without a word'}"
         if status == 413 and not words:
-            told = f"413 the request is too large{self._size_hint(body)}"
+            message = f"413 the request is too large{self._size_hint(body)}"
         if kind == "InvalidKeyException":
-            return _Void(told, status)
-        logs = f"'marquee logs {self._question.model}' tells why"
+            return _KeyRefused(message, status)
+        logs = f"'marquee logs {self._request.model}' tells why"
         if status == 503 and kind == "InternalServerException":
             failed = "the handler raised an error, or returned what TorchServe cannot send"
-            return _Faulty(f"{told}: {failed}; {logs}", status)
+            return _HandlerFailed(f"{message}: {failed}; {logs}", status)
         if status == 503:
-            return _Busy(told, status, _seconds(answer.headers.get("retry-after", "")))
-        asked = answer.headers.get("x-request-id", "")
-        told += f"; {logs}" if status == 500 else ""
-        return _Failed(f"{told} (request {asked})" if status >= 500 and asked else told, status)
+            return _Busy(message, status, _retry_after(answer.headers.get("retry-after", "")))
+        request_id = answer.headers.get("x-request-id", "")
+        message += f"; {logs}" if status == 500 else ""
+        message += f" (request {request_id})" if status >= 500 and request_id else ""
+        return _NoAnswer(message, status)
 
     def _unknown(self) -> str:
-        model, version = self._question.model, self._question.version
+        model, version = self._request.model, self._request.version
         with Management.of(self._project) as api:
             if version is not None and (found := api.versions(model)):
                 known = ", ".join(sorted(one.version for one in found))
                 return f"{model} has no version {version} on this server; it has {known}"
             known = ", ".join(api.models()) or "none"
         return f"there is no model '{model}' on this server; it has {known}"
-
-    def _authorization(self) -> dict[str, str]:
-        if self._keys is None:
-            return {}
-        with self._renewing:  # a key renewed twice at once would be void for one of the two
-            return {"Authorization": f"Bearer {self._keys.get('inference')}"}
 
     def _size_hint(self, body: Body) -> str:
         """Say that the body is too large, if it is: the server then just hangs up."""
@@ -241,7 +231,7 @@ def _pauses(count: int) -> Iterator[float]:
         yield min(FIRST_PAUSE * 2**number, LONGEST_PAUSE) * (0.5 + secrets.randbelow(1000) / 1000)
 
 
-def _words(answer: httpx.Response) -> tuple[str, str]:
+def _error_of(answer: httpx.Response) -> tuple[str, str]:
     """Return the type and the message of an error's JSON; what is no such JSON as it is."""
     try:
         found = answer.json()
@@ -250,6 +240,6 @@ def _words(answer: httpx.Response) -> tuple[str, str]:
         return "", answer.text.strip()[:500]
 
 
-def _seconds(header: str) -> float:
+def _retry_after(header: str) -> float:
     """Read a Retry-After in seconds; a date, which no server of ours sends, counts as none."""
     return min(float(header), LONGEST_PAUSE) if header.isdecimal() else 0.0

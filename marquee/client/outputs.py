@@ -14,7 +14,7 @@ STEM = "{stem}"
 DEFAULT_NAME = "{stem}-{model}"
 
 
-class Places:
+class OutputFiles:
     """Chooses and fills the files for answers.
 
     Args:
@@ -63,7 +63,7 @@ class Places:
         if self._exact is not None and self._exact.resolve() == file.resolve():
             raise MarqueeError(f"-o {self._exact} is the input itself; choose another name")
         folder = (self._exact or self._template).parent
-        part = folder / f".{uuid.uuid4().hex}.part"
+        part = folder / f".{uuid.uuid4().hex}.part"  # the name it gets depends on what is free then
         self._parts.add(part)
         try:
             with part.open("wb") as sink:

@@ -8,9 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from marquee.client.modelclient import Answer, Asker
-from marquee.client.outputs import Places
-from marquee.client.request import Question
+from marquee.client.modelclient import Answer, ModelClient
+from marquee.client.outputs import OutputFiles
+from marquee.client.request import PredictionRequest
 from marquee.media import ANSWERS, accepted, type_of
 from marquee.project import Project
 
@@ -41,31 +41,31 @@ def predict(
         parameters: the model's parameters.
         content_type: of the files, in the same words as ``accept``; by each one's bytes and name
             when None.
-        output: where answers are saved, see :class:`marquee.client.outputs.Places`. Without, text
-            is in ``Answer.body`` and anything else in a file of the current folder.
+        output: where answers are saved, see :class:`marquee.client.outputs.OutputFiles`. Without,
+            text is in ``Answer.body`` and anything else in a file of the current folder.
         jobs: files in flight at once.
         verb: ``predictions`` or ``explanations``.
-        patience: ``retries`` and ``timeout`` of :class:`marquee.client.modelclient.Asker`.
+        patience: ``retries`` and ``timeout`` of :class:`marquee.client.modelclient.ModelClient`.
 
     Raises:
-        MarqueeError: no server runs, or it has no such model. The trouble of a single file is
+        MarqueeError: no server runs, or it has no such model. What went wrong with a single file is
             in its answer's ``problem``.
     """
     wanted = accepted(accept) if accept else _by_output(output)
     sent = accepted(content_type) if content_type else None
-    question = Question(model, version, verb, wanted, parameters or {}, sent)
+    request = PredictionRequest(model, version, verb, wanted, parameters or {}, sent)
     listed = [*files]
     label = model if verb == "predictions" else f"{model}-explained"
-    places = Places(output, label, len(listed))
-    asker = Asker(project, question, places, **patience)
+    outputs = OutputFiles(output, label, len(listed))
+    client = ModelClient(project, request, outputs, **patience)
     pool = ThreadPoolExecutor(jobs)
     try:
-        yield from _in_order(pool, asker, listed, jobs + AHEAD)
+        yield from _in_order(pool, client, listed, jobs + AHEAD)
     finally:
         # After Ctrl-C, or a server that is gone, nobody waits for what is still under way.
         pool.shutdown(wait=False, cancel_futures=True)
-        asker.close()
-        places.abandon()
+        client.close()
+        outputs.abandon()
 
 
 def explain(
@@ -81,11 +81,11 @@ def _by_output(output: str | None) -> str | None:
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, asker: Asker, files: Iterable[Path], window: int
+    pool: ThreadPoolExecutor, client: ModelClient, files: Iterable[Path], window: int
 ) -> Iterator[Answer]:
     waiting: deque[Future[Answer]] = deque()
     for file in files:
-        waiting.append(pool.submit(asker.ask, file))
+        waiting.append(pool.submit(client.send, file))
         if len(waiting) >= window:
             yield waiting.popleft().result()
     while waiting:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 import httpx
 
@@ -36,6 +39,7 @@ class Connection:
     ) -> None:
         self.address = address
         self._kind, self._keys = kind, keys
+        self._renewing = threading.Lock()
         limits = httpx.Limits(max_connections=most)
         transport = None if socket is None else httpx.HTTPTransport(uds=str(socket), limits=limits)
         self._client = httpx.Client(
@@ -46,15 +50,12 @@ class Connection:
         """Hang up."""
         self._client.close()
 
-    def token(self) -> dict[str, str]:
-        """Return the header with a valid token; none where tokens are off.
-
-        Raises:
-            MarqueeError: there is none to be had.
-        """
+    def _token(self) -> dict[str, str]:
+        """Return the header with a valid token; none where tokens are off."""
         if self._keys is None:
             return {}
-        return {"Authorization": f"Bearer {self._keys.get(self._kind)}"}
+        with self._renewing:  # a key renewed twice at once would be void for one of the two
+            return {"Authorization": f"Bearer {self._keys.get(self._kind)}"}
 
     def send(
         self,
@@ -75,20 +76,29 @@ class Connection:
             httpx.TransportError: there was no answer.
             MarqueeError: no token can be had.
         """
-        sent = {**(headers or {}), **self.token()}
+        sent = {**(headers or {}), **self._token()}
 
         def once() -> httpx.Response:
             return self._client.request(method, path, headers=sent, content=body, timeout=timeout)
 
-        return resent(once) if again else once()
+        try:
+            return once()
+        except CLOSED:
+            if not again:
+                raise
+            return once()
 
+    def stream(
+        self, path: str, body: BinaryIO, headers: Mapping[str, str], timeout: httpx.Timeout
+    ) -> AbstractContextManager[httpx.Response]:
+        """Post a body that is read as it goes; the answer is read in the ``with`` block.
 
-def resent(send: Callable[[], httpx.Response]) -> httpx.Response:
-    """Send a request, and once more if the server hung up on it."""
-    try:
-        return send()
-    except CLOSED:
-        return send()
+        Raises:
+            httpx.TransportError: there was no answer; nothing is sent again.
+            MarqueeError: no token can be had.
+        """
+        sent = {**headers, **self._token()}
+        return self._client.stream("POST", path, content=body, headers=sent, timeout=timeout)
 
 
 def keys_of(project: Project) -> Keys | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 import httpx
 
@@ -43,9 +45,25 @@ class Inference:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def address(self) -> str:
+        """Where it connects to."""
+        return self._connection.address
+
     def close(self) -> None:
         """Hang up."""
         self._connection.close()
+
+    def stream(
+        self, path: str, body: BinaryIO, headers: Mapping[str, str], timeout: httpx.Timeout
+    ) -> AbstractContextManager[httpx.Response]:
+        """Send a body that is read as it goes; the answer is read in the ``with`` block.
+
+        Raises:
+            httpx.TransportError: there is no answer; the body is read, so nothing is sent again.
+            MarqueeError: no token can be had.
+        """
+        return self._connection.stream(path, body, headers, timeout)
 
     def predict(
         self,
@@ -112,6 +130,6 @@ class Inference:
         return self.predict(model, version, body, headers, seconds=seconds, query=OWN_MARK)
 
 
-def path_of(model: str, version: str | None) -> str:
-    """Return TorchServe's path for predictions of a model."""
-    return f"/predictions/{model}" + (f"/{version}" if version else "")
+def path_of(model: str, version: str | None, verb: str = "predictions") -> str:
+    """Return TorchServe's path for ``predictions`` or ``explanations`` of a model."""
+    return "/".join(filter(None, ("", verb, model, version)))
