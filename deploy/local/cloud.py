@@ -27,7 +27,7 @@ from deploy.local.stack import Stack
 from deploy.local.torchserve import Target, TorchServe
 from marquee.errors import MarqueeError
 from marquee.project import Project
-from marquee.torchserve import preflight, server
+from marquee.torchserve import loaded, preflight, server
 
 PORT = 4566
 API_PORT = 4567
@@ -114,7 +114,7 @@ class Cloud:
 
     def _start_server(self, progress: Progress) -> server.Server | None:
         """Start TorchServe, which loads its models meanwhile, or take the one that runs."""
-        if preflight.running_pid(self.project) is not None:
+        if server.running_pid(self.project) is not None:
             progress("TorchServe that runs already")
             return None
         progress("TorchServe")
@@ -124,7 +124,7 @@ class Cloud:
 
     def _create_stack(self, progress: Progress) -> Stack:
         path = self.project.root / TEMPLATE
-        served = {Target(*model) for model in server.models(self.project)}
+        served = {Target(*model) for model in loaded.models(self.project)}
         declared = template.source(path).get("Parameters", {})
         wanted = packages.parameters(self.project, declared, served)
         s3 = account.client("s3", self.services.address)
@@ -140,7 +140,7 @@ class Cloud:
         s3, sns = account.client("s3", address), account.client("sns", address)
         torchserve = TorchServe(self.project)
         self._closing.callback(torchserve.close)
-        served = {name for name, _ in server.models(self.project)}
+        served = {name for name, _ in loaded.models(self.project)}
         endpoints = Endpoints(sagemaker, _fetcher(s3), served, self.options.endpoints)
         answers = Runtime(
             endpoints,

@@ -18,7 +18,7 @@ from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.torchserve.examples import command
 from marquee.torchserve.lastwords import last_words
-from marquee.torchserve.preflight import pid_file, running_pid
+from marquee.torchserve.server import pid_file, running_pid
 
 WATCH_SECONDS = 0.5
 DETACH_SECONDS = 600

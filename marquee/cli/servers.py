@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 import click
@@ -28,9 +29,8 @@ def serve(front: bool) -> None:
 def stop() -> None:
     """Stop the project's server, wherever it was started."""
     from marquee.front import running as front_of
-    from marquee.torchserve.preflight import running_pid
+    from marquee.torchserve.server import running_pid, wait_ended
     from marquee.torchserve.server import stop as stop_server
-    from marquee.torchserve.server import wait_ended
 
     project = Project.find()
     pid, front = running_pid(project), front_of(project)
@@ -63,6 +63,7 @@ def token(kind: str) -> None:
 @told
 def env() -> None:
     """Print shell exports that make plain torchserve commands use this project."""
-    from marquee.torchserve.environment import exports, variables
+    from marquee.torchserve.server import variables
 
-    click.echo(exports(variables(Project.find())))
+    for name, value in variables(Project.find()).items():
+        click.echo(f"export {name}={shlex.quote(value)}")

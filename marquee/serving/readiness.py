@@ -10,9 +10,9 @@ from marquee.front import running
 from marquee.interrupts import until
 from marquee.project import Project
 from marquee.torchserve.inference import Inference
+from marquee.torchserve.loaded import defaults
 from marquee.torchserve.management import Management
 from marquee.torchserve.readiness import Prober, Readiness
-from marquee.torchserve.server import defaults
 from marquee.torchserve.watch import Timing
 
 

@@ -18,7 +18,8 @@ from marquee.serving.door import Door
 from marquee.torchserve import exposure, preflight, server
 from marquee.torchserve.examples import curl_lines
 from marquee.torchserve.lastwords import last_words
-from marquee.torchserve.server import ModelId, Server
+from marquee.torchserve.loaded import ModelId, models
+from marquee.torchserve.server import Server
 
 WATCH_SECONDS = 0.5
 
@@ -66,7 +67,7 @@ def run(project: Project, *, front: bool = False) -> int:
             signal.signal(number, lambda *_: hurry.set())
         if door:
             _close(door, console, hurry)
-        elsewhere = running is not None and not preflight.pid_file(project).exists()
+        elsewhere = running is not None and not server.pid_file(project).exists()
         if server.stop(project) or elsewhere:
             console.print("Stopped.")
 
@@ -95,7 +96,7 @@ def _raise_stop(_number: int, _frame: FrameType | None) -> None:
 
 
 def _wait_with_progress(project: Project, running: Server, console: Console) -> None:
-    total = len(server.models(project))
+    total = len(models(project))
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[last]}"))
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         task = progress.add_task("Loading models", total=total, last="")
@@ -113,7 +114,7 @@ def _announce(project: Project, console: Console) -> None:
         f"management {properties['management_address']}, "
         f"metrics {properties['metrics_address']}/metrics"
     )
-    lines = [*curl_lines(project, {name for name, _ in server.models(project)})]
+    lines = [*curl_lines(project, {name for name, _ in models(project)})]
     if lines:
         console.print("Try, from another shell in this folder:")
     for line in lines:

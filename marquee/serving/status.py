@@ -19,8 +19,8 @@ from marquee.properties import ADDRESSES, GRPC_PORTS
 from marquee.serving.readiness import ready
 from marquee.torchserve import exposure
 from marquee.torchserve.connection import keys_of
-from marquee.torchserve.preflight import running_pid
 from marquee.torchserve.readiness import Readiness
+from marquee.torchserve.server import running_pid
 
 CONNECT_SECONDS = 1.0
 NOT_RUNNING = "no server of this project is running; start it: make serve"

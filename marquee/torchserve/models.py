@@ -15,8 +15,8 @@ from marquee.archives.build import weights_of
 from marquee.archives.store import StoreRecord
 from marquee.errors import MarqueeError
 from marquee.project import Project
+from marquee.torchserve.loaded import version_key
 from marquee.torchserve.management import Management, Version
-from marquee.torchserve.server import version_key
 from marquee.torchserve.tokens import moment
 
 

@@ -5,20 +5,17 @@ from __future__ import annotations
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from urllib.parse import urlsplit
-
-import psutil
 
 from marquee.archives import listing, rooms
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.properties import ADDRESSES, DEFAULTS, GRPC_PORTS, variable
 from marquee.torchserve import envelope
+from marquee.torchserve.server import running_pid
 
 # TorchServe unpacks every archive into its temporary folder; some room beside for logs.
 SPARE_BYTES = 256 << 20
-SERVER_CLASS = "org.pytorch.serve.ModelServer"
 
 
 def check(project: Project, *, front: bool = False) -> None:
@@ -38,22 +35,6 @@ def check(project: Project, *, front: bool = False) -> None:
     check_archives(project)
     envelope.check(project, (one.path for one in listing.scan(project.model_store).archives))
     check_disk(project)
-
-
-def pid_file(project: Project) -> Path:
-    """Return TorchServe's pid file: its launcher writes it to the temporary folder."""
-    return project.temp / ".model_server.pid"
-
-
-def running_pid(project: Project) -> int | None:
-    """Return the process id of the project's running server, or None."""
-    path = pid_file(project)
-    try:
-        process = psutil.Process(int(path.read_text()))
-        alive = process.status() != psutil.STATUS_ZOMBIE and SERVER_CLASS in process.cmdline()
-    except (FileNotFoundError, ValueError, psutil.Error):
-        return None
-    return process.pid if alive else None
 
 
 def check_not_running(project: Project) -> None:

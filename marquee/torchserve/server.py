@@ -15,17 +15,18 @@ from typing import IO
 
 import psutil
 
-from marquee import state
+from marquee import processes
 from marquee.archives import listing
-from marquee.archives.rooms import default_version
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.properties import for_launcher
-from marquee.torchserve import environment, preflight
+from marquee.torchserve import java
 from marquee.torchserve.lastwords import last_words, not_registered
+from marquee.torchserve.loaded import ModelId, defaults, load_list, models
 from marquee.torchserve.loads import LogMarks, failed_loads, why
 from marquee.torchserve.management import Management
 
+SERVER_CLASS = "org.pytorch.serve.ModelServer"
 POLL_SECONDS = 0.2
 # The JVM is up within seconds; this is for a machine under heavy load.
 ANSWER_SECONDS = 60
@@ -34,8 +35,6 @@ STOP_SECONDS = 15
 FAILED_LOADS = 2
 # torchserve --stop --foreground looks for the end this often, and then removes the pid file.
 WANTED_SECONDS = 2
-
-ModelId = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ class Server:
     @property
     def end_is_wanted(self) -> bool:
         """Whether somebody has stopped it: whoever does takes its pid file away, then or after."""
-        path = preflight.pid_file(self.project)
+        path = pid_file(self.project)
         deadline = time.monotonic() + WANTED_SECONDS
         while path.exists() and not self.alive and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
@@ -170,8 +169,19 @@ def start(
             start_new_session=True,
             check=True,
         )
-    pid = int(preflight.pid_file(project).read_text())
+    pid = int(pid_file(project).read_text())
     return Server(project, psutil.Process(pid), since)
+
+
+def variables(project: Project) -> dict[str, str]:
+    """Return what plain ``torchserve`` commands of this project need; creates its TEMP folder."""
+    return {
+        "TS_CONFIG_FILE": str(project.config_file.resolve()),
+        "JAVA_HOME": str(java.find_home()),
+        "TEMP": str(project.make_temp()),
+        "LOG_LOCATION": str(project.logs),
+        "METRICS_LOCATION": str(project.logs),
+    }
 
 
 def variables_of(project: Project) -> dict[str, str]:
@@ -179,7 +189,18 @@ def variables_of(project: Project) -> dict[str, str]:
     listed = load_list(project)
     # It wins over the command line, where variables are heeded at all.
     loaded = {"TS_LOAD_MODELS": listed} if listed else {}
-    return environment.variables(project) | loaded
+    return variables(project) | loaded
+
+
+def pid_file(project: Project) -> Path:
+    """Return TorchServe's pid file: its launcher writes it to the temporary folder."""
+    return project.temp / ".model_server.pid"
+
+
+def running_pid(project: Project) -> int | None:
+    """Return the process id of the project's running server, or None."""
+    process = processes.of_pid_file(pid_file(project), SERVER_CLASS)
+    return None if process is None else process.pid
 
 
 def stop(project: Project) -> bool:
@@ -188,11 +209,11 @@ def stop(project: Project) -> bool:
     Returns:
         Whether one was running.
     """
-    pid = preflight.running_pid(project)
+    pid = running_pid(project)
     if pid is not None:
         family = _terminate(pid)
         # As torchserve --stop does: whoever waits for the server sees that its end is wanted.
-        preflight.pid_file(project).unlink(missing_ok=True)
+        pid_file(project).unlink(missing_ok=True)
         _, left = psutil.wait_procs(family, timeout=STOP_SECONDS)
         for process in left:
             process.kill()
@@ -223,66 +244,8 @@ def _terminate(pid: int) -> list[psutil.Process]:
 def clean_temp(project: Project) -> None:
     """Remove what an earlier server left: unpacked archives, sockets, the pid file."""
     shutil.rmtree(project.temp / "models", ignore_errors=True)
-    for path in [*project.temp.glob(".ts.sock.*"), preflight.pid_file(project)]:
+    for path in [*project.temp.glob(".ts.sock.*"), pid_file(project)]:
         path.unlink(missing_ok=True)
-
-
-def models(project: Project) -> list[ModelId]:
-    """Return name and version of every archive that is loaded at start."""
-    chosen = _chosen_files(project)
-    return [
-        ((chosen or {}).get(one.path.name) or one.manifest.name, one.manifest.version)
-        for one in listing.scan(project.model_store).archives
-        if chosen is None or one.path.name in chosen
-    ]
-
-
-def load_list(project: Project) -> str | None:
-    """Return the archives to load in place of ``all``, for which TorchServe takes any folder.
-
-    None where load_models names archives itself, or there are none.
-    """
-    if _chosen_files(project) is not None:
-        return None
-    archives = listing.scan(project.model_store).archives
-    return ",".join(one.path.name for one in archives) or None
-
-
-def _chosen_files(project: Project) -> dict[str, str] | None:
-    """Return what load_models lists, file -> the name it gives or none; None for all."""
-    text = project.properties.get("load_models", "all")
-    if text.strip().lower() == "all":
-        return None
-    words = (word.strip().rpartition("=") for word in text.split(","))
-    return {file: name for name, _, file in words if file}
-
-
-def defaults(project: Project) -> dict[str, str]:
-    """Return the version of each model that should answer when none is named.
-
-    The operator's last choice (a swap or rollback); else the project's; for an archive without
-    a room here, the highest version. TorchServe itself would take the one the folder happens to
-    list first.
-    """
-    present: dict[str, list[str]] = {}
-    for name, version in models(project):
-        present.setdefault(name, []).append(version)
-    kept = state.chosen_defaults(project)
-    return {
-        name: _chosen(found, [kept.get(name), default_version(project, name)])
-        for name, found in present.items()
-    }
-
-
-def _chosen(present: list[str], wishes: list[str | None]) -> str:
-    """Return the first wish that is present, else the highest version."""
-    fitting = (wish for wish in wishes if wish in present)
-    return next(fitting, None) or max(present, key=version_key)
-
-
-def version_key(version: str) -> list[tuple[int, str]]:
-    """Sort 10.0 after 9.0."""
-    return [(int(p), "") if p.isdecimal() else (-1, p) for p in version.split(".")]
 
 
 def console_log(project: Project) -> Path:

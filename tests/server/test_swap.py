@@ -18,7 +18,7 @@ from bench.load import Load
 from bench.swap import new_load, under_load
 from bench.swap_table import retired_answers
 from marquee.project import Project
-from marquee.torchserve import server as server_module
+from marquee.torchserve import loaded
 from tests.support import BIN, Running, clean_environment, make_project, marquee, serving
 
 # Other work on the machine must not make a sound version seem slow.
@@ -128,7 +128,7 @@ def test_no_request_is_lost_and_none_goes_to_a_retired_version(
     assert (store / "cifar-3.0.mar").is_file()
     assert not swapping.describe("cifar", "3.0")["workers"]
     # What a restart would make the default.
-    assert server_module.defaults(swapping.project)["cifar"] == default(swapping) == other(before)
+    assert loaded.defaults(swapping.project)["cifar"] == default(swapping) == other(before)
 
 
 @pytest.mark.parametrize("way", ["raises at load", "answers wrongly", "10x slower"])

@@ -15,7 +15,7 @@ from marquee.archives.inspection import inspect
 from marquee.container import unpacked
 from marquee.errors import MarqueeError
 from marquee.project import Project
-from marquee.torchserve import preflight, server
+from marquee.torchserve import loaded, preflight
 from marquee.versions import incoming
 from tests.marquee.archives import odd
 from tests.marquee.archives.odd import HANDLER, folder, mar, model, tar, text_of
@@ -241,9 +241,9 @@ def test_a_store_is_served_for_what_is_in_it_and_says_what_is_not(tmp_path: Path
     (store / "__MACOSX").mkdir()
 
     served = {"good": "1.0", "open": "2.0", "tarred": "2.0"}
-    assert dict(server.models(project)) == served
-    assert server.defaults(project) == served
-    assert server.load_list(project) == "good.mar,open,tarred.tar.gz"
+    assert dict(loaded.models(project)) == served
+    assert loaded.defaults(project) == served
+    assert loaded.load_list(project) == "good.mar,open,tarred.tar.gz"
     preflight.check_archives(project)
     said = {Path(text.split()[0].rstrip(":")).name: text for text in preflight.left_out(project)}
     assert sorted(said) == [
@@ -301,8 +301,8 @@ def test_load_models_of_the_configuration_is_heeded(tmp_path: Path) -> None:
     project = make_project(tmp_path / "project")
     store_of(project)
     project.properties["load_models"] = "good.mar, other=tarred.tar.gz"
-    assert server.models(project) == [("good", "1.0"), ("other", "2.0")]
-    assert server.load_list(project) is None
+    assert loaded.models(project) == [("good", "1.0"), ("other", "2.0")]
+    assert loaded.load_list(project) is None
 
 
 @pytest.mark.parametrize("word", ["--inspect", "--script"])

@@ -8,7 +8,7 @@ import pytest
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.properties import ADDRESSES
-from marquee.torchserve import preflight
+from marquee.torchserve import preflight, server
 from tests.support import make_project, marquee
 
 Usage = namedtuple("Usage", "total used free")
@@ -49,10 +49,10 @@ def test_a_full_disk_is_found_before_unpacking(
 def test_a_stale_pid_file_is_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEMP", str(tmp_path))
     project = Project(tmp_path)
-    assert preflight.running_pid(project) is None
+    assert server.running_pid(project) is None
     for content in ("", "1", "999999999", "words"):
         (tmp_path / ".model_server.pid").write_text(content)
-        assert preflight.running_pid(project) is None
+        assert server.running_pid(project) is None
 
 
 @pytest.mark.parametrize("length", [93, 150, 5000])

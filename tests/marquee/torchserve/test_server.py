@@ -4,7 +4,7 @@ import psutil
 import pytest
 
 from marquee.project import Project
-from marquee.torchserve import preflight, server
+from marquee.torchserve import loaded, server
 from marquee.torchserve.loads import LogMarks
 
 
@@ -14,7 +14,7 @@ def test_of_unknown_versions_the_highest_is_the_default(
     found = [("a", "9.0"), ("a", "10.0"), ("a", "1.0-beta"), ("b", "1.0")]
     (tmp_path / "handlers").mkdir()
     monkeypatch.setattr(server, "models", lambda _: found)
-    assert server.defaults(Project(tmp_path)) == {"a": "10.0", "b": "1.0"}
+    assert loaded.defaults(Project(tmp_path)) == {"a": "10.0", "b": "1.0"}
 
 
 def test_who_stops_a_server_takes_its_pid_file_away(
@@ -23,10 +23,10 @@ def test_who_stops_a_server_takes_its_pid_file_away(
     monkeypatch.setenv("TEMP", str(tmp_path))
     project = Project(tmp_path)
     running = server.Server(project, psutil.Process(), LogMarks(0, 0))
-    preflight.pid_file(project).write_text("1")
+    server.pid_file(project).write_text("1")
     assert not running.end_is_wanted
     monkeypatch.setattr(server.Server, "alive", False)
     monkeypatch.setattr(server, "WANTED_SECONDS", 0.3)
     assert not running.end_is_wanted
-    preflight.pid_file(project).unlink()
+    server.pid_file(project).unlink()
     assert running.end_is_wanted

@@ -8,7 +8,7 @@ import pytest
 from marquee import state
 from marquee.errors import MarqueeError
 from marquee.project import Project
-from marquee.torchserve import server
+from marquee.torchserve import loaded
 from marquee.versions import history, journal
 from marquee.versions.journal import Plan
 from tests.support import make_project, marquee
@@ -59,12 +59,12 @@ def test_the_history_is_shown(empty: Project) -> None:
 def test_the_operators_choice_of_default_outlives_a_restart(
     empty: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "models", lambda _: [("cifar", "1.0"), ("cifar", "2.0")])
-    assert server.defaults(empty) == {"cifar": "2.0"}
+    monkeypatch.setattr(loaded, "models", lambda _: [("cifar", "1.0"), ("cifar", "2.0")])
+    assert loaded.defaults(empty) == {"cifar": "2.0"}
     state.choose_default(empty, "cifar", "1.0")
-    assert server.defaults(empty) == {"cifar": "1.0"}
+    assert loaded.defaults(empty) == {"cifar": "1.0"}
     state.choose_default(empty, "cifar", "9.0")  # not in the store any more
-    assert server.defaults(empty) == {"cifar": "2.0"}
+    assert loaded.defaults(empty) == {"cifar": "2.0"}
 
 
 def test_a_damaged_state_file_is_named(empty: Project) -> None:

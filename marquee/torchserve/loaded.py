@@ -1,0 +1,68 @@
+"""Which archives a server loads when it starts, and which version of each model is the default."""
+
+from __future__ import annotations
+
+from marquee import state
+from marquee.archives import listing
+from marquee.archives.rooms import default_version
+from marquee.project import Project
+
+ModelId = tuple[str, str]
+
+
+def models(project: Project) -> list[ModelId]:
+    """Return name and version of every archive that is loaded at start."""
+    chosen = _chosen_files(project)
+    return [
+        ((chosen or {}).get(one.path.name) or one.manifest.name, one.manifest.version)
+        for one in listing.scan(project.model_store).archives
+        if chosen is None or one.path.name in chosen
+    ]
+
+
+def load_list(project: Project) -> str | None:
+    """Return the archives to load in place of ``all``, for which TorchServe takes any folder.
+
+    None where load_models names archives itself, or there are none.
+    """
+    if _chosen_files(project) is not None:
+        return None
+    archives = listing.scan(project.model_store).archives
+    return ",".join(one.path.name for one in archives) or None
+
+
+def _chosen_files(project: Project) -> dict[str, str] | None:
+    """Return what load_models lists, file -> the name it gives or none; None for all."""
+    text = project.properties.get("load_models", "all")
+    if text.strip().lower() == "all":
+        return None
+    words = (word.strip().rpartition("=") for word in text.split(","))
+    return {file: name for name, _, file in words if file}
+
+
+def defaults(project: Project) -> dict[str, str]:
+    """Return the version of each model that should answer when none is named.
+
+    The operator's last choice (a swap or rollback); else the project's; for an archive without
+    a room here, the highest version. TorchServe itself would take the one the folder happens to
+    list first.
+    """
+    present: dict[str, list[str]] = {}
+    for name, version in models(project):
+        present.setdefault(name, []).append(version)
+    kept = state.chosen_defaults(project)
+    return {
+        name: _chosen(found, [kept.get(name), default_version(project, name)])
+        for name, found in present.items()
+    }
+
+
+def _chosen(present: list[str], wishes: list[str | None]) -> str:
+    """Return the first wish that is present, else the highest version."""
+    fitting = (wish for wish in wishes if wish in present)
+    return next(fitting, None) or max(present, key=version_key)
+
+
+def version_key(version: str) -> list[tuple[int, str]]:
+    """Sort 10.0 after 9.0."""
+    return [(int(p), "") if p.isdecimal() else (-1, p) for p in version.split(".")]
