@@ -20,9 +20,8 @@ from marquee.front import config, runtime
 from marquee.front.process import Haproxy
 from marquee.project import Project
 from marquee.torchserve import envelope
-from marquee.torchserve.loads import LogMarks
+from marquee.torchserve.loads import LogMarks, wait_loaded
 from marquee.torchserve.management import Management
-from marquee.versions.loading import wait_loaded
 
 POLL_SECONDS = 0.05
 # A request that passed just before the door was told shows up a moment later.

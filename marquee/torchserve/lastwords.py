@@ -8,13 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from marquee.project import Project
+from marquee.torchserve.loglines import read_lines, stamped
 
 # Of a console log that is long already, no more than this is read back.
 TAIL_BYTES = 64 << 10
 MAX_TEXT = 500
-STAMPED = re.compile(
-    r"(?:\d{4}-\d\d-\d\dT)?\d\d:\d\d:\d\d(?:,\d+)? \[?(TRACE|DEBUG|INFO|WARN|ERROR|FATAL) *\]? (.*)"
-)
 # What a longer pattern has before the message: the thread and the logger.
 ORIGIN = re.compile(r"^\S+ [\w.$]+ - ")
 EXCEPTION = re.compile(r"(?:[a-z]\w*\.)+[\w$]*(?:Exception|Error)\b")
@@ -28,7 +26,7 @@ NO_WORD = "it left no word: killed, perhaps for lack of memory"
 
 
 @dataclass
-class Said:
+class Message:
     """A line of a log, and the stack below it.
 
     Attributes:
@@ -62,54 +60,46 @@ def last_words(project: Project) -> str:
 
 def not_registered(project: Project, archive: str) -> str:
     """Return why the server has not taken an archive at its start; empty where it does not say."""
-    for said in _reversed(project.logs / "ts_log.log"):
-        if said.text.startswith("Failed to load model") and archive in said.text:
-            return said.cause
+    for message in _reversed(project.logs / "ts_log.log"):
+        if message.text.startswith("Failed to load model") and archive in message.text:
+            return message.cause
     return ""
 
 
 def _last_cause(path: Path) -> str:
     """Return the cause at the end of a log; empty if it went on with something else after it."""
-    for said in _reversed(path):
-        if said.level in ("TRACE", "DEBUG", "INFO"):
+    for message in _reversed(path):
+        if message.level in ("TRACE", "DEBUG", "INFO"):
             return ""
-        if said.level != "WARN" and not NOT_A_CAUSE.match(said.text):
-            return said.cause
+        if message.level != "WARN" and not NOT_A_CAUSE.match(message.text):
+            return message.cause
     return ""
 
 
-def _reversed(path: Path) -> list[Said]:
-    return [*_said(_tail(path))][::-1]
+def _reversed(path: Path) -> list[Message]:
+    return [*_messages(read_lines(path, most=TAIL_BYTES))][::-1]
 
 
-def _said(lines: list[str]) -> Iterator[Said]:
+def _messages(lines: list[str]) -> Iterator[Message]:
     """Put each line together with the stack below it."""
-    current: Said | None = None
+    current: Message | None = None
     for line in lines:
-        found = STAMPED.fullmatch(line)
-        if current is not None and found is None and _belongs(line, current):
+        head = stamped(line)
+        if current is not None and head is None and _belongs(line, current):
             current.below.append(line)
             continue
         if current is not None:
             yield current
-        text = ORIGIN.sub("", found[2].strip()) if found else line.strip()
-        current = Said(found[1] if found else "", text)
+        text = ORIGIN.sub("", head.text.strip()) if head else line.strip()
+        current = Message(head.level if head else "", text)
     if current is not None:
         yield current
 
 
-def _belongs(line: str, current: Said) -> bool:
+def _belongs(line: str, current: Message) -> bool:
     """Whether a line without a time is part of the stack of what stands above it."""
     if not line.strip() or line.startswith(("\t", " ", "Caused by: ")):
         return True
     if line.startswith("#"):
         return not current.level and current.text.startswith("#")
     return bool(current.level) and not current.below and EXCEPTION.match(line) is not None
-
-
-def _tail(path: Path) -> list[str]:
-    if not path.is_file():
-        return []
-    with path.open("rb") as log:
-        log.seek(max(0, path.stat().st_size - TAIL_BYTES))
-        return log.read().decode(errors="replace").splitlines()

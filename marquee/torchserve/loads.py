@@ -7,34 +7,25 @@ What a model writes says only why: models log tracebacks of exceptions that they
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from marquee.errors import MarqueeError
+from marquee.interrupts import until
 from marquee.project import Project
 from marquee.torchserve import tracebacks
+from marquee.torchserve.loglines import output, read_lines, stamped, state_change
+from marquee.torchserve.management import Management, Version
 from marquee.torchserve.wanting import hint
 
-# "... WorkerThread - W-9000-cifar_2.0 State change WORKER_STARTED -> WORKER_STOPPED"
-STATE = re.compile(
-    r" - W-(?P<worker>\d+)-(?P<label>.+) State change (?P<before>\w+) -> (?P<after>\w+)$"
-)
-# The one line that there is where another log configuration leaves the states out.
-LOAD_FAILED = re.compile(r" W-(?P<worker>\d+)-(?P<label>.+) org\.\S+ - Load model failed: ")
 STOPPED, NO_FAILURES = "WORKER_STOPPED", ("WORKER_MODEL_LOADED", "WORKER_SCALED_DOWN")
 # Java's reason where a worker does not answer in time, or does not start.
 EXCEPTION = re.compile(r"(?:[\w$]+\.)+WorkerInitializationException: (.*)")
-# 2026-11-21T22:59:13,123 INFO  W-9000-cifar_2.0-stdout text: what a worker prints.
-SAID = re.compile(r"\S+ \w+ +W-(?P<worker>\d+)-(?P<label>.+?)-(?P<stream>stdout|stderr) ?(.*)")
 # The first that a worker process says.
 PROCESS_STARTS = "s_name_part0="
 # The traceback reaches its log after the server has noticed the worker's end: on a busy machine a
 # good while after.
 TRACEBACK_SECONDS = 3.0
 POLL_SECONDS = 0.2
-# Of one log; its lines take some times that in memory.
-MAX_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -63,7 +54,7 @@ class LoadFailure:
 
 
 @dataclass(frozen=True)
-class _Said:
+class _Process:
     """What a worker process wrote, line by line."""
 
     stdout: list[str] = field(default_factory=list)
@@ -72,29 +63,25 @@ class _Said:
 
 def failed_loads(project: Project, name: str, version: str, since: LogMarks) -> list[str]:
     """Return the ids of the workers of a version that failed to load since then, one a failure."""
-    return _failed(lines_of(project.logs / "ts_log.log", since.server), f"{name}_{version}")
+    return _failed(read_lines(project.logs / "ts_log.log", since.server), f"{name}_{version}")
 
 
 def _failed(lines: list[str], label: str) -> list[str]:
-    changes = _about(STATE, lines, label)
-    if not changes:
-        return [found["worker"] for found in _about(LOAD_FAILED, lines, label)]
+    changes = (state_change(line) for line in lines if label in line)
+    own = [change for change in changes if change and change.label == label]
+    if not any(change.after for change in own):
+        return [change.worker for change in own]
     return [
-        found["worker"]
-        for found in changes
-        if found["after"] == STOPPED and found["before"] not in NO_FAILURES
+        change.worker
+        for change in own
+        if change.after == STOPPED and change.before not in NO_FAILURES
     ]
-
-
-def _about(pattern: re.Pattern[str], lines: list[str], label: str) -> list[re.Match[str]]:
-    found = (pattern.search(line) for line in lines if label in line)
-    return [one for one in found if one and one["label"] == label]
 
 
 def load_failure(project: Project, name: str, version: str, since: LogMarks) -> LoadFailure | None:
     """Return why a worker of a version failed to load since then; None if none has failed."""
     label = f"{name}_{version}"
-    told = lines_of(project.logs / "ts_log.log", since.server)
+    told = read_lines(project.logs / "ts_log.log", since.server)
     failed = _failed(told, label)
     if not failed:
         return None
@@ -110,44 +97,93 @@ def load_failure(project: Project, name: str, version: str, since: LogMarks) -> 
     return LoadFailure(_untraced(told, failed[-1], label, ended[-1].stderr), traced=False)
 
 
-def why(
+def wait_loaded(
+    project: Project, api: Management, name: str, version: str, *, since: LogMarks, seconds: float
+) -> Version:
+    """Return when all wanted workers of a version have loaded; a signal ends the waiting.
+
+    Raises:
+        MarqueeError: a worker failed to load, with the words of the traceback that ended it; or
+            it took longer than ``seconds``.
+    """
+
+    def loaded() -> Version | None:
+        described = api.describe(name, version)
+        if described is None:
+            raise MarqueeError(f"{name} {version} is not registered any more")
+        if described.ready:
+            return described
+        check_failed(project, name, version, since)
+        return None
+
+    described = until(loaded, seconds, POLL_SECONDS)
+    if described is None:
+        raise MarqueeError(
+            f"{name} {version} has not loaded after {seconds:.0f} s; its worker's last words are "
+            f"in {project.logs / 'model_log.log'}"
+        )
+    return described
+
+
+def check_failed(
     project: Project,
     name: str,
     version: str,
     since: LogMarks,
-    pause: Callable[[float], None] = time.sleep,
-) -> str:
-    """Return why a worker that has failed did so; waits for a traceback that is written late."""
-    deadline = time.monotonic() + TRACEBACK_SECONDS
+    *,
+    forgiven: int = 0,
+    log: str | None = None,
+) -> None:
+    """Refuse a version of which more workers failed to load than are forgiven.
+
+    TorchServe starts them again; a traceback that is written late is waited for.
+
+    Args:
+        since: where the logs were when it began to load.
+        log: where the whole story is, if not in the project's log of its models.
+
+    Raises:
+        MarqueeError: with the words of the traceback that ended the last of them.
+    """
+    if len(failed_loads(project, name, version, since)) <= forgiven:
+        return
+
+    def traced() -> bool:
+        failure = load_failure(project, name, version, since)
+        return failure is not None and failure.traced
+
+    until(traced, TRACEBACK_SECONDS, POLL_SECONDS)
     failure = load_failure(project, name, version, since)
-    while (failure is None or not failure.traced) and time.monotonic() < deadline:
-        pause(POLL_SECONDS)
-        failure = load_failure(project, name, version, since) or failure
-    return failure.cause if failure else "its worker ended; the logs do not say why"
+    cause = failure.cause if failure else "its worker ended; the logs do not say why"
+    raise MarqueeError(
+        f"{name} {version} does not load: {cause}; the whole story is in "
+        f"{log or project.logs / 'model_log.log'}"
+    )
 
 
-def _processes(project: Project, label: str, since: LogMarks) -> dict[str, list[_Said]]:
+def _processes(project: Project, label: str, since: LogMarks) -> dict[str, list[_Process]]:
     """Return by worker what each of its processes wrote.
 
     A worker that failed is started again under the same id: what the next process says in the
     meantime is not of the failure. The first of each list is of a process whose start is not in
     the log: one that ran before, or one that ended before it could say anything.
     """
-    found: dict[str, list[_Said]] = {}
-    for line in lines_of(project.logs / "model_log.log", since.model):
-        said = SAID.fullmatch(line) if label in line else None
-        if said is None or said["label"] != label:
+    found: dict[str, list[_Process]] = {}
+    for line in read_lines(project.logs / "model_log.log", since.model):
+        head = stamped(line) if label in line else None
+        written = output(head) if head else None
+        if written is None or written.label != label:
             continue
-        processes = found.setdefault(said["worker"], [_Said()])
-        if said[4].startswith(PROCESS_STARTS):
-            processes.append(_Said())
-        getattr(processes[-1], said["stream"]).append(said[4])
+        processes = found.setdefault(written.worker, [_Process()])
+        if written.text.startswith(PROCESS_STARTS):
+            processes.append(_Process())
+        getattr(processes[-1], written.stream).append(written.text)
     return found
 
 
-def _nth(processes: list[_Said], number: int) -> _Said:
+def _nth(processes: list[_Process], number: int) -> _Process:
     """Return the process that was a worker's ``number``-th to fail, as far as the log has it."""
-    return processes[min(number, len(processes) - 1)] if processes else _Said()
+    return processes[min(number, len(processes) - 1)] if processes else _Process()
 
 
 def _untraced(told: list[str], worker: str, label: str, stderr: list[str]) -> str:
@@ -167,21 +203,8 @@ def _java_reason(told: list[str], thread: str) -> str:
     """Return the last exception of Java's that follows a line of a worker's thread."""
     inside, reason = False, ""
     for line in told:
-        if re.match(r"\d{4}-\d\d-\d\dT", line):
+        if stamped(line):
             inside = thread in line
         elif inside and (found := EXCEPTION.match(line)):
             reason = found[1]
     return reason
-
-
-def lines_of(path: Path, since: int = 0) -> list[str]:
-    """Return a log's lines from a byte on; from its start if it was cut since.
-
-    Of more than ``MAX_BYTES`` only the last are read: a model may write without end.
-    """
-    if not path.is_file():
-        return []
-    size = path.stat().st_size
-    with path.open("rb") as log:
-        log.seek(max(since if since <= size else 0, size - MAX_BYTES))
-        return log.read(MAX_BYTES).decode(errors="replace").split("\n")

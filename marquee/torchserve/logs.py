@@ -15,16 +15,13 @@ from typing import BinaryIO
 from marquee.archives import listing
 from marquee.errors import MarqueeError
 from marquee.project import Project
+from marquee.torchserve.loglines import Stamped, output, stamped
 
 LEVELS = ("DEBUG", "INFO", "WARN", "ERROR")
 FILES = {"access": "access_log.log", "model": "model_log.log", "server": "ts_log.log"}
 FOLLOW_SECONDS = 0.5
 
-HEAD = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d,\d{3}) (.*)")
 ACCESS = re.compile(r'"(\w+) (/\S*) [^"]*" (\d{3})')
-# W-9000-cifar_1.0-stdout: the thread that reads what a worker prints.
-WORKER = re.compile(r"(\w+) +W-\d+-(.+?)-std(?:out|err) ?(.*)")
-SERVER = re.compile(r"(\w+) +(.*)")
 ASKED = re.compile(r"/(?:predictions|explanations|v1/models|v2/models)/([^/:? ]+)(?:/([^/?: ]+))?")
 # What marquee itself asks all the time while it waits for something.
 POLLING = re.compile(r'"GET /(?:models|ping|metrics|token)\b[^"]*" 2')
@@ -169,10 +166,10 @@ class _Reader:
 
     def line(self, text: str) -> Line:
         """Parse a line of the file."""
-        head = HEAD.fullmatch(text)
-        if head is None:  # a Java stack trace, or a message of several lines
+        head = stamped(text)
+        if head is None or not head.dated:  # a Java stack trace, or a message of several lines
             return replace(self._last, text=text, story=self._last.story or self._last.text)
-        self._last = self._with_story(_parse(self._source, head[1], head[2], self._labels))
+        self._last = self._with_story(_parse(self._source, head, self._labels))
         return self._last
 
     def _with_story(self, line: Line) -> Line:
@@ -205,20 +202,14 @@ def _of_worker(label: str, labels: Labels) -> tuple[str, str]:
     return labels.get(label, (name, version))
 
 
-def _parse(source: str, moment: str, rest: str, labels: Labels) -> Line:
-    if source == "access" and (found := ACCESS.search(rest)):
+def _parse(source: str, head: Stamped, labels: Labels) -> Line:
+    if source == "access" and (found := ACCESS.search(head.text)):
         level = "INFO" if found[3] < "400" else "WARN" if found[3] < "500" else "ERROR"
         asked = ASKED.match(found[2])
         model, version = (asked[1], asked[2] or "") if asked else ("", "")
-        return Line(moment, level, source, rest, model, version)
-    if source == "model" and (found := WORKER.fullmatch(rest)):
-        return Line(moment, _level(found[1]), source, found[3], *_of_worker(found[2], labels))
-    found = SERVER.fullmatch(rest)
-    known = found is not None and found[1] in (*LEVELS, "TRACE", "FATAL")
-    if found is None or not known:
-        return Line(moment, "INFO", source, rest)
-    return Line(moment, _level(found[1]), source, found[2])
-
-
-def _level(word: str) -> str:
-    return {"FATAL": "ERROR", "TRACE": "DEBUG"}.get(word, word)
+        return Line(head.time, level, source, head.text, model, version)
+    level = {"FATAL": "ERROR", "TRACE": "DEBUG", "": "INFO"}.get(head.level, head.level)
+    if source == "model" and (written := output(head)):
+        model, version = _of_worker(written.label, labels)
+        return Line(head.time, level, source, written.text, model, version)
+    return Line(head.time, level, source, head.text)

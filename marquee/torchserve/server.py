@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -18,12 +17,13 @@ import psutil
 from marquee import processes
 from marquee.archives import listing
 from marquee.errors import MarqueeError
+from marquee.interrupts import until
 from marquee.project import Project
 from marquee.properties import for_launcher
 from marquee.torchserve import java
 from marquee.torchserve.lastwords import last_words, not_registered
 from marquee.torchserve.loaded import ModelId, defaults, load_list, models
-from marquee.torchserve.loads import LogMarks, failed_loads, why
+from marquee.torchserve.loads import LogMarks, check_failed
 from marquee.torchserve.management import Management
 
 SERVER_CLASS = "org.pytorch.serve.ModelServer"
@@ -32,7 +32,6 @@ POLL_SECONDS = 0.2
 ANSWER_SECONDS = 60
 LOAD_SECONDS = 600
 STOP_SECONDS = 15
-FAILED_LOADS = 2
 # torchserve --stop --foreground looks for the end this often, and then removes the pid file.
 WANTED_SECONDS = 2
 
@@ -85,38 +84,38 @@ class Server:
         def ready() -> bool:
             found = api.describe(name, version)
             if found is None:
-                raise self._not_loaded(name, version, self._not_registered(name, version))
-            if len(failed_loads(self.project, name, version, self.since)) >= FAILED_LOADS:
-                raise self._not_loaded(name, version, why(self.project, name, version, self.since))
+                raise self._not_registered(name, version)
+            check_failed(
+                self.project, name, version, self.since, forgiven=1, log=self.printed or None
+            )
             return found.ready
 
         self._wait(ready, LOAD_SECONDS, f"has not loaded {name} {version}")
 
-    def _not_registered(self, name: str, version: str) -> str:
+    def _not_registered(self, name: str, version: str) -> MarqueeError:
         archives = {
             (one.manifest.name, one.manifest.version): one.path.name
             for one in listing.scan(self.project.model_store).archives
         }
-        said = not_registered(self.project, archives.get((name, version), name))
-        return f"TorchServe has not taken its archive: {said or 'its log does not say why'}"
-
-    def _not_loaded(self, name: str, version: str, why: str) -> MarqueeError:
+        cause = not_registered(self.project, archives.get((name, version), name))
         return MarqueeError(
-            f"{name} {version} does not load: {why}; the whole story is in "
+            f"{name} {version} does not load: TorchServe has not taken its archive: "
+            f"{cause or 'its log does not say why'}; the whole story is in "
             f"{self.printed or self.project.logs / 'model_log.log'}"
         )
 
     def _wait(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
+        def holds() -> bool:
+            if condition():
+                return True
             if not self.alive:
                 raise MarqueeError(f"TorchServe ended while starting: {last_words(self.project)}")
-            if time.monotonic() > deadline:
-                raise MarqueeError(
-                    f"TorchServe {what} after {seconds:.0f} s; see "
-                    f"{self.printed or self.project.logs}"
-                )
-            time.sleep(POLL_SECONDS)
+            return False
+
+        if not until(holds, seconds, POLL_SECONDS):
+            raise MarqueeError(
+                f"TorchServe {what} after {seconds:.0f} s; see {self.printed or self.project.logs}"
+            )
 
     def stop(self) -> None:
         """End the server and its workers, and remove what it unpacked."""
@@ -126,9 +125,7 @@ class Server:
     def end_is_wanted(self) -> bool:
         """Whether somebody has stopped it: whoever does takes its pid file away, then or after."""
         path = pid_file(self.project)
-        deadline = time.monotonic() + WANTED_SECONDS
-        while path.exists() and not self.alive and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
+        until(lambda: self.alive or not path.exists(), WANTED_SECONDS, POLL_SECONDS)
         return not path.exists()
 
 

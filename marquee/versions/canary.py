@@ -14,10 +14,10 @@ from marquee.front import Front, program, running
 from marquee.front.traffic import Summary, from_json
 from marquee.project import Project
 from marquee.torchserve.inference import Inference
-from marquee.torchserve.loads import LogMarks
+from marquee.torchserve.loads import LogMarks, wait_loaded
 from marquee.torchserve.management import Management, Version
 from marquee.torchserve.server import LOAD_SECONDS
-from marquee.versions import history, journal, loading
+from marquee.versions import history, journal
 from marquee.versions import operate as versions
 from marquee.versions.canaries import Canary, Limits, load, locked
 
@@ -190,7 +190,7 @@ def _loaded(project: Project, api: Management, model: str, version: str) -> Vers
         versions.register(project, archive)
     elif not found.workers:
         api.scale(model, version, history.workers_before(project, model, version) or 1)
-    return loading.wait_loaded(project, api, model, version, since=since, seconds=LOAD_SECONDS)
+    return wait_loaded(project, api, model, version, since=since, seconds=LOAD_SECONDS)
 
 
 def _try(project: Project, version: Version) -> None:

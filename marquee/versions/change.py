@@ -9,9 +9,9 @@ from marquee.archives.example import requests_of
 from marquee.errors import Failed, MarqueeError
 from marquee.interrupts import ignored
 from marquee.project import Project
-from marquee.torchserve.loads import LogMarks
+from marquee.torchserve.loads import LogMarks, wait_loaded
 from marquee.torchserve.management import Management, Version
-from marquee.versions import history, journal, loading, recovery
+from marquee.versions import history, journal, recovery
 from marquee.versions.incoming import Incoming
 from marquee.versions.journal import Plan
 from marquee.versions.judgement import Options
@@ -113,7 +113,7 @@ class Change:
         self.api.register(self.incoming.archive.name)
 
     def _wait_loaded(self, since: LogMarks) -> Version:
-        return loading.wait_loaded(
+        return wait_loaded(
             self.project,
             self.api,
             self._plan.model,

@@ -10,9 +10,9 @@ from marquee.archives.example import requests_of
 from marquee.errors import MarqueeError
 from marquee.interrupts import ignored, pause, raised
 from marquee.project import Project
-from marquee.torchserve.loads import LogMarks
+from marquee.torchserve.loads import LogMarks, wait_loaded
 from marquee.torchserve.management import Management, Version
-from marquee.versions import drain, history, journal, loading
+from marquee.versions import drain, history, journal
 from marquee.versions.answered import Workers
 from marquee.versions.canaries import check_none
 from marquee.versions.incoming import Incoming, find
@@ -65,7 +65,7 @@ def _register(
     try:
         with steps.step("load") as note:
             api.register(archive.name)
-            found = loading.wait_loaded(
+            found = wait_loaded(
                 project, api, name, version, since=since, seconds=options.load_seconds
             )
             note["said"] = f"{name} {version} has {found.loaded} worker(s) ready"
@@ -169,7 +169,7 @@ def _scale_up(
     since = LogMarks.now(project)
     api.scale(found.name, found.version, workers)
     try:
-        loading.wait_loaded(project, api, found.name, found.version, since=since, seconds=seconds)
+        wait_loaded(project, api, found.name, found.version, since=since, seconds=seconds)
     except (MarqueeError, KeyboardInterrupt):
         with ignored():
             # Those that did not load hold nothing; TorchServe ends the newest first.

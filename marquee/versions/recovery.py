@@ -6,11 +6,10 @@ from marquee import state
 from marquee.errors import MarqueeError
 from marquee.interrupts import ignored
 from marquee.project import Project
-from marquee.torchserve.loads import LogMarks
+from marquee.torchserve.loads import LogMarks, wait_loaded
 from marquee.torchserve.management import Management
 from marquee.versions import drain, history, journal
 from marquee.versions.journal import Plan
-from marquee.versions.loading import wait_loaded
 from marquee.versions.manner import Manner
 from marquee.versions.traffic import AccessLog, Mark
 

@@ -13,7 +13,7 @@ def test_of_unknown_versions_the_highest_is_the_default(
 ) -> None:
     found = [("a", "9.0"), ("a", "10.0"), ("a", "1.0-beta"), ("b", "1.0")]
     (tmp_path / "handlers").mkdir()
-    monkeypatch.setattr(server, "models", lambda _: found)
+    monkeypatch.setattr(loaded, "models", lambda _: found)
     assert loaded.defaults(Project(tmp_path)) == {"a": "10.0", "b": "1.0"}
 
 

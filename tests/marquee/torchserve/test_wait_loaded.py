@@ -9,9 +9,8 @@ import pytest
 
 from marquee.errors import MarqueeError
 from marquee.project import Project
-from marquee.torchserve.loads import LogMarks
+from marquee.torchserve.loads import LogMarks, wait_loaded
 from marquee.torchserve.management import Management, Version
-from marquee.versions.loading import wait_loaded
 
 DIED = (
     "2026-11-24T17:06:35,573 WARN  W-9004-cifar_7.0 org.pytorch.serve.wlm.BatchAggregator - "

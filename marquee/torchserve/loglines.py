@@ -1,0 +1,107 @@
+"""How the lines of TorchServe's logs are built, and how a log is read back.
+
+A line has its time, then its level (not in the access log), then the thread, which for all that is
+about a worker names it: ``2026-11-21T22:59:13,123 INFO  W-9000-cifar_2.0-stdout text``. The console
+has the time of day alone. Configurations of others put more between these.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+# Of one log, where nothing else is said; its lines take some times that in memory.
+MAX_BYTES = 16 << 20
+_STAMPED = re.compile(
+    r"(?P<time>(?:(?P<day>\d{4}-\d\d-\d\d)T)?\d\d:\d\d:\d\d(?:,\d+)?) (?P<rest>.*)"
+)
+_LEVELLED = re.compile(r"\[?(?P<level>TRACE|DEBUG|INFO|WARN|ERROR|FATAL) *\]? (?P<rest>.*)")
+_OUTPUT = re.compile(r"W-(?P<worker>\d+)-(?P<label>.+?)-(?P<stream>stdout|stderr) ?(?P<text>.*)")
+_STATE = re.compile(
+    r" - W-(?P<worker>\d+)-(?P<label>.+) State change (?P<before>\w+) -> (?P<after>\w+)$"
+)
+# The one line that there is where a log configuration leaves the states out.
+_LOAD_FAILED = re.compile(r" W-(?P<worker>\d+)-(?P<label>.+) org\.\S+ - Load model failed: ")
+
+
+@dataclass(frozen=True)
+class Stamped:
+    """A line that begins with its time.
+
+    Attributes:
+        time: as it stands there.
+        dated: whether that has the day as well.
+        level: ``TRACE`` to ``FATAL``; empty where there is none.
+        text: the rest.
+    """
+
+    time: str
+    dated: bool
+    level: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Output:
+    """A line that a worker process wrote.
+
+    Attributes:
+        worker: TorchServe's number of the worker.
+        label: ``<model>_<version>``; both may have underscores themselves.
+        stream: ``stdout`` or ``stderr``.
+        text: the line.
+    """
+
+    worker: str
+    label: str
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True)
+class StateChange:
+    """A worker's way from one of TorchServe's states to another; both empty: its load failed."""
+
+    worker: str
+    label: str
+    before: str = ""
+    after: str = ""
+
+
+def stamped(line: str) -> Stamped | None:
+    """Read a line that begins with a time; None for a stack's, or one of a longer message."""
+    outer = _STAMPED.fullmatch(line)
+    if outer is None:
+        return None
+    inner = _LEVELLED.fullmatch(outer["rest"])
+    level, text = (inner["level"], inner["rest"]) if inner else ("", outer["rest"])
+    return Stamped(outer["time"], outer["day"] is not None, level, text)
+
+
+def output(line: Stamped) -> Output | None:
+    """Read what a worker process wrote; None where the line is the server's own."""
+    found = _OUTPUT.fullmatch(line.text)
+    return None if found is None else Output(**found.groupdict())
+
+
+def state_change(line: str) -> StateChange | None:
+    """Read a change of a worker's state, or that its load has failed; None of any other line."""
+    found = _STATE.search(line) or _LOAD_FAILED.search(line)
+    return None if found is None else StateChange(**found.groupdict())
+
+
+def read_lines(path: Path, since: int = 0, most: int = MAX_BYTES) -> list[str]:
+    """Return a log's lines, of one that is not there none.
+
+    Args:
+        path: the log.
+        since: the byte to begin at; the log's start if it was cut since.
+        most: the last so many bytes are read: a model may write without end.
+    """
+    if not path.is_file():
+        return []
+    size = path.stat().st_size
+    with path.open("rb") as log:
+        log.seek(max(since if since <= size else 0, size - most))
+        return log.read(most).decode(errors="replace").split("\n")
