@@ -16,7 +16,7 @@ from deploy.local import account, state
 from deploy.local.cloud import Cloud, Options
 from marquee.errors import MarqueeError
 from marquee.project import Project
-from marquee.torchserve.examples import command
+from marquee.torchserve.curl import command
 from marquee.torchserve.lastwords import last_words
 from marquee.torchserve.server import pid_file, running_pid
 

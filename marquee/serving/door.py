@@ -18,12 +18,12 @@ from marquee.front.settings import FrontSettings, read
 from marquee.front.traffic import Traffic
 from marquee.project import Project
 from marquee.serving.keeper import Keeper
+from marquee.torchserve.health import Timing
 from marquee.torchserve.inference import Inference
 from marquee.torchserve.lastwords import last_words
 from marquee.torchserve.management import Management
 from marquee.torchserve.readiness import Prober
 from marquee.torchserve.tokens import Keys
-from marquee.torchserve.watch import Timing
 from marquee.versions import canaries
 from marquee.versions.watcher import Watcher
 

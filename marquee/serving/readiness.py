@@ -9,11 +9,11 @@ from marquee.errors import MarqueeError
 from marquee.front import running
 from marquee.interrupts import until
 from marquee.project import Project
+from marquee.torchserve.health import Timing
 from marquee.torchserve.inference import Inference
 from marquee.torchserve.loaded import defaults
 from marquee.torchserve.management import Management
 from marquee.torchserve.readiness import Prober, Readiness
-from marquee.torchserve.watch import Timing
 
 
 def ready(project: Project) -> Readiness:

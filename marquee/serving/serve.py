@@ -16,7 +16,7 @@ from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.serving.door import Door
 from marquee.torchserve import exposure, preflight, server
-from marquee.torchserve.examples import curl_lines
+from marquee.torchserve.curl import curl_lines
 from marquee.torchserve.lastwords import last_words
 from marquee.torchserve.loaded import ModelId, models
 from marquee.torchserve.server import Server

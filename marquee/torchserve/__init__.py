@@ -1,7 +1,8 @@
 """One TorchServe on this machine: started, asked how it is, stopped.
 
-In reading order: ``preflight``, ``envelope``, ``server`` and ``environment`` (the start),
-``connection``, ``management``, ``inference`` and ``tokens`` (what it is asked), ``loads``,
-``tracebacks``, ``wanting`` and ``lastwords`` (what failed, and why), ``readiness`` and ``watch``
-(whether it is ready), ``models`` and ``logs`` (what there is to see).
+In reading order: ``preflight`` and ``envelope`` (what is checked before), ``loaded`` (what it
+loads), ``server`` and ``java`` (the start and the end), ``connection``, ``management``,
+``inference`` and ``tokens`` (what it is asked), ``health`` and ``readiness`` (whether it can be
+used), ``loglines``, ``loads``, ``tracebacks``, ``missing`` and ``lastwords`` (what failed, and the
+reason), ``models``, ``logs``, ``exposure`` and ``curl`` (what is shown of it).
 """

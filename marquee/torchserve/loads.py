@@ -15,7 +15,7 @@ from marquee.project import Project
 from marquee.torchserve import tracebacks
 from marquee.torchserve.loglines import output, read_lines, stamped, state_change
 from marquee.torchserve.management import Management, Version
-from marquee.torchserve.wanting import hint
+from marquee.torchserve.missing import hint
 
 STOPPED, NO_FAILURES = "WORKER_STOPPED", ("WORKER_MODEL_LOADED", "WORKER_SCALED_DOWN")
 # Java's reason where a worker does not answer in time, or does not start.

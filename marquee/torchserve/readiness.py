@@ -8,12 +8,12 @@ from pathlib import Path
 
 from marquee.archives.example import example_of
 from marquee.errors import MarqueeError
+from marquee.torchserve.health import Ask, Timing, VersionHealth
 from marquee.torchserve.management import Management, Version
-from marquee.torchserve.watch import Ask, Timing, Watch
 
 ModelId = tuple[str, str]
 # When a version last answered somebody with success, on the clock of time.monotonic.
-Lively = Callable[[str, str], float | None]
+LastSuccess = Callable[[str, str], float | None]
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class Readiness:
 
 
 class Prober:
-    """Watches the versions of a running server, and asks each its own example now and then.
+    """Looks after the versions of a running server, and asks each its own example now and then.
 
     Args:
         api: the management address.
         ask: sends an example to a version and returns what was wrong with the answer, or None.
         store: the model store, where the archives with the examples are.
         timing: how often and how patiently.
-        lively: when a version last answered somebody else.
+        last_success: when a version last answered somebody else.
     """
 
     def __init__(
@@ -50,14 +50,14 @@ class Prober:
         ask: Ask,
         store: Path,
         timing: Timing,
-        lively: Lively = lambda _name, _version: None,
+        last_success: LastSuccess = lambda _name, _version: None,
     ) -> None:
         self._api = api
         self._ask = ask
         self._store = store
         self._timing = timing
-        self._lively = lively
-        self._watches: dict[ModelId, Watch] = {}
+        self._last_success = last_success
+        self._health: dict[ModelId, VersionHealth] = {}
 
     def check(self, wanted: Mapping[str, str] | None = None) -> Readiness:
         """Return what is known now of each model's default version; returns at once.
@@ -74,23 +74,23 @@ class Prober:
 
     def look(self, name: str, version: str) -> str | None:
         """Return why a version is not ready, or None if it is."""
-        found = self._api.describe(name, version)
-        if found is None:
+        described = self._api.describe(name, version)
+        if described is None:
             return "is not registered"
-        watch = self._watches.get((name, version))
-        if watch is None:
+        health = self._health.get((name, version))
+        if health is None:
             try:
-                watch = Watch(self._asker(found), self._timing)
+                health = VersionHealth(self._question_to(described), self._timing)
             except MarqueeError as error:
                 return str(error)  # one damaged archive says nothing of the others
-            self._watches[name, version] = watch
-        return watch.look(found, self._lively(name, version))
+            self._health[name, version] = health
+        return health.look(described, self._last_success(name, version))
 
     @property
     def asking(self) -> bool:
         """Whether a model has still to answer its example."""
-        return any(watch.asking for watch in self._watches.values())
+        return any(health.asking for health in self._health.values())
 
-    def _asker(self, version: Version) -> Callable[[], str | None] | None:
+    def _question_to(self, version: Version) -> Callable[[], str | None] | None:
         example = example_of(self._store / Path(version.archive).name)
         return None if example is None else lambda: self._ask(version, example)

@@ -20,9 +20,9 @@ from marquee.front.traffic import Traffic
 from marquee.project import Project
 from marquee.serving import keeper
 from marquee.serving.keeper import Keeper
+from marquee.torchserve.health import Timing
 from marquee.torchserve.management import Management
 from marquee.torchserve.readiness import Prober, Readiness
-from marquee.torchserve.watch import Timing
 from marquee.versions import canary
 from marquee.versions.canaries import Canary, load, locked
 from tests.front.support import wait_for

@@ -1,4 +1,4 @@
-"""One version under watch: are its workers there, and does it still answer its own example?"""
+"""One version's health: are its workers there, and does it still answer its own example?"""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Timing:
 Ask = Callable[[Version, ExampleRequest], "str | None"]
 
 
-class Watch:
+class VersionHealth:
     """What is known of one version.
 
     A proof is an answered example or, once there was one, an answer to anybody's request. New
@@ -65,12 +65,12 @@ class Watch:
         """Whether an answer is being waited for."""
         return self._asked is not None
 
-    def look(self, version: Version, lively: float | None) -> str | None:
+    def look(self, version: Version, last_success: float | None) -> str | None:
         """Return why the version is not ready, or None; asks in the background when it is due.
 
         Args:
             version: as the server describes it now.
-            lively: when somebody's request was last answered, by ``time.monotonic``.
+            last_success: when somebody's request was last answered, by ``time.monotonic``.
         """
         with self._lock:
             if not version.ready:
@@ -79,7 +79,7 @@ class Watch:
             workers = frozenset((w.get("id"), w.get("pid")) for w in version.workers)
             if workers != self._workers:
                 self._forget(workers)
-            self._note(lively)
+            self._note(last_success)
             if self._ask is None:
                 return None
             if self._asked is None and time.monotonic() >= self._next:
@@ -93,9 +93,9 @@ class Watch:
         self._asked = None
         self._problem = UNASKED
 
-    def _note(self, lively: float | None) -> None:
-        if lively is not None and lively > self._proved > -math.inf:
-            self._proven(lively)
+    def _note(self, last_success: float | None) -> None:
+        if last_success is not None and last_success > self._proved > -math.inf:
+            self._proven(last_success)
 
     def _proven(self, moment: float) -> None:
         self._proved, self._problem = moment, None

@@ -13,7 +13,7 @@ from marquee.project import Project
 
 MISSING = re.compile(r"No module named '([\w.]+)'")
 # Where an archive's, a script's and a model folder's lists are.
-PLACES = ("requirements.txt", "sagemaker/code/requirements.txt", "code/requirements.txt")
+LISTS = ("requirements.txt", "sagemaker/code/requirements.txt", "code/requirements.txt")
 
 
 def hint(project: Project, name: str, version: str, cause: str) -> str:
@@ -25,7 +25,7 @@ def hint(project: Project, name: str, version: str, cause: str) -> str:
     archive = _archive(project, name, version) if MISSING.search(cause) else None
     if archive is None:
         return ""
-    for path in _places(archive):
+    for path in _lists(archive):
         wanted = _absent(archive.path, path)
         if wanted:
             return (
@@ -46,8 +46,8 @@ def _archive(project: Project, name: str, version: str) -> Archive | None:
     return next(named, None)
 
 
-def _places(archive: Archive) -> list[str]:
-    return [*filter(None, (archive.manifest.files.get("requirementsFile"), *PLACES))]
+def _lists(archive: Archive) -> list[str]:
+    return [*filter(None, (archive.manifest.files.get("requirementsFile"), *LISTS))]
 
 
 def _absent(archive: Path, path: str) -> list[str]:
