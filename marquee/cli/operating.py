@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from marquee.cli.errors import printable, told
+from marquee.cli.params import AS_JSON
 from marquee.project import Project
 
 if TYPE_CHECKING:
     from marquee.serving.status import Status
     from marquee.torchserve.models import ModelState
 
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 REPLACED = "* the file in the store is newer than the workers: not what they loaded"
 # Where nobody looks, a table is as wide as it needs to be.
 UNSEEN_WIDTH = 200
@@ -36,11 +36,11 @@ def models(as_json: bool) -> None:
     workers. Memory is what the workers hold in RAM; the archive is the first 12 hex digits of its
     file's SHA-256. Weights are the demo's, or your file's name and SHA-256.
     """
-    from marquee.torchserve.models import models as find
+    from marquee.torchserve.models import models as read
 
-    found = find(Project.find())
+    states = read(Project.find())
     if as_json:
-        click.echo(_json([asdict(one) for one in found]))
+        click.echo(_json([asdict(one) for one in states]))
         return
     heads = (
         "MODEL",
@@ -54,8 +54,8 @@ def models(as_json: bool) -> None:
         "ARCHIVE",
         "WEIGHTS",
     )
-    _table(heads, [_row(one) for one in found])
-    if any(one.replaced for one in found):
+    _table(heads, [_row(one) for one in states])
+    if any(one.replaced for one in states):
         click.echo(REPLACED)
 
 
@@ -87,38 +87,39 @@ def status(ready: bool, as_json: bool) -> None:
     when a server of this project runs, with --ready only when every model of the model store is
     ready, else 1. Keys themselves are never shown.
     """
-    from marquee.serving.status import status as look
+    from marquee.serving.status import status as read
 
-    found = look(Project.find())
-    is_ready = found.readiness is not None and found.readiness.ready
+    status = read(Project.find())
+    is_ready = status.readiness is not None and status.readiness.ready
     if as_json:
-        click.echo(_json(asdict(found) | {"ready": is_ready, "readiness": _reasons(found)}))
+        click.echo(_json(asdict(status) | {"ready": is_ready, "readiness": _reasons(status)}))
     elif ready:
-        click.echo("ready" if is_ready else f"not ready: {_why(found)}")
+        click.echo("ready" if is_ready else f"not ready: {_summary(status)}")
     else:
-        _show_status(found)
-    good = is_ready if ready else found.process is not None
+        _show_status(status)
+    good = is_ready if ready else status.process is not None
     sys.exit(0 if good else 1)
 
 
-def _show_status(found: Status) -> None:
-    rows = [*_process_rows(found), *_token_rows(found)]
+def _show_status(status: Status) -> None:
+    rows = [*_process_rows(status), *_token_rows(status)]
     answering = {True: "answers", False: "does not answer"}
-    rows += [(name, f"{a.url}  {answering[a.answers]}") for name, a in found.addresses.items()]
-    rows += [("models", line) for line in (_reasons(found) or {"": found.problem}).values() if line]
-    if found.readiness is not None and found.readiness.ready:
-        count = len(found.readiness.models)
+    rows += [(name, f"{a.url}  {answering[a.answers]}") for name, a in status.addresses.items()]
+    reasons = _reasons(status) or {"": status.problem}
+    rows += [("models", reason) for reason in reasons.values() if reason]
+    if status.readiness is not None and status.readiness.ready:
+        count = len(status.readiness.models)
         # Archives of others rarely hold an example.
         rows.append(("models", f"all {count} are ready, those with an example have answered it"))
     _table((), rows)
-    for warning in found.warnings:
+    for warning in status.warnings:
         click.echo(f"Warning: {warning}", err=True)
 
 
-def _process_rows(found: Status) -> list[tuple[str, str]]:
-    if found.process is None:
+def _process_rows(status: Status) -> list[tuple[str, str]]:
+    if status.process is None:
         return [("server", "not running")]
-    process = found.process
+    process = status.process
     since = datetime.now(process.since.tzinfo) - process.since
     heap = f", heap up to {process.heap}" if process.heap else ""
     return [
@@ -128,13 +129,13 @@ def _process_rows(found: Status) -> list[tuple[str, str]]:
     ]
 
 
-def _token_rows(found: Status) -> list[tuple[str, str]]:
-    if found.tokens is None:
+def _token_rows(status: Status) -> list[tuple[str, str]]:
+    if status.tokens is None:
         return [("tokens", "turned off")]
-    if not found.tokens:
+    if not status.tokens:
         return [("tokens", "on; none are there while no server runs")]
     rows = []
-    for kind, token in found.tokens.items():
+    for kind, token in status.tokens.items():
         left = "does not expire" if token.left is None else _left(token.left)
         rows.append(("tokens", f"on; {kind} key {_duration(token.age)} old, {left}"))
     return rows
@@ -146,19 +147,19 @@ def _left(left: timedelta) -> str:
     return f"expires in {_duration(left)}"
 
 
-def _reasons(found: Status) -> dict[str, str | None] | None:
+def _reasons(status: Status) -> dict[str, str | None] | None:
     """Return why each version is not ready, None where it is, by "name version"."""
-    if found.readiness is None:
+    if status.readiness is None:
         return None
     return {
         " ".join(model): reason and f"{' '.join(model)} {reason}"
-        for model, reason in found.readiness.models.items()
+        for model, reason in status.readiness.models.items()
     }
 
 
-def _why(found: Status) -> str:
-    reasons = [reason for reason in (_reasons(found) or {}).values() if reason]
-    return "; ".join(reasons) or found.problem or "no model is configured"
+def _summary(status: Status) -> str:
+    reasons = [reason for reason in (_reasons(status) or {}).values() if reason]
+    return "; ".join(reasons) or status.problem or "no model is configured"
 
 
 @click.command()

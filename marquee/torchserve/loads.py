@@ -1,4 +1,4 @@
-"""Which workers failed to load, and why.
+"""Which workers failed to load, and for what reason.
 
 Whether one has failed is TorchServe's to say, in its own log: the states its workers go through.
 What a model writes says only why: models log tracebacks of exceptions that they caught.
@@ -81,8 +81,8 @@ def _failed(lines: list[str], label: str) -> list[str]:
 def load_failure(project: Project, name: str, version: str, since: LogMarks) -> LoadFailure | None:
     """Return why a worker of a version failed to load since then; None if none has failed."""
     label = f"{name}_{version}"
-    told = read_lines(project.logs / "ts_log.log", since.server)
-    failed = _failed(told, label)
+    server_log = read_lines(project.logs / "ts_log.log", since.server)
+    failed = _failed(server_log, label)
     if not failed:
         return None
     own = _processes(project, label, since)
@@ -90,11 +90,11 @@ def load_failure(project: Project, name: str, version: str, since: LogMarks) -> 
         _nth(own.get(worker, []), failed[: i + 1].count(worker)) for i, worker in enumerate(failed)
     ]
     # TorchServe cuts the last words of some processes off: those of an earlier one then tell.
-    causes = (tracebacks.failure(said.stdout) for said in reversed(ended))
+    causes = (tracebacks.failure(process.stdout) for process in reversed(ended))
     cause = next((one for one in causes if one), None)
     if cause:
         return LoadFailure(cause + hint(project, name, version, cause), traced=True)
-    return LoadFailure(_untraced(told, failed[-1], label, ended[-1].stderr), traced=False)
+    return LoadFailure(_untraced(server_log, failed[-1], label, ended[-1].stderr), traced=False)
 
 
 def wait_loaded(
@@ -168,17 +168,17 @@ def _processes(project: Project, label: str, since: LogMarks) -> dict[str, list[
     meantime is not of the failure. The first of each list is of a process whose start is not in
     the log: one that ran before, or one that ended before it could say anything.
     """
-    found: dict[str, list[_Process]] = {}
+    by_worker: dict[str, list[_Process]] = {}
     for line in read_lines(project.logs / "model_log.log", since.model):
         head = stamped(line) if label in line else None
         written = output(head) if head else None
         if written is None or written.label != label:
             continue
-        processes = found.setdefault(written.worker, [_Process()])
+        processes = by_worker.setdefault(written.worker, [_Process()])
         if written.text.startswith(PROCESS_STARTS):
             processes.append(_Process())
         getattr(processes[-1], written.stream).append(written.text)
-    return found
+    return by_worker
 
 
 def _nth(processes: list[_Process], number: int) -> _Process:
@@ -186,9 +186,9 @@ def _nth(processes: list[_Process], number: int) -> _Process:
     return processes[min(number, len(processes) - 1)] if processes else _Process()
 
 
-def _untraced(told: list[str], worker: str, label: str, stderr: list[str]) -> str:
+def _untraced(server_log: list[str], worker: str, label: str, stderr: list[str]) -> str:
     """Return what is known of a failure that left no traceback."""
-    reason = _java_reason(told, f" W-{worker}-{label} ")
+    reason = _java_reason(server_log, f" W-{worker}-{label} ")
     ended = (
         f"TorchServe says of its worker: {reason.rstrip('.')}"
         if reason
@@ -199,10 +199,10 @@ def _untraced(told: list[str], worker: str, label: str, stderr: list[str]) -> st
     return ended + (f"; the last it wrote to stderr is: {last[:300]}" if last else "")
 
 
-def _java_reason(told: list[str], thread: str) -> str:
+def _java_reason(server_log: list[str], thread: str) -> str:
     """Return the last exception of Java's that follows a line of a worker's thread."""
     inside, reason = False, ""
-    for line in told:
+    for line in server_log:
         if stamped(line):
             inside = thread in line
         elif inside and (found := EXCEPTION.match(line)):

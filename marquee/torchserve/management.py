@@ -52,22 +52,22 @@ class Version:
     workers: tuple[Mapping[str, Any], ...]
 
     @classmethod
-    def of(cls, found: Mapping[str, Any]) -> Version:
+    def of(cls, described: Mapping[str, Any]) -> Version:
         """Read TorchServe's JSON."""
-        queue = found.get("jobQueueStatus", {})
+        queue = described.get("jobQueueStatus", {})
         pending = int(queue.get("pendingRequests", 0))
         return cls(
-            name=found["modelName"],
-            version=found["modelVersion"],
-            min_workers=int(found["minWorkers"]),
-            max_workers=int(found["maxWorkers"]),
-            batch_size=int(found["batchSize"]),
-            max_batch_delay=int(found["maxBatchDelay"]),
-            response_timeout=int(found["responseTimeout"]),
+            name=described["modelName"],
+            version=described["modelVersion"],
+            min_workers=int(described["minWorkers"]),
+            max_workers=int(described["maxWorkers"]),
+            batch_size=int(described["batchSize"]),
+            max_batch_delay=int(described["maxBatchDelay"]),
+            response_timeout=int(described["responseTimeout"]),
             pending=pending,
             queue=pending + int(queue.get("remainingCapacity", 0)),
-            archive=str(found.get("modelUrl", "")),
-            workers=tuple(found["workers"]),
+            archive=str(described.get("modelUrl", "")),
+            workers=tuple(described["workers"]),
         )
 
     @property
@@ -126,8 +126,8 @@ class Management:
 
     def default(self, name: str) -> str | None:
         """Return the version that answers when none is named, or None without such a model."""
-        found = self._described(f"/models/{name}", name)
-        return found[0].version if found else None
+        versions = self._described(f"/models/{name}", name)
+        return versions[0].version if versions else None
 
     def register(self, archive: str) -> None:
         """Register an archive of the model store (or an allowed URL) and start its workers.
@@ -171,7 +171,7 @@ class Management:
             return []
         if answer.status_code != 200:
             raise self._refused(f"cannot describe {name}", answer)
-        return [Version.of(found) for found in answer.json()]
+        return [Version.of(described) for described in answer.json()]
 
     def _wanted(self, method: str, path: str, failure: str) -> httpx.Response:
         answer = self._request(method, path)

@@ -91,8 +91,8 @@ def check_archives(project: Project) -> None:
     """There must be something to serve; what is not served is said by :func:`left_out`."""
     if not listing.scan(project.model_store).archives:
         lacks = ", ".join(_missing(project)) or "any archive that can be served"
-        said = "".join(f"; {sentence}" for sentence in left_out(project, missing=False))
-        raise MarqueeError(f"{project.model_store} lacks {lacks}; build it: make archive{said}")
+        others = "".join(f"; {sentence}" for sentence in left_out(project, missing=False))
+        raise MarqueeError(f"{project.model_store} lacks {lacks}; build it: make archive{others}")
 
 
 def left_out(project: Project, *, missing: bool = True) -> Iterator[str]:

@@ -44,7 +44,7 @@ class Server:
         project: whose.
         process: Java's.
         since: where its logs began.
-        printed: where its logs can be read, if their files are not there for whoever is told.
+        printed: where its logs can be read, where the reader of a message has not their files.
     """
 
     project: Project
@@ -82,13 +82,13 @@ class Server:
 
     def _wait_model(self, api: Management, name: str, version: str) -> None:
         def ready() -> bool:
-            found = api.describe(name, version)
-            if found is None:
+            described = api.describe(name, version)
+            if described is None:
                 raise self._not_registered(name, version)
             check_failed(
                 self.project, name, version, self.since, forgiven=1, log=self.printed or None
             )
-            return found.ready
+            return described.ready
 
         self._wait(ready, LOAD_SECONDS, f"has not loaded {name} {version}")
 

@@ -45,9 +45,9 @@ def failure(lines: Sequence[str]) -> str | None:
     """
     starts = [index for index, line in enumerate(lines) if HEADS.match(line)]
     for first, end in reversed([*pairwise([*starts, len(lines)])]):
-        said = _chain([*_raised(lines[first + 1 : end])])
-        if said:
-            return said[:MAX_TEXT]
+        chain = _chain([*_raised(lines[first + 1 : end])])
+        if chain:
+            return chain[:MAX_TEXT]
     return None
 
 
@@ -77,8 +77,8 @@ def _plain(line: str) -> str:
 
 def _joined(lines: list[str]) -> str:
     """Return the first lines of an exception's text as one."""
-    said = [line.strip() for line in lines if line.strip(" -+|")]
-    return " ".join(said[:MAX_LINES])
+    written = [line.strip() for line in lines if line.strip(" -+|")]
+    return " ".join(written[:MAX_LINES])
 
 
 def _chain(raised: list[_Raised]) -> str:
