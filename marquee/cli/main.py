@@ -9,6 +9,7 @@ from marquee.cli import (
     checks,
     cloud,
     front,
+    new,
     operating,
     requests,
     sagemaker,
@@ -20,7 +21,7 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 # In the order in which a person needs them.
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "Build": (archives.archive, checks.check),
+    "Build": (new.new, archives.archive, checks.check),
     "Serve": (servers.serve, servers.stop, servers.token, servers.env),
     "Ask": (requests.predict, requests.explain),
     "Operate": (operating.models, operating.status, operating.logs),
