@@ -1,6 +1,5 @@
 """CIFAR-10 classification: an image in, ten class names with probabilities out."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,7 +58,7 @@ class CifarHandler(VisionHandler):
         ),
     )
 
-    def load(self, model_dir: Path) -> nn.Module:
+    def load(self) -> nn.Module:
         """LeNet or VGG11, told apart by the keys of the weight file."""
         return load_network(self.weights)
 

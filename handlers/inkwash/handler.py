@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -80,7 +79,7 @@ class InkwashHandler(VisionHandler):
 
     painted_pixels = PAINTED_PIXELS
 
-    def load(self, model_dir: Path) -> nn.Module:
+    def load(self) -> nn.Module:
         """The generator, sized by its weight file."""
         self.painted_pixels = painted_pixels_of(self.settings.options)
         return load_generator(self.weights)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -86,7 +85,7 @@ class RotiferHandler(VisionHandler):
         ),
     )
 
-    def load(self, model_dir: Path) -> nn.Module:
+    def load(self) -> nn.Module:
         """The network that the ``.cfg`` beside the weights describes."""
         files = {kind: self.weights.with_suffix(f".{kind}") for kind in ("cfg", "data", "names")}
         size = input_size(self.settings.options, files["cfg"])

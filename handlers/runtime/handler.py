@@ -62,8 +62,14 @@ class VisionHandler(ABC):
         unexplained: why this model has no explanations, where it has none.
         layout: memory layout of the network; one that already has it is not copied.
         example_headers: request headers that the archive's own example needs.
+
+    What ``load`` finds on ``self``:
+        weights: path of the archive's weight file, its "serialized file".
+        model_dir: the folder that the archive is unpacked into.
         settings: the ``marquee:`` section of model-config.yaml.
         placement: device and number format.
+
+    And all after it:
         network: what ``load`` returned, on its device.
         refused_examples: what was said, at the warm-up, to examples that it cannot process.
     """
@@ -77,6 +83,8 @@ class VisionHandler(ABC):
     layout: torch.memory_format = torch.channels_last
     example_headers: Mapping[str, str] = MappingProxyType({})
 
+    weights: Path
+    model_dir: Path
     settings: Settings
     placement: Placement
     network: nn.Module
@@ -85,7 +93,7 @@ class VisionHandler(ABC):
     # What a model's author writes
 
     @abstractmethod
-    def load(self, model_dir: Path) -> nn.Module:
+    def load(self) -> nn.Module:
         """Return the network with its weights, on the CPU."""
 
     @abstractmethod
@@ -117,12 +125,12 @@ class VisionHandler(ABC):
         guard_log()
         properties = context.system_properties
         config = context.model_yaml_config
-        model_dir = Path(properties["model_dir"])
+        self.model_dir = Path(properties["model_dir"])
+        self.weights = self.model_dir / _serialized_file(context.manifest)
         self.settings = Settings.from_yaml(config)
         torch.set_num_threads(threads_per_worker(self.settings, config))
         self.placement = place(properties.get("gpu_id"), self.settings.precision, self.layout)
-        self.weights = model_dir / _serialized_file(context.manifest)
-        self.network = self.placement.network(self.load(model_dir))
+        self.network = self.placement.network(self.load())
         self._interface = Interface(
             self.consumes,
             self.produces,
@@ -140,7 +148,7 @@ class VisionHandler(ABC):
         self._max_response = max_response_size()
         self._metrics = StageMetrics(context.metrics, context.model_name)
         self._memory = WorkerMemory(context.metrics, context.model_name, context.manifest)
-        self._warm_up(model_dir)
+        self._warm_up()
 
     def handle(self, rows: list[Row], context: Context) -> list[bytes]:
         """Answer each row of a batch: same order, one status, content type and body for each."""
@@ -282,9 +290,9 @@ class VisionHandler(ABC):
             "precision": self.settings.precision,
         }
 
-    def _warm_up(self, model_dir: Path) -> None:
+    def _warm_up(self) -> None:
         """Answer the archive's example once: first calls compile, allocate and tune."""
-        for example in sorted(model_dir.glob("example.*")):
+        for example in sorted(self.model_dir.glob("example.*")):
             exchange = Exchange(
                 {"body": example.read_bytes()},
                 self.example_headers,

@@ -1,7 +1,6 @@
 """Smoke in satellite scenes: six bands in, the probability of smoke for each pixel out."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +54,7 @@ class SmokeHandler(VisionHandler):
     )
     window = WINDOW
 
-    def load(self, model_dir: Path) -> nn.Module:
+    def load(self) -> nn.Module:
         """The U-Net, from the state dict that pack.py made."""
         self.window = window_of(self.settings.options)
         return load_network(self.weights)

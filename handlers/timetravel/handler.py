@@ -1,7 +1,6 @@
 """Face ageing: a photograph in, the face now and at other ages out, side by side."""
 
 import base64
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -77,10 +76,10 @@ class TimetravelHandler(VisionHandler):
     # The example is a face cut out already: dlib need not be installed.
     example_headers = {"X-Marquee-Align": "false", "X-Marquee-Ages": "40"}  # noqa: RUF012
 
-    def load(self, model_dir: Path) -> nn.Module:
+    def load(self) -> nn.Module:
         """The network, sized by its weight file, and the face finder where there is one."""
         self._at_once = _ages_at_once(dict(self.settings.options))
-        self._find_face = face_finder(model_dir)
+        self._find_face = face_finder(self.model_dir)
         return load_network(self.weights)
 
     @property

@@ -52,7 +52,7 @@ class Failing(VisionHandler):
     def __init__(self, where: str) -> None:
         self.where = where
 
-    def load(self, model_dir: Path) -> nn.Module:
+    def load(self) -> nn.Module:
         return nn.Identity()
 
     def preprocess(self, request: Request) -> Tensor:
@@ -85,10 +85,11 @@ def test_what_was_raised_on_the_example_is_told_where_no_server_logs(
 class Answers(VisionHandler):
     """A handler whose every answer is known beforehand."""
 
-    def __init__(self, error: RequestError | None) -> None:
+    def __init__(self, model_dir: Path, error: RequestError | None) -> None:
+        self.model_dir = model_dir
         self.error = error
 
-    def load(self, model_dir: Path) -> nn.Module:
+    def load(self) -> nn.Module:
         raise NotImplementedError
 
     def preprocess(self, request: Request) -> Tensor:
@@ -107,11 +108,11 @@ class Answers(VisionHandler):
 
 def test_an_example_that_cannot_be_processed_is_noted_and_the_model_serves(tmp_path: Path) -> None:
     (tmp_path / "example.png").write_bytes(b"picture")
-    handler = Answers(Unprocessable("too many boxes"))
-    handler._warm_up(tmp_path)
+    handler = Answers(tmp_path, Unprocessable("too many boxes"))
+    handler._warm_up()
     assert handler.refused_examples == ("example.png: too many boxes",)
-    fine = Answers(None)
-    fine._warm_up(tmp_path)
+    fine = Answers(tmp_path, None)
+    fine._warm_up()
     assert fine.refused_examples == ()
 
 
@@ -121,7 +122,7 @@ def test_any_other_failure_on_its_example_is_the_models(
 ) -> None:
     (tmp_path / "example.png").write_bytes(b"picture")
     with pytest.raises(LoadError, match=r"own example example\.png was answered with .*code"):
-        Answers(error)._warm_up(tmp_path)
+        Answers(tmp_path, error)._warm_up()
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ class Reddish(VisionHandler):
 
     unexplained = "red is red, there is no more to say"
 
-    def load(self, model_dir: Path) -> nn.Module:
+    def load(self) -> nn.Module:
         return nn.Conv2d(3, 1, 1)
 
     def preprocess(self, request: Request) -> Tensor:

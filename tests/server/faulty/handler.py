@@ -3,8 +3,6 @@
 The first pixel's red value is the fault; see ``FAULTS``.
 """
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -17,7 +15,7 @@ from handlers.runtime.weights import fit_state, read_state
 class FaultyHandler(VisionHandler):
     produces = (JSON, PNG, NPY)
 
-    def load(self, model_dir: Path) -> nn.Module:
+    def load(self) -> nn.Module:
         network: nn.Module = Faulty()
         fit_state(network, read_state(self.weights), self.weights)
         return network
