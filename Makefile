@@ -37,11 +37,35 @@ image-test: $(INSTALLED)  ## build the image and run it through SageMaker's cont
 	@docker/image-test
 
 .PHONY: check
-check: $(INSTALLED) cloud-validate  ## lint, check formats, types and the AWS template
+check: $(INSTALLED) cloud-validate workflows  ## lint, check formats, types, versions, workflows and the AWS template
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/hadolint docker/Dockerfile
+	@$(BIN)/python -m scripts.release check
+
+.PHONY: workflows
+workflows: $(INSTALLED)  ## check GitHub's workflows and forms: their form, rights and pins
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
+	@$(BIN)/zizmor --quiet --offline .github
+
+.PHONY: coverage
+coverage: $(INSTALLED)  ## run the tests without a server, and hold the share of lines that they reach
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest tests/handlers tests/marquee
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+.PHONY: dist
+dist: $(INSTALLED)  ## build what a release has, sdist and wheel, into dist/
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation .
+
+.PHONY: hooks
+hooks: $(INSTALLED)  ## run lint, formats and types before each commit of yours
+	@$(BIN)/pre-commit install
 
 .PHONY: cloud-validate
 cloud-validate: $(INSTALLED)  ## check the AWS template: its form, and who may do what
@@ -71,4 +95,4 @@ lock: $(INSTALLED)  ## resolve pyproject.toml to requirements.lock again
 
 .PHONY: clean
 clean:  ## remove everything that was built, the environment and your weights excepted
-	@rm -rf model_store/*.mar model_store/.marquee.json logs .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf model_store/*.mar model_store/.marquee.json logs build dist .coverage .mypy_cache .ruff_cache .pytest_cache

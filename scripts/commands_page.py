@@ -31,17 +31,19 @@ def _sections() -> Iterator[str]:
     for title, commands in SECTIONS.items():
         yield f"## {title}\n"
         for command in commands:
-            yield f"### marquee {command.name}\n"
-            yield _block(command, whole)
-            if isinstance(command, click.Group):
-                yield from _members(command, whole)
+            yield from entry(command, whole, "###")
 
 
-def _members(group: click.Group, whole: click.Context) -> Iterator[str]:
-    parent = _context(group, whole)
-    for name in sorted(group.commands):
-        yield f"#### marquee {group.name} {name}\n"
-        yield _block(group.commands[name], parent)
+def entry(command: click.Command, parent: click.Context, mark: str) -> Iterator[str]:
+    """Yield a command's heading and help, then, one level deeper, those of its members."""
+    context = _context(command, parent)
+    yield f"{mark} {context.command_path}\n"
+    yield _block(command, parent)
+    if isinstance(command, click.Group):
+        for name in sorted(command.list_commands(context)):
+            member = command.get_command(context, name)
+            if member is not None and not member.hidden:
+                yield from entry(member, context, mark + "#")
 
 
 def _context(command: click.Command, parent: click.Context | None) -> click.Context:

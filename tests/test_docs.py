@@ -1,4 +1,4 @@
-"""Commands in the documentation can be pasted: a new checkout has them there, and they exist."""
+"""What the documentation names is there: commands, files; and the decisions are in order."""
 
 import re
 import shlex
@@ -19,6 +19,14 @@ PAGES = [
 # Between a command's name and what is no part of it any more.
 COMMAND = re.compile(r"\.venv/bin/marquee ([a-z][^)|;&#]*)")
 BARE = re.compile(r"(?<![\w./-])marquee [a-z]")
+# A file of ours in a text, from the root on; a colon and a line may follow.
+FILE = re.compile(
+    r"`((?:\.github|bench|config|deploy|docker|docs|examples|handlers|marquee|scripts|tests)/[\w./-]+\w/?)`"
+)
+# What a reader makes, as the page says.
+READERS_OWN = re.compile(r"handlers/edges/|examples/run\.ipynb")
+DECISIONS = (ROOT / "docs" / "decisions.md").read_text()
+DECISION = re.compile(r"\*\*[^*]+\*\*.*\*\d{4}-\d{2}-\d{2}\*", re.DOTALL)
 
 
 def shell_lines(page: Path) -> Iterator[str]:
@@ -59,3 +67,40 @@ def test_commands_and_their_options_exist(page: Path) -> None:
 def test_pages_have_commands_to_test() -> None:
     lines = [line for page in PAGES for line in shell_lines(page)]
     assert sum(bool(COMMAND.search(line)) for line in lines) > 30
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_text_names_exist(page: Path) -> None:
+    names = set(FILE.findall(page.read_text()))
+    gone = [name for name in names if not (ROOT / name).exists() and not READERS_OWN.match(name)]
+    assert gone == []
+
+
+def decisions() -> dict[str, list[str]]:
+    """Return the paragraphs of each topic."""
+    _, *topics = re.split(r"^## ", DECISIONS, flags=re.MULTILINE)
+    parts = (topic.partition("\n\n") for topic in topics)
+    return {title: text.strip().split("\n\n") for title, _, text in parts}
+
+
+def test_every_decision_has_a_sentence_and_a_day() -> None:
+    topics = decisions()
+    assert list(topics)[-1] == "Dependencies"
+    del topics["Dependencies"]  # a table
+    unfit = [text for texts in topics.values() for text in texts if not DECISION.fullmatch(text)]
+    assert unfit == []
+
+
+def test_no_decision_runs_into_another() -> None:
+    starts = [line for line in DECISIONS.splitlines() if line.startswith("**")]
+    texts = [text for texts in decisions().values() for text in texts if text.startswith("**")]
+    assert len(starts) == len(texts)
+    assert len(set(starts)) == len(starts)
+
+
+def test_the_contents_of_the_decisions_are_their_headings() -> None:
+    listed = re.findall(r"^- \[(.+)\]\(#(.+)\)$", DECISIONS, flags=re.MULTILINE)
+    assert [title for title, _ in listed] == list(decisions())
+    assert [anchor for _, anchor in listed] == [
+        title.lower().replace(" ", "-") for title in decisions()
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tests.support import BIN, ROOT, clean_environment
 
 SCRIPT = ROOT / "docker" / "build_and_push.sh"
+VERSION = version("marquee")
 REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 AWS = """#!/bin/bash
 echo "aws $*" >> "$CALLS"
@@ -82,10 +84,11 @@ def test_it_builds_and_pushes_version_and_revision(tmp_path: Path, builder: str)
     assert "--repository-name models/marquee" in create
     (build,) = [call for call in calls if " --file docker/Dockerfile " in call]
     assert build.startswith(f"{builder} {'bud' if builder == 'buildah' else 'build'} ")
-    assert re.search(rf"--tag {re.escape(image)}:0\.1\.0 --tag {tagged} \.$", build)
+    released = re.escape(f"{image}:{VERSION}")
+    assert re.search(rf"--tag {released} --tag {tagged} \.$", build)
     assert ("--format docker" in build) == (builder != "docker")
     pushes = [call for call in calls if call.startswith(f"{builder} push ")]
-    assert pushes[0] == f"{builder} push {image}:0.1.0"
+    assert pushes[0] == f"{builder} push {image}:{VERSION}"
     assert re.fullmatch(f"{builder} push {tagged}", pushes[1])
     assert re.fullmatch(f"image: {tagged}", done.stdout.splitlines()[-1])
 

@@ -2,13 +2,14 @@ import errno
 import re
 import subprocess
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from marquee.archives import build as archive
 from marquee.cli.main import SECTIONS, main
 from marquee.project import Project
-from scripts.commands_page import page
+from scripts.commands_page import entry, page
 from tests.support import ROOT, make_project, marquee
 
 
@@ -30,6 +31,19 @@ def test_help_lists_each_command_once_and_by_purpose() -> None:
 
 def test_the_page_of_commands_is_what_they_print() -> None:
     assert page() == (ROOT / "docs" / "commands.md").read_text(), "run: make docs"
+
+
+def test_the_page_descends_into_groups_of_groups() -> None:
+    inner = click.Group("inner", commands=[click.Command("leaf"), click.Command("x", hidden=True)])
+    outer = click.Group("outer", commands=[inner, click.Command("branch")])
+    lines = "".join(entry(outer, click.Context(main, info_name="marquee"), "###")).splitlines()
+    assert [line for line in lines if line.startswith("#")] == [
+        "### marquee outer",
+        "#### marquee outer branch",
+        "#### marquee outer inner",
+        "##### marquee outer inner leaf",
+    ]
+    assert "Usage: marquee outer inner leaf [OPTIONS]" in lines
 
 
 def test_a_token_without_a_server_says_how_to_start_one(
