@@ -39,9 +39,10 @@ def _sections() -> Iterator[str]:
 
 def _members(group: click.Group, whole: click.Context) -> Iterator[str]:
     parent = _context(group, whole)
-    for name in sorted(group.commands):
+    for name in group.list_commands(parent):
         yield f"#### marquee {group.name} {name}\n"
-        yield _block(group.commands[name], parent)
+        if command := group.get_command(parent, name):
+            yield _block(command, parent)
 
 
 def _context(command: click.Command, parent: click.Context | None) -> click.Context:

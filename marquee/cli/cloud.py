@@ -1,0 +1,40 @@
+"""``marquee cloud``: its commands are deploy/local's, which only a clone of the repository has."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+import marquee
+
+
+class LocalCloud(click.Group):
+    """A group whose commands are imported when one of them is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return self._commands().list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command by its name."""
+        return self._commands().get_command(ctx, cmd_name)
+
+    def _commands(self) -> click.Group:
+        clone = Path(marquee.__file__).parents[1]
+        if not (clone / "deploy" / "local").is_dir():
+            raise click.ClickException(
+                f"the cloud on this machine is a part of marquee's repository, deploy/local/, and "
+                f"{clone} has none: install marquee from a clone of it, as its README tells"
+            )
+        if sys.path[0] != str(clone):  # before the current folder, which may have a deploy/ too
+            sys.path.insert(0, str(clone))
+        from deploy.local.command import commands  # noqa: PLC0415 - start-up time
+
+        return commands
+
+
+cloud = LocalCloud(
+    "cloud", help="Run the AWS stack, its functions and SageMaker's runtime on this machine."
+)
