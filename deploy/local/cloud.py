@@ -107,7 +107,7 @@ class Cloud:
         self._invocations(services, payload)
         self._gateway(lambdas)
         if started is not None:
-            self._wait_ready(started, progress)
+            started.wait_ready(lambda model: progress(f"model {model[0]} {model[1]}"))
         return self._remember(temp, owns_server=started is not None)
 
     def close(self) -> None:
@@ -124,13 +124,6 @@ class Cloud:
         preflight.check(self.project)
         self._closing.callback(server.stop, self.project)
         return server.start(self.project)
-
-    @staticmethod
-    def _wait_ready(started: server.Server, progress: Progress) -> None:
-        def is_ready(model: loaded.ModelId) -> None:
-            progress(f"model {model[0]} {model[1]}")
-
-        interrupts.waited(lambda: started.wait_ready(is_ready))
 
     def _create_stack(self, progress: Progress) -> Stack:
         path = self.project.root / TEMPLATE

@@ -17,7 +17,7 @@ import pytest
 from deploy.local import state, up
 from deploy.local.cloud import Cloud, CloudOptions
 from marquee.project import Project
-from marquee.torchserve import preflight
+from marquee.torchserve.server import running_pid
 from tests.deploy.local.support import eventually
 from tests.support import BIN, ROOT, clean_environment, make_project, server_environment
 
@@ -120,6 +120,6 @@ def test_a_signal_leaves_nothing(
     assert process.returncode == 0, printed
     assert "Traceback" not in printed
     monkeypatch.setenv("TEMP", str(tmp_path))
-    assert preflight.running_pid(Project(stack_project.root)) is None
+    assert running_pid(Project(stack_project.root)) is None
     assert not state.path(stack_project).exists()
     assert not [*tmp_path.glob("marquee-cloud-*")]
