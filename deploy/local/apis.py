@@ -5,36 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deploy.local.resources import Maker, Place, Props
+from deploy.local.resources import Maker, Props, StackView
 from deploy.local.routes import BINARY, Api, refusals, routes
 from deploy.local.template import Made
 
 
-def rest_api(place: Place, name: str, props: Props) -> Made:
+def rest_api(place: StackView, name: str, props: Props) -> Made:
     """Make the API's record; its routes are read by :func:`deployed`."""
     called = props.get("Name") or f"{place.stack}-{name}"
     made = place.client("apigateway").create_rest_api(name=called)
     return Made(made["id"], {"RootResourceId": made.get("rootResourceId", "")})
 
 
-def deployment(_place: Place, name: str, _props: Props) -> Made:
+def deployment(_place: StackView, name: str, _props: Props) -> Made:
     """A deployment has nothing that the routes do not say."""
     return Made(name, {})
 
 
-def stage(_place: Place, _name: str, props: Props) -> Made:
+def stage(_place: StackView, _name: str, props: Props) -> Made:
     """A stage is its name; its settings are read by :func:`deployed`."""
     return Made(props["StageName"], {})
 
 
-def api_key(place: Place, name: str, props: Props) -> Made:
+def api_key(place: StackView, name: str, props: Props) -> Made:
     """Make a key; the emulator draws its value."""
     called = props.get("Name") or f"{place.stack}-{name}"
     made = place.client("apigateway").create_api_key(name=called, enabled=props["Enabled"])
     return Made(made["id"], {"APIKeyId": made["id"]})
 
 
-def usage_plan(place: Place, _name: str, props: Props) -> Made:
+def usage_plan(place: StackView, _name: str, props: Props) -> Made:
     """Make a usage plan."""
     throttle, quota = props.get("Throttle", {}), props.get("Quota", {})
     made = place.client("apigateway").create_usage_plan(
@@ -45,7 +45,7 @@ def usage_plan(place: Place, _name: str, props: Props) -> Made:
     return Made(made["id"], {"Id": made["id"]})
 
 
-def usage_plan_key(place: Place, name: str, props: Props) -> Made:
+def usage_plan_key(place: StackView, name: str, props: Props) -> Made:
     """Put a key under a plan."""
     place.client("apigateway").create_usage_plan_key(
         usagePlanId=props["UsagePlanId"], keyId=props["KeyId"], keyType=props["KeyType"]

@@ -18,7 +18,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Request, Response
 
 from deploy.local.account import ACCOUNT
-from deploy.local.endpoints import ASYNC_CONCURRENCY, Endpoint, Endpoints, Refused, invalid
+from deploy.local.endpoints import ASYNC_CONCURRENCY, ApiError, Endpoint, Endpoints, invalid
 from deploy.local.runtime import PREFIX, Runtime, error_response, region_of
 
 INVOCATION_SECONDS = 900
@@ -53,7 +53,7 @@ class Work:
         return found
 
 
-class Asynchronous:
+class AsyncRuntime:
     """Takes requests, and works them off with as many at once as the endpoint allows."""
 
     def __init__(self, endpoints: Endpoints, runtime: Runtime, s3: Any, sns: Any) -> None:
@@ -77,7 +77,7 @@ class Asynchronous:
             work = work_of(request, endpoint)
             if split(work.output)[0] == default_bucket(endpoint):
                 self._s3.create_bucket(Bucket=default_bucket(endpoint))  # there or not
-        except Refused as refused:
+        except ApiError as refused:
             return error_response(refused)
         self._queue(endpoint).submit(self._run, work).add_done_callback(_note_failure)
         body = json.dumps({"InferenceId": work.inference_id})
@@ -106,13 +106,14 @@ class Asynchronous:
     def _run(self, work: Work) -> None:
         try:
             content_type = self._answer(work)
-        except Refused as refused:
+        except ApiError as refused:
             self._fail(work, refused)
         except Exception:
             # Whatever it is: a request that nobody hears of again is worse.
             log.exception("an asynchronous request failed here")
             self._fail(
-                work, Refused(500, "InternalServerException", "the cloud failed; see its log")
+                work,
+                ApiError(500, "InternalServerException", "the cloud failed; see its log"),
             )
         else:
             place = {"contentType": content_type, "outputLocation": work.output}
@@ -122,10 +123,10 @@ class Asynchronous:
         """Store the model's answer and return its content type.
 
         Raises:
-            Refused: there is none.
+            ApiError: there is none.
         """
         if time.time() - work.received > work.ttl:
-            raise Refused(400, "RequestExpired", f"the request waited more than {work.ttl} s")
+            raise ApiError(400, "RequestExpired", f"the request waited more than {work.ttl} s")
         body = self._input(work.source) if work.body is None else work.body
         answer = self._runtime.forward(
             work.endpoint, work.variant, body, work.headers, work.seconds
@@ -149,11 +150,11 @@ class Asynchronous:
         except self._s3.exceptions.ClientError as error:
             raise invalid(f"{location} cannot be written: {error}") from error
 
-    def _fail(self, work: Work, refused: Refused) -> None:
+    def _fail(self, work: Work, refused: ApiError) -> None:
         body = str(refused.more.get("OriginalMessage") or refused)
         try:
             self._put(work.failure, body.encode(), "text/plain")
-        except Refused as second:
+        except ApiError as second:
             log.warning("%s", second)
         self._tell(work, "Failed", {"failureReason": f"{refused.kind}: {refused}"})
 
@@ -167,7 +168,7 @@ def work_of(request: Request, endpoint: Endpoint) -> Work:
     """Read an asynchronous request.
 
     Raises:
-        Refused: it has no input, or two, or a number is out of its range.
+        ApiError: it has no input, or two, or a number is out of its range.
     """
     headers = request.headers
     source, body = _input_of(request)

@@ -13,7 +13,7 @@ KEPT = 10_000
 
 
 @dataclass(frozen=True)
-class Span:
+class TimedRun:
     """One run of one part.
 
     Attributes:
@@ -34,7 +34,7 @@ class Clock:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._spans: deque[Span] = deque(maxlen=KEPT)
+        self._spans: deque[TimedRun] = deque(maxlen=KEPT)
 
     @contextmanager
     def timed(self, stage: str, name: str) -> Iterator[None]:
@@ -44,9 +44,9 @@ class Clock:
             yield
         finally:
             with self._lock:
-                self._spans.append(Span(stage, name, began, time.time() - began))
+                self._spans.append(TimedRun(stage, name, began, time.time() - began))
 
-    def since(self, moment: float) -> list[Span]:
+    def since(self, moment: float) -> list[TimedRun]:
         """Return what began after ``moment``, in order."""
         with self._lock:
             found = [span for span in self._spans if span.began >= moment]

@@ -15,29 +15,31 @@ from typing import Any
 import psutil
 
 from deploy.local import account, gateway, packages, runtime, state, template
-from deploy.local.asynchronous import Asynchronous, split
+from deploy.local.asynchronous import AsyncRuntime, split
 from deploy.local.clock import Clock
 from deploy.local.emulator import application, lambda_of, reset, sagemaker
-from deploy.local.endpoints import Endpoints
+from deploy.local.endpoints import Endpoints, Target
 from deploy.local.gateway import Gateway
 from deploy.local.lambdas import Lambdas
 from deploy.local.runtime import Runtime
 from deploy.local.services import Listener, Services
 from deploy.local.stack import Stack
-from deploy.local.torchserve import Target, TorchServe
+from marquee import interrupts
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.torchserve import loaded, preflight, server
+from marquee.torchserve.inference import Inference
 
 PORT = 4566
 API_PORT = 4567
+CONNECTIONS = 200  # to TorchServe, at most
 TEMPLATE = Path("deploy/aws/template.yaml")
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Options:
+class CloudOptions:
     """How a cloud is started.
 
     Attributes:
@@ -64,9 +66,9 @@ class Cloud:
     the block.
     """
 
-    def __init__(self, project: Project, options: Options | None = None) -> None:
+    def __init__(self, project: Project, options: CloudOptions | None = None) -> None:
         self.project = project
-        self.options = options or Options()
+        self.options = options or CloudOptions()
         self.clock = Clock()
         self._closing = ExitStack()
 
@@ -76,7 +78,7 @@ class Cloud:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def start(self, progress: Progress = lambda _: None) -> state.State:
+    def start(self, progress: Progress = lambda _: None) -> state.RunningCloud:
         """Start everything and return its addresses.
 
         Raises:
@@ -89,7 +91,7 @@ class Cloud:
             )
         payload = self._payload()
         state.down(self.project)  # what an earlier one has left
-        torchserve = self._start_server(progress)
+        started = self._start_server(progress)
         progress("services")
         temp = Path(tempfile.mkdtemp(prefix="marquee-cloud-"))
         self._closing.callback(shutil.rmtree, temp, ignore_errors=True)
@@ -104,13 +106,14 @@ class Cloud:
         self.stack = self._create_stack(progress)
         self._invocations(services, payload)
         self._gateway(lambdas)
-        if torchserve is not None:
-            torchserve.wait_ready(lambda model: progress(f"model {model[0]} {model[1]}"))
-        return self._remember(temp, owns_server=torchserve is not None)
+        if started is not None:
+            started.wait_ready(lambda model: progress(f"model {model[0]} {model[1]}"))
+        return self._remember(temp, owns_server=started is not None)
 
     def close(self) -> None:
-        """End everything that was started."""
-        self._closing.close()
+        """End everything that was started; a second Ctrl-C must not cut that short."""
+        with interrupts.ignored():
+            self._closing.close()
 
     def _start_server(self, progress: Progress) -> server.Server | None:
         """Start TorchServe, which loads its models meanwhile, or take the one that runs."""
@@ -125,8 +128,7 @@ class Cloud:
     def _create_stack(self, progress: Progress) -> Stack:
         path = self.project.root / TEMPLATE
         served = {Target(*model) for model in loaded.models(self.project)}
-        declared = template.source(path).get("Parameters", {})
-        wanted = packages.parameters(self.project, declared, served)
+        wanted = packages.parameters(self.project, template.source(path), served)
         s3 = account.client("s3", self.services.address)
         packages.upload(s3, wanted.values())
         parameters = {name: packages.key(target) for name, target in wanted.items()}
@@ -138,18 +140,17 @@ class Cloud:
     def _invocations(self, services: Services, payload: int) -> None:
         address = self.services.address
         s3, sns = account.client("s3", address), account.client("sns", address)
-        torchserve = TorchServe(self.project)
-        self._closing.callback(torchserve.close)
+        inference = self._closing.enter_context(Inference.of(self.project, most=CONNECTIONS))
         served = {name for name, _ in loaded.models(self.project)}
         endpoints = Endpoints(sagemaker, _fetcher(s3), served, self.options.endpoints)
         answers = Runtime(
             endpoints,
-            torchserve,
+            inference,
             self.clock,
             seconds=self.options.invocation_seconds,
             payload=payload,
         )
-        later = Asynchronous(endpoints, answers, s3, sns)
+        later = AsyncRuntime(endpoints, answers, s3, sns)
         self._closing.callback(later.close)
         services.answer("invocations", answers.invoke)
         services.answer("async-invocations", later.invoke)
@@ -187,16 +188,16 @@ class Cloud:
         folder.mkdir(parents=True)
         handler = logging.FileHandler(folder / "cloud.log")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-        ours = logging.getLogger("marquee.cloud")
+        ours = logging.getLogger("deploy.local")
         ours.addHandler(handler)
         ours.propagate = False
         self._closing.callback(handler.close)
         self._closing.callback(ours.removeHandler, handler)
 
-    def _remember(self, temp: Path, *, owns_server: bool) -> state.State:
+    def _remember(self, temp: Path, *, owns_server: bool) -> state.RunningCloud:
         outputs = self.stack.outputs | {"ApiUrl": self.api_url}
         self.stack.register(outputs)
-        known = state.State(
+        known = state.RunningCloud(
             pid=os.getpid(),
             born=psutil.Process().create_time(),
             address=self.services.address,

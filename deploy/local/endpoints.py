@@ -11,14 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from deploy.local.torchserve import Target
-
 ASYNC_CONCURRENCY = 4
-# A folder or file named after nothing else says nothing about the model.
 _WORDS = re.compile(r"[a-z0-9]+")
 
 
-class Refused(Exception):
+class ApiError(Exception):
     """SageMaker would answer with an error.
 
     Attributes:
@@ -34,9 +31,23 @@ class Refused(Exception):
         self.more = more
 
 
-def invalid(message: str) -> Refused:
+@dataclass(frozen=True)
+class Target:
+    """What an endpoint's variant stands for: a model, and a version unless the default serves."""
+
+    model: str
+    version: str | None = None
+
+    @classmethod
+    def of(cls, text: str) -> Target:
+        """Read ``model`` or ``model/version``."""
+        model, _, version = text.partition("/")
+        return cls(model, version or None)
+
+
+def invalid(message: str) -> ApiError:
     """Return a ValidationError."""
-    return Refused(400, "ValidationError", message)
+    return ApiError(400, "ValidationError", message)
 
 
 @dataclass(frozen=True)
@@ -64,7 +75,7 @@ class Endpoint:
         """Return the wanted variant, or one drawn by the weights.
 
         Raises:
-            Refused: there is no such variant.
+            ApiError: there is no such variant.
         """
         if wanted:
             if wanted not in self.variants:
@@ -102,7 +113,7 @@ class Endpoints:
         """Return an endpoint that is in service.
 
         Raises:
-            Refused: there is none of that name.
+            ApiError: there is none of that name.
         """
         backend = self._control_plane(region)
         found = backend.endpoints.get(name)
@@ -130,7 +141,7 @@ class Endpoints:
         """Return what serves a variant.
 
         Raises:
-            Refused: nothing here tells which model it is.
+            ApiError: nothing here tells which model it is.
         """
         if target_model:
             return self._named(endpoint, target_model)

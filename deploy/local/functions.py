@@ -32,7 +32,7 @@ STOP_SECONDS = 2
 
 
 @dataclass(frozen=True)
-class Function:
+class DeployedFunction:
     """A deployed function.
 
     Attributes:
@@ -72,10 +72,10 @@ class Outcome:
         return cls(json.dumps({"errorType": kind, "errorMessage": message}), error=True)
 
 
-class Process:
+class FunctionProcess:
     """One process of a function."""
 
-    def __init__(self, function: Function, address: str, log: Path) -> None:
+    def __init__(self, function: DeployedFunction, address: str, log: Path) -> None:
         ours, theirs = socket.socketpair()
         with theirs, log.open("ab") as sink:
             self._process = subprocess.Popen(
@@ -97,7 +97,7 @@ class Process:
         """Whether it can take another invocation."""
         return self._process.poll() is None and not self._channel.closed
 
-    def invoke(self, function: Function, event: Any, request_id: str) -> Outcome:
+    def invoke(self, function: DeployedFunction, event: Any, request_id: str) -> Outcome:
         """Run the handler once; a process that dies or takes too long is gone afterwards."""
         request = {
             "id": request_id,
@@ -158,7 +158,7 @@ def _outcome(answer: Mapping[str, Any]) -> Outcome:
     return Outcome(payload)
 
 
-def environment(function: Function, address: str) -> dict[str, str]:
+def environment(function: DeployedFunction, address: str) -> dict[str, str]:
     """Return what a function finds in its environment: nothing of ours but the path."""
     own = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
     given = {
@@ -185,11 +185,11 @@ class Pool:
         self._log = log
         self._slots = threading.BoundedSemaphore(concurrency)
         self._lock = threading.Lock()
-        self._idle: list[Process] = []
-        self._all: set[Process] = set()
+        self._idle: list[FunctionProcess] = []
+        self._all: set[FunctionProcess] = set()
         self._closed = False
 
-    def invoke(self, function: Function, event: Any, request_id: str) -> Outcome:
+    def invoke(self, function: DeployedFunction, event: Any, request_id: str) -> Outcome:
         """Run the function once, in a warm process where there is one."""
         with self._slots:
             process = self._take(function)
@@ -199,7 +199,7 @@ class Pool:
             self._give_back(process)
             return outcome
 
-    def _take(self, function: Function) -> Process | None:
+    def _take(self, function: DeployedFunction) -> FunctionProcess | None:
         with self._lock:
             if self._closed:
                 return None
@@ -208,18 +208,18 @@ class Pool:
                 if process.alive and process.revision == function.revision:
                     return process
                 self._drop(process)
-            process = Process(function, self._address, self._log)
+            process = FunctionProcess(function, self._address, self._log)
             self._all.add(process)
             return process
 
-    def _give_back(self, process: Process) -> None:
+    def _give_back(self, process: FunctionProcess) -> None:
         with self._lock:
             if process.alive and not self._closed:
                 self._idle.append(process)
             else:
                 self._drop(process)
 
-    def _drop(self, process: Process) -> None:
+    def _drop(self, process: FunctionProcess) -> None:
         self._all.discard(process)
         process.stop()
 

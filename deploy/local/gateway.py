@@ -18,7 +18,7 @@ from werkzeug.wrappers import Request, Response
 
 from deploy.local.account import ACCOUNT
 from deploy.local.functions import REQUEST_BYTES, Outcome
-from deploy.local.routes import Api, Route
+from deploy.local.routes import Api, ApiRoute
 
 BODY_BYTES = 10_485_760
 SECONDS = 29.0
@@ -35,7 +35,7 @@ class Denied(Exception):
         self.status = status
 
 
-class Bucket:
+class TokenBucket:
     """Throttling: a bucket of ``burst`` tokens, filled with ``rate`` a second."""
 
     def __init__(self, rate: float, burst: int) -> None:
@@ -73,7 +73,7 @@ class Gateway:
         self._keys = frozenset(keys)
         self._run = run
         self._seconds = seconds
-        self._bucket = Bucket(api.rate, api.burst)
+        self._bucket = TokenBucket(api.rate, api.burst)
         self._threads = ThreadPoolExecutor(AT_ONCE)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
@@ -96,22 +96,20 @@ class Gateway:
         except Denied as denied:
             return self._refusal(denied)
 
-    def _route(self, request: Request) -> tuple[Route, dict[str, str]]:
-        prefix = f"/{self._api.stage}"
-        path = request.path.removeprefix(prefix) if request.path.startswith(prefix) else ""
-        found = self._api.find(request.method, path.rstrip("/") or "/")
-        if found is None:
+    def _route(self, request: Request) -> tuple[ApiRoute, dict[str, str]]:
+        matched = self._api.find(request.method, request.path)
+        if matched is None:
             # API Gateway's own words for a path that it does not know.
             raise Denied(403, "Missing Authentication Token")
-        return found
+        return matched
 
-    def _admit(self, request: Request, route: Route) -> None:
+    def _admit(self, request: Request, route: ApiRoute) -> None:
         if route.needs_key and request.headers.get("x-api-key") not in self._keys:
             raise Denied(403, "Forbidden")
         if not self._bucket.take():
             raise Denied(429, "Too Many Requests")
 
-    def _ask(self, route: Route, event: Event) -> Response:
+    def _ask(self, route: ApiRoute, event: Event) -> Response:
         if len(json.dumps(event).encode()) > REQUEST_BYTES:
             raise Denied(413, "Request Too Long")
         run = self._threads.submit(self._run, route.function, event)
@@ -123,7 +121,7 @@ class Gateway:
             raise Denied(502, "Internal server error")
         return response(json.loads(outcome.payload))
 
-    def _event(self, request: Request, route: Route, parameters: Mapping[str, str]) -> Event:
+    def _event(self, request: Request, route: ApiRoute, parameters: Mapping[str, str]) -> Event:
         try:
             data = request.get_data()
         except RequestEntityTooLarge as error:
@@ -144,7 +142,7 @@ class Gateway:
 
 
 def event(
-    request: Request, route: Route, parameters: Mapping[str, str], context: Mapping[str, Any]
+    request: Request, route: ApiRoute, parameters: Mapping[str, str], context: Mapping[str, Any]
 ) -> Event:
     """Return what a function gets: the gateway's payload, version 1.0, without the body."""
     headers = dict(request.headers)
@@ -152,7 +150,7 @@ def event(
     query = request.args.to_dict(flat=False)
     return {
         "resource": route.resource,
-        "path": route.resource.format(**parameters) if parameters else route.resource,
+        "path": request.path.removeprefix(f"/{context['stage']}") or "/",
         "httpMethod": request.method,
         "headers": headers,
         "multiValueHeaders": many,
@@ -164,7 +162,7 @@ def event(
     }
 
 
-def request_context(request: Request, route: Route, api: Api) -> dict[str, Any]:
+def request_context(request: Request, route: ApiRoute, api: Api) -> dict[str, Any]:
     """Return the event's ``requestContext``."""
     return {
         "accountId": ACCOUNT,

@@ -20,7 +20,7 @@ from moto.awslambda.models import LambdaFunction
 
 from deploy.local import account
 from deploy.local.clock import Clock
-from deploy.local.functions import CONCURRENCY, REQUEST_BYTES, Function, Outcome, Pool
+from deploy.local.functions import CONCURRENCY, REQUEST_BYTES, DeployedFunction, Outcome, Pool
 
 # Lambda waits one minute, then two; nobody wants to wait that long at a desk.
 RETRY_SECONDS = (1.0, 2.0)
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 class _Event:
     """An event on its way to a function; the id stays the same over all tries."""
 
-    function: Function
+    function: DeployedFunction
     payload: Any
     request_id: str
     settings: Mapping[str, Any]
@@ -91,7 +91,7 @@ class Lambdas:
         for pool in pools.values():
             pool.close()
 
-    def _once(self, function: Function, event: Any, request_id: str) -> Outcome:
+    def _once(self, function: DeployedFunction, event: Any, request_id: str) -> Outcome:
         size = len(json.dumps(event).encode())
         if size > REQUEST_BYTES:
             return Outcome.failed(
@@ -143,15 +143,15 @@ class Lambdas:
         else:
             log.warning("%s: nothing is delivered to %s here", event.function.name, name)
 
-    def _pool(self, function: Function) -> Pool:
+    def _pool(self, function: DeployedFunction) -> Pool:
         with self._lock:
             if function.arn not in self._pools:
                 path = self._logs / f"{function.name}.log"
                 self._pools[function.arn] = Pool(self.address, path, function.concurrency)
             return self._pools[function.arn]
 
-    def _function(self, deployed: LambdaFunction) -> Function:
-        return Function(
+    def _function(self, deployed: LambdaFunction) -> DeployedFunction:
+        return DeployedFunction(
             name=deployed.function_name,
             arn=deployed.function_arn,
             code=self._unpacked(deployed.code_bytes),

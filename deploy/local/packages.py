@@ -3,49 +3,34 @@
 from __future__ import annotations
 
 import io
-import re
 import tarfile
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from deploy.local.torchserve import Target
-from marquee.archives.rooms import default_version, names, weight_names
+from deploy.local.endpoints import Target
+from marquee.archives.rooms import default_version
 from marquee.project import Project
 
 BUCKET = "marquee-models"
 BUCKET_PARAMETER = "ModelBucket"
-_PARAMETER = re.compile(r"(?P<words>(?:[A-Z][a-z0-9]*)+)Model")
-_WORD = re.compile(r"[A-Z][a-z0-9]*")
 
 
 def parameters(
-    project: Project, declared: Iterable[str], served: Iterable[Target]
+    project: Project, template: Mapping[str, Any], served: Iterable[Target]
 ) -> Mapping[str, Target]:
-    """Return which archive each of the template's parameters ``<Model>[<Network>]Model`` is.
+    """Return which archive each parameter of the template is that its ``Archives`` lists.
 
-    ``CifarLenetModel`` is the version of cifar whose weights are called lenet; without a network
-    it is the version that answers by default. Those that are not served are left out.
+    Without a version it is the one that answers by default. Those that are not served are left
+    out.
     """
-    found = {}
-    for name in declared:
-        if matched := _PARAMETER.fullmatch(name):
-            words = [word.lower() for word in _WORD.findall(matched["words"])]
-            if target := _target(project, words):
-                found[name] = target
+    listed = template.get("Metadata", {}).get("Archives", {})
     known = set(served)
-    return {name: target for name, target in found.items() if target in known}
+    wanted = {name: _versioned(project, Target.of(text)) for name, text in listed.items()}
+    return {name: target for name, target in wanted.items() if target in known}
 
 
-def _target(project: Project, words: list[str]) -> Target | None:
-    model, *network = words
-    if model not in names(project):
-        return None
-    if not network:
-        return Target(model, default_version(project, model))
-    for version, patterns in weight_names(project, model).items():
-        if any(pattern.lower().startswith(network[0]) for pattern in patterns):
-            return Target(model, version)
-    return None
+def _versioned(project: Project, target: Target) -> Target:
+    return Target(target.model, target.version or default_version(project, target.model))
 
 
 def key(target: Target) -> str:

@@ -20,7 +20,7 @@ from marquee.errors import MarqueeError
 Props = dict[str, Any]
 
 
-class Place(Protocol):
+class StackView(Protocol):
     """What makers need to know."""
 
     stack: str
@@ -30,7 +30,7 @@ class Place(Protocol):
         """Return the SDK's client of a service."""
 
 
-Maker = Callable[[Place, str, Props], Made]
+Maker = Callable[[StackView, str, Props], Made]
 
 
 def arn(service: str, name: str, region: str = account.REGION) -> str:
@@ -43,7 +43,7 @@ def text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def bucket(place: Place, name: str, props: Props) -> Made:
+def bucket(place: StackView, name: str, props: Props) -> Made:
     """Make a bucket, its notifications included, which CloudFormation emulators drop."""
     s3 = place.client("s3")
     called = props.get("BucketName") or f"{place.stack}-{name}".lower()
@@ -68,7 +68,7 @@ def _notification(given: Props) -> Props:
     return made | ({"Filter": {"Key": {"FilterRules": rules}}} if rules else {})
 
 
-def table(place: Place, name: str, props: Props) -> Made:
+def table(place: StackView, name: str, props: Props) -> Made:
     """Make a DynamoDB table."""
     dynamodb = place.client("dynamodb")
     called = props.get("TableName") or f"{place.stack}-{name}"
@@ -79,7 +79,7 @@ def table(place: Place, name: str, props: Props) -> Made:
     return Made(called, {"Arn": arn("dynamodb", f"table/{called}")})
 
 
-def queue(place: Place, name: str, props: Props) -> Made:
+def queue(place: StackView, name: str, props: Props) -> Made:
     """Make an SQS queue."""
     called = props.pop("QueueName", f"{place.stack}-{name}")
     attributes = {key: text(value) for key, value in props.items() if key != "Tags"}
@@ -87,20 +87,20 @@ def queue(place: Place, name: str, props: Props) -> Made:
     return Made(made["QueueUrl"], {"Arn": arn("sqs", called), "QueueName": called})
 
 
-def topic(place: Place, name: str, props: Props) -> Made:
+def topic(place: StackView, name: str, props: Props) -> Made:
     """Make an SNS topic."""
     called = props.get("TopicName") or f"{place.stack}-{name}"
     made = place.client("sns").create_topic(Name=called)["TopicArn"]
     return Made(made, {"TopicArn": made, "TopicName": called})
 
 
-def subscription(place: Place, _name: str, props: Props) -> Made:
+def subscription(place: StackView, _name: str, props: Props) -> Made:
     """Subscribe to a topic."""
     made = place.client("sns").subscribe(ReturnSubscriptionArn=True, **props)["SubscriptionArn"]
     return Made(made, {"Arn": made})
 
 
-def role(place: Place, name: str, props: Props) -> Made:
+def role(place: StackView, name: str, props: Props) -> Made:
     """Make a role; nobody is kept from anything by it here."""
     iam = place.client("iam")
     called = f"{place.stack}-{name}"[:64]
@@ -111,7 +111,7 @@ def role(place: Place, name: str, props: Props) -> Made:
     return Made(called, {"Arn": made["Arn"]})
 
 
-def role_policy(place: Place, _name: str, props: Props) -> Made:
+def role_policy(place: StackView, _name: str, props: Props) -> Made:
     """Add a policy to a role."""
     _role_policy(place.client("iam"), props["RoleName"], props)
     return Made(props["PolicyName"], {})
@@ -125,7 +125,7 @@ def _role_policy(iam: Any, role_name: str, policy: Mapping[str, Any]) -> None:
     )
 
 
-def function(place: Place, name: str, props: Props) -> Made:
+def function(place: StackView, name: str, props: Props) -> Made:
     """Make a function of the folder that the template names, packed as it is."""
     code = props["Code"]
     if code.get("S3Bucket") != CODE_BUCKET:
@@ -154,21 +154,21 @@ def packed(folder: Path) -> bytes:
     return out.getvalue()
 
 
-def event_invoke_config(place: Place, name: str, props: Props) -> Made:
+def event_invoke_config(place: StackView, name: str, props: Props) -> Made:
     """Say how often a function's events are tried again, and where they go then."""
     del props["Qualifier"]
     place.client("lambda").put_function_event_invoke_config(**props)
     return Made(name, {})
 
 
-def sagemaker_model(place: Place, name: str, props: Props) -> Made:
+def sagemaker_model(place: StackView, name: str, props: Props) -> Made:
     """Make a SageMaker model."""
     called = props.setdefault("ModelName", f"{place.stack}-{name}")
     place.client("sagemaker").create_model(**props)
     return Made(arn("sagemaker", f"model/{called}".lower()), {"ModelName": called})
 
 
-def endpoint_config(place: Place, name: str, props: Props) -> Made:
+def endpoint_config(place: StackView, name: str, props: Props) -> Made:
     """Make an endpoint configuration."""
     called = props.setdefault("EndpointConfigName", f"{place.stack}-{name}")
     place.client("sagemaker").create_endpoint_config(**props)
@@ -176,7 +176,7 @@ def endpoint_config(place: Place, name: str, props: Props) -> Made:
     return Made(made, {"EndpointConfigName": called})
 
 
-def endpoint(place: Place, name: str, props: Props) -> Made:
+def endpoint(place: StackView, name: str, props: Props) -> Made:
     """Make an endpoint; how it is updated is for updates alone."""
     called = props.get("EndpointName") or f"{place.stack}-{name}"
     place.client("sagemaker").create_endpoint(
@@ -186,21 +186,21 @@ def endpoint(place: Place, name: str, props: Props) -> Made:
     return Made(made, {"EndpointName": called})
 
 
-def alarm(place: Place, name: str, props: Props) -> Made:
+def alarm(place: StackView, name: str, props: Props) -> Made:
     """Make an alarm; nothing feeds it here."""
     called = props.setdefault("AlarmName", f"{place.stack}-{name}")
     place.client("cloudwatch").put_metric_alarm(**props)
     return Made(called, {"Arn": arn("cloudwatch", f"alarm:{called}")})
 
 
-def scalable_target(place: Place, _name: str, props: Props) -> Made:
+def scalable_target(place: StackView, _name: str, props: Props) -> Made:
     """Say between how many instances an endpoint may grow; nothing grows here."""
     place.client("application-autoscaling").register_scalable_target(**props)
     parts = (props["ResourceId"], props["ScalableDimension"], props["ServiceNamespace"])
     return Made("|".join(parts), {})
 
 
-def scaling_policy(place: Place, _name: str, props: Props) -> Made:
+def scaling_policy(place: StackView, _name: str, props: Props) -> Made:
     """Say when an endpoint should grow."""
     resource, dimension, service = props.pop("ScalingTargetId").split("|")
     made = place.client("application-autoscaling").put_scaling_policy(
@@ -209,7 +209,7 @@ def scaling_policy(place: Place, _name: str, props: Props) -> Made:
     return Made(made["PolicyARN"], {"Arn": made["PolicyARN"]})
 
 
-def log_group(place: Place, _name: str, props: Props) -> Made:
+def log_group(place: StackView, _name: str, props: Props) -> Made:
     """Make a log group; functions here write to files."""
     called = props["LogGroupName"]
     logs = place.client("logs")

@@ -5,19 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
-from urllib.parse import unquote
+
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map, Rule
 
 INTEGRATION = "x-amazon-apigateway-integration"
 RESPONSES = "x-amazon-apigateway-gateway-responses"
 BINARY = "x-amazon-apigateway-binary-media-types"
+ANY = "ANY"
 _FUNCTION = re.compile(r"functions/(?P<arn>arn:[^/]+)/invocations$")
+_PARAMETER = re.compile(r"\{(?P<name>\w+)(?P<greedy>\+?)\}")
 _RESPONSE_HEADER = "method.response.header."
 _GATEWAY_HEADER = "gatewayresponse.header."
 
 
-@dataclass(frozen=True)
-class Route:
+@dataclass(frozen=True, eq=False)  # werkzeug keeps its rules by what they lead to
+class ApiRoute:
     """One method of one path.
 
     Attributes:
@@ -33,14 +38,17 @@ class Route:
     headers: Mapping[str, str] = field(default_factory=dict)
     needs_key: bool = False
 
-    def match(self, path: str) -> dict[str, str] | None:
-        """Return the path's parameters, or None if it is another's."""
-        pattern = re.sub(r"\\\{(\w+)\\\+\\\}", r"(?P<\1>.+)", re.escape(self.resource))
-        pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", pattern)
-        found = re.fullmatch(pattern, path)
-        return (
-            {name: unquote(value) for name, value in found.groupdict().items()} if found else None
-        )
+    def rule(self, stage: str) -> Rule:
+        """Return it as werkzeug's: ``{id}`` is ``<id>``, ``{proxy+}`` is ``<path:proxy>``."""
+
+        def converted(parameter: re.Match[str]) -> str:
+            return f"<{'path:' if parameter['greedy'] else ''}{parameter['name']}>"
+
+        path = _PARAMETER.sub(converted, self.resource)
+        rule = Rule(f"/{stage}{path}", endpoint=self)
+        # Not by the constructor, which would have HEAD answered by GET: the gateway does not.
+        rule.methods = None if self.method == ANY else {self.method}
+        return rule
 
 
 @dataclass(frozen=True)
@@ -56,22 +64,32 @@ class Api:
 
     api_id: str
     stage: str
-    routes: tuple[Route, ...]
+    routes: tuple[ApiRoute, ...]
     binary: tuple[str, ...] = ()
     refusals: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     rate: float = 0
     burst: int = 0
 
-    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
-        """Return the route of a request with its path's parameters; exact paths win."""
-        for route in sorted(self.routes, key=lambda route: route.resource.count("{")):
-            parameters = route.match(path) if route.method in (method, "ANY") else None
-            if parameters is not None:
-                return route, parameters
-        return None
+    @cached_property
+    def _map(self) -> Map:
+        # Of one path's methods, one that is named wins over ANY.
+        ordered = sorted(self.routes, key=lambda route: route.method == ANY)
+        rules = [route.rule(self.stage) for route in ordered]
+        return Map(rules, strict_slashes=False, merge_slashes=False)
+
+    def find(self, method: str, path: str) -> tuple[ApiRoute, dict[str, str]] | None:
+        """Return the route of a request with its path's parameters.
+
+        An exact path wins over a parameter, and that over a greedy one.
+        """
+        try:
+            route, parameters = self._map.bind("").match(path, method)
+        except HTTPException:
+            return None
+        return route, dict(parameters)
 
 
-def routes(body: Mapping[str, Any]) -> tuple[Route, ...]:
+def routes(body: Mapping[str, Any]) -> tuple[ApiRoute, ...]:
     """Return the routes of an OpenAPI text whose references are resolved."""
     return tuple(
         _route(resource, method, described)
@@ -81,14 +99,14 @@ def routes(body: Mapping[str, Any]) -> tuple[Route, ...]:
     )
 
 
-def _route(resource: str, method: str, described: Mapping[str, Any]) -> Route:
+def _route(resource: str, method: str, described: Mapping[str, Any]) -> ApiRoute:
     integration = described[INTEGRATION]
-    name = "ANY" if "any" in method else method.upper()
-    if found := _FUNCTION.search(str(integration.get("uri", ""))):
+    name = ANY if "any" in method else method.upper()
+    if function := _FUNCTION.search(str(integration.get("uri", ""))):
         needs_key = any("api_key" in one for one in described.get("security", []))
-        return Route(resource, name, found["arn"], needs_key=needs_key)
+        return ApiRoute(resource, name, function["arn"], needs_key=needs_key)
     fixed = integration.get("responses", {}).get("default", {}).get("responseParameters", {})
-    return Route(resource, name, headers=_literals(fixed, _RESPONSE_HEADER))
+    return ApiRoute(resource, name, headers=_literals(fixed, _RESPONSE_HEADER))
 
 
 def refusals(body: Mapping[str, Any]) -> dict[str, Mapping[str, str]]:

@@ -12,9 +12,9 @@ from werkzeug.wrappers import Request, Response
 
 from deploy.local.account import ACCOUNT, REGION
 from deploy.local.clock import Clock
-from deploy.local.endpoints import Endpoint, Endpoints, Refused, invalid
-from deploy.local.torchserve import TorchServe
+from deploy.local.endpoints import ApiError, Endpoint, Endpoints, invalid
 from marquee.errors import MarqueeError
+from marquee.torchserve.inference import Inference
 
 # Of a request, and taken for an answer too: what the API's own description says of Body. Newer
 # pages of AWS's guide name 25 MB for both, so that it is a setting: the template's parameter.
@@ -22,6 +22,14 @@ PAYLOAD_BYTES = 6_291_456
 PAYLOAD_PARAMETER = "PayloadBytes"
 SECONDS = 60.0
 PREFIX = "X-Amzn-SageMaker-"
+# What a container gets of a request; SageMaker strips all else.
+FORWARDED = (
+    "Content-Type",
+    "Accept",
+    f"{PREFIX}Custom-Attributes",
+    f"{PREFIX}Target-Model",
+    f"{PREFIX}Inference-Id",
+)
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/(?P<region>[a-z0-9-]+)/")
 
 
@@ -31,7 +39,7 @@ def region_of(request: Request) -> str:
     return found["region"] if found else REGION
 
 
-def error_response(error: Refused) -> Response:
+def error_response(error: ApiError) -> Response:
     """Return an error as the SDK reads it."""
     body = json.dumps({"Message": str(error), **error.more})
     response = Response(body, status=error.status, content_type="application/json")
@@ -39,10 +47,10 @@ def error_response(error: Refused) -> Response:
     return response
 
 
-def model_error(variant: str, status: int, message: str) -> Refused:
+def model_error(variant: str, status: int, message: str) -> ApiError:
     """Return a ModelError: the container answered with anything but success, or not at all."""
     whose = "client" if 400 <= status < 500 else "server"
-    return Refused(
+    return ApiError(
         424,
         "ModelError",
         f'Received {whose} error ({status}) from {variant} with message "{message}". '
@@ -64,14 +72,14 @@ class Runtime:
     def __init__(
         self,
         endpoints: Endpoints,
-        torchserve: TorchServe,
+        inference: Inference,
         clock: Clock,
         *,
         seconds: float = SECONDS,
         payload: int = PAYLOAD_BYTES,
     ) -> None:
         self._endpoints = endpoints
-        self._torchserve = torchserve
+        self._inference = inference
         self._clock = clock
         self._seconds = seconds
         self._payload = payload
@@ -81,7 +89,7 @@ class Runtime:
         try:
             endpoint = self._endpoints.find(name, region_of(request))
             return self._answer(request, endpoint)
-        except Refused as refused:
+        except ApiError as refused:
             return error_response(refused)
 
     def _answer(self, request: Request, endpoint: Endpoint) -> Response:
@@ -91,7 +99,7 @@ class Runtime:
         most = f"over {self._payload} ({PAYLOAD_PARAMETER})"
         if len(body) > self._payload:
             words = f"the body has {len(body)} bytes, {most}; send less, or call "
-            raise Refused(413, "413", f"{words}InvokeEndpointAsync of an asynchronous endpoint")
+            raise ApiError(413, "413", f"{words}InvokeEndpointAsync of an asynchronous endpoint")
         variant = endpoint.variant(headers.get(f"{PREFIX}Target-Variant"))
         answer = self.forward(endpoint, variant, body, headers, self._seconds)
         if len(answer.content) > self._payload:
@@ -115,18 +123,21 @@ class Runtime:
         """Return the model's answer.
 
         Raises:
-            Refused: as SageMaker says that there is none, or that it is an error.
+            ApiError: as SageMaker says that there is none, or that it is an error.
         """
         target = self._endpoints.target(endpoint, variant, headers.get(f"{PREFIX}Target-Model"))
+        kept = {name: headers[name] for name in FORWARDED if name in headers}
         try:
             with self._clock.timed("endpoint", endpoint.name):
-                answer = self._torchserve.predict(target, body, headers, seconds)
+                answer = self._inference.predict(
+                    target.model, target.version, body, kept, seconds=seconds
+                )
         except httpx.TimeoutException as error:
             words = f"Your invocation timed out while waiting for a response from {variant}"
             raise model_error(variant, 0, words) from error
         except (httpx.TransportError, MarqueeError) as error:
             words = f"TorchServe, behind endpoint {endpoint.name}, is not there: {error}"
-            raise Refused(503, "ServiceUnavailable", words) from error
+            raise ApiError(503, "ServiceUnavailable", words) from error
         if not answer.is_success:
             raise model_error(variant, answer.status_code, answer.text)
         return answer

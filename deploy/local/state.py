@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
+import shlex
 import shutil
-import signal
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
 
+from deploy.local import account
+from marquee import files, processes
 from marquee.errors import MarqueeError
 from marquee.project import Project
 
@@ -19,7 +20,7 @@ STOP_SECONDS = 60
 
 
 @dataclass(frozen=True)
-class State:
+class RunningCloud:
     """A cloud that was started.
 
     Attributes:
@@ -44,13 +45,20 @@ class State:
     @property
     def process(self) -> psutil.Process | None:
         """Its process, if it still runs."""
-        try:
-            process = psutil.Process(self.pid)
-            same = process.create_time() == self.born
-            alive = same and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
-            return None
-        return process if alive else None
+        process = processes.running(self.pid)
+        return process if process is not None and process.create_time() == self.born else None
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What programs need: the SDK's variables, and the API's address and key."""
+        ours = {"MARQUEE_API_URL": self.api_url, "MARQUEE_API_KEY": self.api_key}
+        return account.variables(self.address) | ours
+
+
+def exports(cloud: RunningCloud) -> str:
+    """Return the environment as shell lines."""
+    pairs = cloud.environment.items()
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in pairs)
 
 
 def path(project: Project) -> Path:
@@ -58,35 +66,30 @@ def path(project: Project) -> Path:
     return project.state / "cloud.json"
 
 
-def write(project: Project, state: State) -> None:
+def write(project: Project, cloud: RunningCloud) -> None:
     """Keep the state; nobody else can read it."""
     project.state.mkdir(mode=0o700, exist_ok=True)
-    target = path(project)
-    fresh = target.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        json.dump(asdict(state), out)
-    fresh.replace(target)
+    files.write_private(path(project), json.dumps(asdict(cloud)))
 
 
-def read(project: Project) -> State | None:
+def read(project: Project) -> RunningCloud | None:
     """Return what was kept, of a cloud that runs or did not end properly; None without one.
 
     Raises:
         MarqueeError: the file is damaged.
     """
     try:
-        return State(**json.loads(path(project).read_text()))
+        return RunningCloud(**json.loads(path(project).read_text()))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
         raise MarqueeError(f"{path(project)} is damaged; remove it") from error
 
 
-def running(project: Project) -> State | None:
+def running(project: Project) -> RunningCloud | None:
     """Return the running cloud of the project, or None."""
-    state = read(project)
-    return state if state is not None and state.process is not None else None
+    cloud = read(project)
+    return cloud if cloud is not None and cloud.process is not None else None
 
 
 def forget(project: Project) -> None:
@@ -102,20 +105,20 @@ def down(project: Project) -> bool:
     """
     from marquee.torchserve.server import stop as stop_server  # noqa: PLC0415 - slow to import
 
-    state = read(project)
-    if state is None:
+    cloud = read(project)
+    if cloud is None:
         return False
-    if process := state.process:
-        process.send_signal(signal.SIGTERM)
-        _wait(process)
-    if state.owns_server:
+    if process := cloud.process:
+        _end(process)
+    if cloud.owns_server:
         stop_server(project)
-    shutil.rmtree(state.temp, ignore_errors=True)
+    shutil.rmtree(cloud.temp, ignore_errors=True)
     forget(project)
     return True
 
 
-def _wait(process: psutil.Process) -> None:
+def _end(process: psutil.Process) -> None:
+    process.terminate()
     try:
         process.wait(timeout=STOP_SECONDS)
     except psutil.TimeoutExpired:

@@ -28,7 +28,7 @@ Handler = Callable[[Any, Any], Any]
 S3_HOST = re.compile(r"(?:(?P<bucket>.+)\.)?s3(?:[.-][a-z0-9-]+)?\.amazonaws\.com")
 
 
-class Context:
+class LambdaContext:
     """What a handler gets as its second argument."""
 
     def __init__(self, request: Json) -> None:
@@ -103,7 +103,7 @@ def answer(handler: Handler | Json, request: Json) -> Json:
     if isinstance(handler, dict):
         return handler
     try:
-        result = handler(request["event"], Context(request))
+        result = handler(request["event"], LambdaContext(request))
     except Exception as error:  # noqa: BLE001 - a handler may raise anything
         return raised(error, request)
     try:

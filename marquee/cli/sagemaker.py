@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +19,10 @@ from marquee.cli.errors import told
 from marquee.project import Project
 
 if TYPE_CHECKING:
-    from marquee.sagemaker.cloud import Cloud
+    from marquee.sagemaker.account import Account
+    from marquee.sagemaker.calls import Call
     from marquee.sagemaker.hosting import Hosting
-    from marquee.sagemaker.invoke import Reply
+    from marquee.sagemaker.invoke import EndpointAnswer
     from marquee.sagemaker.tarball import Packed
 
 
@@ -63,24 +64,27 @@ def _pack(
     return tarball.pack(Project.find(), model, versions, output)
 
 
-@sagemaker.command()
+@sagemaker.command("deploy")
 @click.argument("model")
 @options.hosting
 @options.source
 @options.scaling
 @options.account
 @told
-def deploy(model: str, dry_run: bool, scaling: Any, timeout: float, **rest: Any) -> None:
+def deploy_endpoint(model: str, dry_run: bool, scaling: Any, timeout: float, **rest: Any) -> None:
     """Create an endpoint that serves MODEL, and wait until it is in service."""
-    from marquee.sagemaker.deploy import deploy as create
+    from marquee.sagemaker import deploy
 
-    with _cloud(dry_run, rest) as (cloud, tell), _hosted(model, rest) as (hosting, packed):
+    with _account(rest, dry_run) as account, _hosted(model, rest) as (hosting, packed):
         wanted = options.read_scaling(scaling, hosting)
-        create(cloud, hosting, packed=packed, scaling=wanted, tell=tell, timeout=timeout)
-    _say(dry_run, f"the endpoint {hosting.endpoint} is in service")
+        if account is None:
+            _print(deploy.dry_run(hosting, packed, wanted))
+            return
+        deploy.deploy(account, hosting, packed=packed, scaling=wanted, timeout=timeout)
+    click.echo(f"the endpoint {hosting.endpoint} is in service")
 
 
-@sagemaker.command()
+@sagemaker.command("update")
 @click.argument("model")
 @options.hosting
 @options.source
@@ -88,28 +92,31 @@ def deploy(model: str, dry_run: bool, scaling: Any, timeout: float, **rest: Any)
 @options.rollout
 @options.account
 @told
-def update(
+def update_endpoint(
     model: str, dry_run: bool, scaling: Any, timeout: float, keep: bool, **rest: Any
 ) -> None:
     """Move an endpoint to what the options say, blue/green; alarms roll it back."""
-    from marquee.sagemaker.update import update as move
+    from marquee.sagemaker import update
 
-    plan = options.read_rollout(rest)
-    with _cloud(dry_run, rest) as (cloud, tell), _hosted(model, rest) as (hosting, packed):
+    rollout = options.read_rollout(rest)
+    with _account(rest, dry_run) as account, _hosted(model, rest) as (hosting, packed):
         wanted = options.read_scaling(scaling, hosting)
-        more: dict[str, Any] = {"keep": keep, "tell": tell, "timeout": timeout}
-        changed = move(cloud, hosting, plan, packed=packed, scaling=wanted, **more)
+        plan: dict[str, Any] = {"packed": packed, "scaling": wanted, "keep": keep}
+        if account is None:
+            _print(update.dry_run(hosting, rollout, **plan))
+            return
+        changed = update.update(account, hosting, rollout, timeout=timeout, **plan)
     done = "is updated" if changed else "has this configuration already"
-    _say(dry_run, f"the endpoint {hosting.endpoint} {done}")
+    click.echo(f"the endpoint {hosting.endpoint} {done}")
 
 
-@sagemaker.command()
+@sagemaker.command("invoke")
 @click.argument("endpoint")
 @click.argument("file", type=click.Path(path_type=Path))
-@options.question
+@options.request
 @options.account
 @told
-def invoke(
+def invoke_endpoint(
     *,
     endpoint: str,
     file: Path,
@@ -120,46 +127,50 @@ def invoke(
     **rest: Any,
 ) -> None:
     """Send FILE to an endpoint, and print or save the answer."""
-    from marquee.sagemaker import invoke as asking
+    from marquee.sagemaker import invoke
 
     queue = {"inputs": rest.pop("input"), "request_seconds": rest.pop("request_seconds")}
     if not asynchronous and any(value is not None for value in queue.values()):
         raise click.UsageError("--input and --request-seconds are for --async")
-    asked = options.read_question(file, output, rest)
-    with _cloud(dry_run, rest) as (cloud, tell):
+    request = options.read_request(file, output, rest)
+    with _account(rest, dry_run) as account:
+        if account is None and asynchronous:
+            _print(invoke.dry_run_async(endpoint, request, **queue))
+            return
+        if account is None:
+            _print(invoke.dry_run(endpoint, request))
+            return
         if asynchronous:
-            more: dict[str, Any] = {"tell": tell, "timeout": timeout, **queue}
-            reply = asking.invoke_async(cloud, endpoint, asked, **more)
+            answer = invoke.invoke_async(account, endpoint, request, timeout=timeout, **queue)
         else:
-            reply = asking.invoke(cloud, endpoint, asked)
-    if not dry_run:
-        _show(reply, file, output)
+            answer = invoke.invoke(account, endpoint, request)
+    _print_or_save(answer, file, output)
 
 
-def _show(reply: Reply, file: Path, output: str | None) -> None:
+def _print_or_save(answer: EndpointAnswer, file: Path, output: str | None) -> None:
     """Print text; save anything else, and what was asked to be."""
     from marquee.media import answer_type, is_shown, suffix_of
     from marquee.signatures import HEAD
 
-    content_type = answer_type(reply.content_type, reply.body[:HEAD])
+    content_type = answer_type(answer.content_type, answer.body[:HEAD])
     is_text = is_shown(content_type)
     if output == "-" or (output is None and is_text):
-        sys.stdout.buffer.write(reply.body + (b"\n" if is_text and output is None else b""))
+        sys.stdout.buffer.write(answer.body + (b"\n" if is_text and output is None else b""))
         sys.stdout.buffer.flush()
         return
     path = Path(output or f"{file.stem}-answer{suffix_of(content_type)}")
-    path.write_bytes(reply.body)
-    click.echo(f"{path}  {content_type}, {len(reply.body)} bytes")
+    path.write_bytes(answer.body)
+    click.echo(f"{path}  {content_type}, {len(answer.body)} bytes")
 
 
-@sagemaker.command()
+@sagemaker.command("delete")
 @click.argument("endpoint")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @options.account
 @told
-def delete(endpoint: str, yes: bool, dry_run: bool, timeout: float, **rest: Any) -> None:
+def delete_endpoint(endpoint: str, yes: bool, dry_run: bool, timeout: float, **rest: Any) -> None:
     """Delete an endpoint with its scaling, alarms, configurations and models."""
-    from marquee.sagemaker.delete import delete as remove
+    from marquee.sagemaker import delete
 
     if not yes and not dry_run:
         click.confirm(
@@ -167,25 +178,50 @@ def delete(endpoint: str, yes: bool, dry_run: bool, timeout: float, **rest: Any)
             abort=True,
             err=True,
         )
-    with _cloud(dry_run, rest) as (cloud, tell):
-        gone = remove(cloud, endpoint, tell=tell, timeout=timeout)
-    _say(dry_run, *[f"deleted {one}" for one in gone or ["nothing, for nothing was there"]])
+    with _account(rest, dry_run) as account:
+        if account is None:
+            _print(delete.dry_run(endpoint))
+            return
+        deleted = delete.delete(account, endpoint, timeout=timeout)
+    for one in deleted or ["nothing, for nothing was there"]:
+        click.echo(f"deleted {one}")
+
+
+def _print(calls: Iterable[Call]) -> None:
+    from marquee.sagemaker.calls import as_json
+
+    click.echo(json.dumps(as_json(calls), indent=2))
 
 
 @contextmanager
-def _cloud(dry_run: bool, rest: dict[str, Any]) -> Iterator[tuple[Cloud, Callable[[str], None]]]:
-    """Give the account, or a rehearsal whose calls are printed at the end."""
-    from marquee.sagemaker.cloud import Account, Rehearsal
-    from marquee.sagemaker.shown import Shown
-
+def _account(rest: dict[str, Any], dry_run: bool) -> Iterator[Account | None]:
+    """Give the account, whose steps are shown on stderr; None where no call is to be made."""
     region, profile = rest.pop("region"), rest.pop("profile")
     if dry_run:
-        rehearsal = Rehearsal()
-        yield rehearsal, lambda _step: None
-        click.echo(json.dumps(rehearsal.calls, indent=2, default=bytes.decode))
+        yield None
         return
-    with Shown() as shown:
-        yield Account(region, profile, shown.uploaded), shown.tell
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from marquee.sagemaker.account import Account
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    quiet = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
+        task = progress.add_task("Asking AWS", total=None, step="")
+
+        def report(step: str) -> None:
+            if progress.tasks[task].fields["step"] != step:  # the same again is shown once
+                console.print(step, markup=False)
+                progress.update(task, description=step, step=step)
+
+        def uploaded(count: int) -> None:  # called from boto3's own threads
+            progress.advance(task, count)
+            sent = progress.tasks[task].completed / 1e6
+            progress.update(task, description=f"Uploaded {sent:.1f} MB")
+
+        yield Account(region, profile, report=report, uploaded=uploaded)
 
 
 @contextmanager
@@ -206,9 +242,3 @@ def _hosted(model: str, rest: dict[str, Any]) -> Iterator[tuple[Hosting, Packed 
         packed = _pack(model, Path(folder) / "model.tar.gz", **source)
         address = data_address(packed, bucket, prefix, model)
         yield options.read_hosting(model, address, rest), packed
-
-
-def _say(dry_run: bool, *lines: str) -> None:
-    if not dry_run:
-        for line in lines:
-            click.echo(line)

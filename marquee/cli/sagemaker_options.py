@@ -5,18 +5,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from marquee.cli.params import Duration, pairs
+
 if TYPE_CHECKING:
-    from marquee.sagemaker.hosting import Asynchronous, Hosting
-    from marquee.sagemaker.invoke import Question
+    from marquee.sagemaker.hosting import AsyncSettings, Hosting
+    from marquee.sagemaker.invoke import EndpointRequest
     from marquee.sagemaker.rollout import Rollout
     from marquee.sagemaker.scaling import Scaling
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+_duration = partial(click.option, type=Duration(), show_default=True, metavar="SECONDS")
+_pairs = partial(click.option, multiple=True, callback=pairs, metavar="NAME=VALUE")
 
 
 def _group(*options: Decorator) -> Decorator:
@@ -48,14 +53,7 @@ source = _group(
 account = _group(
     click.option("--region", help="If not the one of your AWS configuration."),
     click.option("--profile", help="Of your AWS configuration."),
-    click.option(
-        "--timeout",
-        type=click.FloatRange(1),
-        default=7200,
-        show_default=True,
-        metavar="SECONDS",
-        help="How long to wait.",
-    ),
+    _duration("--timeout", default=7200, help="How long to wait."),
     click.option("--dry-run", is_flag=True, help="Print every API call as JSON; make none."),
 )
 
@@ -68,7 +66,7 @@ hosting = _group(
     click.option("--endpoint", metavar="NAME", help="If not the model's name."),
     click.option("--instance-type", default="ml.c5.xlarge", show_default=True),
     click.option("--count", type=click.IntRange(1), default=1, show_default=True),
-    click.option("--env", multiple=True, metavar="NAME=VALUE", help="Of the container."),
+    _pairs("--env", help="Of the container."),
     click.option(
         "--startup-timeout",
         type=click.IntRange(60, 3600),
@@ -106,31 +104,9 @@ rollout = _group(
         show_default=True,
     ),
     click.option("--step", type=int, default=10, show_default=True, help="Percent of the fleet."),
-    click.option(
-        "--bake",
-        type=int,
-        default=300,
-        show_default=True,
-        metavar="SECONDS",
-        help="Watch the alarms this long after each step.",
-    ),
-    click.option(
-        "--termination-wait",
-        "termination",
-        type=int,
-        default=0,
-        show_default=True,
-        metavar="SECONDS",
-        help="Until the old instances go.",
-    ),
-    click.option(
-        "--limit",
-        type=int,
-        default=3600,
-        show_default=True,
-        metavar="SECONDS",
-        help="Rolled back when it takes longer.",
-    ),
+    _duration("--bake", default=300, help="Watch the alarms this long after each step."),
+    _duration("--termination-wait", "termination", default=0, help="Until the old instances go."),
+    _duration("--limit", default=3600, help="Rolled back when it takes longer."),
     click.option("--alarm", "alarms", multiple=True, metavar="NAME", help="Rolls back; repeat."),
     click.option(
         "--alarm-errors",
@@ -149,10 +125,10 @@ rollout = _group(
     click.option("--keep", is_flag=True, help="Keep the old model and configuration."),
 )
 
-question = _group(
+request = _group(
     click.option("--content-type", help="If not the one of the file's name."),
     click.option("--accept", help="A media type, or json, png, jpg, npy."),
-    click.option("--param", multiple=True, metavar="NAME=VALUE", help="A parameter; repeat."),
+    _pairs("--param", help="A parameter; repeat."),
     click.option("--model", help="Which, where the container holds several."),
     click.option("--inference-id", help="A name for the request."),
     click.option("-o", "--output", metavar="FILE", help="Save the answer; - for stdout."),
@@ -177,22 +153,22 @@ def read_hosting(model: str, model_data: str, given: dict[str, Any]) -> Hosting:
         model_data=model_data,
         instance_type=given["instance_type"],
         count=given["count"],
-        environment=pairs("--env", given["env"]),
+        environment=given["env"],
         startup_seconds=given["startup_timeout"],
         isolated=given["isolated"],
-        asynchronous=_asynchronous(given),
+        asynchronous=_async_settings(given),
     )
 
 
-def _asynchronous(given: dict[str, Any]) -> Asynchronous | None:
-    from marquee.sagemaker.hosting import Asynchronous
+def _async_settings(given: dict[str, Any]) -> AsyncSettings | None:
+    from marquee.sagemaker.hosting import AsyncSettings
 
     names = ("output", "failure", "success_topic", "error_topic", "max_concurrent")
     own = {name: given[name] for name in names}
     if given["asynchronous"]:
         if own["output"] is None:
             raise click.UsageError("--async needs --output s3://BUCKET/PATH for the answers")
-        return Asynchronous(**own)
+        return AsyncSettings(**own)
     for name, value in own.items():
         if value is not None:
             raise click.UsageError(f"--{name.replace('_', '-')} is for --async")
@@ -213,32 +189,25 @@ def read_rollout(given: dict[str, Any]) -> Rollout:
     from marquee.sagemaker.rollout import Rollout
 
     names = ("traffic", "step", "bake", "termination", "limit", "alarms", "errors", "latency")
-    return Rollout(**{name: given.pop(name) for name in names})
+    chosen = {name: given.pop(name) for name in names}
+    seconds = {name: int(chosen[name]) for name in ("bake", "termination", "limit")}
+    return Rollout(**chosen | seconds)
 
 
-def read_question(file: Path, output: str | None, given: dict[str, Any]) -> Question:
+def read_request(file: Path, output: str | None, given: dict[str, Any]) -> EndpointRequest:
     """Take a request's options out of ``given``; types by the files where none is said."""
     from marquee.media import ANSWERS, accepted, type_of, type_of_file
-    from marquee.sagemaker.invoke import Question
+    from marquee.sagemaker.invoke import EndpointRequest
 
     accept = given.pop("accept")
     if accept is None and output and Path(output).suffix.lower() in ANSWERS:
         accept = type_of(Path(output))
     typed = type_of_file if file.is_file() else type_of
-    return Question(
+    return EndpointRequest(
         body=file,
         content_type=given.pop("content_type") or typed(file),
         accept=None if accept is None else accepted(accept),
-        parameters=pairs("--param", given.pop("param")),
+        parameters=given.pop("param"),
         model=given.pop("model"),
         inference_id=given.pop("inference_id"),
     )
-
-
-def pairs(option: str, words: tuple[str, ...]) -> dict[str, str]:
-    """Return NAME=VALUE words as a dictionary."""
-    split = [word.partition("=") for word in words]
-    for name, equals, value in split:
-        if not name or not equals:
-            raise click.UsageError(f"{option} is {name + equals + value!r}; expected NAME=VALUE")
-    return {name: value for name, _, value in split}

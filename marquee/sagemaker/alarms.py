@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from marquee.errors import MarqueeError
-from marquee.sagemaker.cloud import Cloud
+from marquee.sagemaker.account import Account
+from marquee.sagemaker.calls import Call
 from marquee.sagemaker.hosting import VARIANT
 
+CLOUDWATCH = "cloudwatch"
 ERRORS, LATENCY, BACKLOG = "errors", "latency", "backlog"
-MOST = 10  # alarms that may roll one update back
 
 
 def alarm_name(endpoint: str, kind: str) -> str:
@@ -23,8 +23,8 @@ def names(endpoint: str) -> list[str]:
     return [alarm_name(endpoint, kind) for kind in (ERRORS, LATENCY, BACKLOG)]
 
 
-def _alarm(endpoint: str, kind: str, metric: str, threshold: float, **more: Any) -> dict[str, Any]:
-    return {
+def _alarm(endpoint: str, kind: str, metric: str, threshold: float, **more: Any) -> Call:
+    alarm = {
         "AlarmName": alarm_name(endpoint, kind),
         "Namespace": "AWS/SageMaker",
         "MetricName": metric,
@@ -33,6 +33,7 @@ def _alarm(endpoint: str, kind: str, metric: str, threshold: float, **more: Any)
         "Threshold": float(threshold),
         **more,
     }
+    return Call(CLOUDWATCH, "PutMetricAlarm", alarm)
 
 
 def _of_variant(endpoint: str) -> list[dict[str, str]]:
@@ -40,38 +41,49 @@ def _of_variant(endpoint: str) -> list[dict[str, str]]:
     return [of_endpoint, {"Name": "VariantName", "Value": VARIANT}]
 
 
-def errors_alarm(endpoint: str, threshold: int) -> dict[str, Any]:
-    """Return an alarm on at least so many failures of the model within a minute."""
-    return _alarm(
+def errors_alarm(endpoint: str, threshold: int) -> Call:
+    """Return the call for an alarm on at least so many failures of the model within a minute."""
+    return _rollback_alarm(
         endpoint,
         ERRORS,
         "Invocation5XXErrors",
         threshold,
-        AlarmDescription="marquee: an update is rolled back when the model fails this often",
-        Dimensions=_of_variant(endpoint),
+        "fails this often",
         Statistic="Sum",
         ComparisonOperator="GreaterThanOrEqualToThreshold",
-        TreatMissingData="notBreaching",
     )
 
 
-def latency_alarm(endpoint: str, milliseconds: float) -> dict[str, Any]:
-    """Return an alarm on the 95th percentile of the model's time within a minute."""
-    return _alarm(
+def latency_alarm(endpoint: str, milliseconds: float) -> Call:
+    """Return the call for an alarm on the 95th percentile of the model's time within a minute."""
+    return _rollback_alarm(
         endpoint,
         LATENCY,
         "ModelLatency",
         milliseconds * 1000,  # the metric is in microseconds
-        AlarmDescription="marquee: an update is rolled back when the model is this slow",
-        Dimensions=_of_variant(endpoint),
+        "is this slow",
         ExtendedStatistic="p95",
         ComparisonOperator="GreaterThanThreshold",
-        TreatMissingData="notBreaching",
     )
 
 
-def backlog_alarm(endpoint: str, action: str) -> dict[str, Any]:
-    """Return the alarm that starts ``action`` when requests wait and no instance is there."""
+def _rollback_alarm(
+    endpoint: str, kind: str, metric: str, threshold: float, reason: str, **statistic: str
+) -> Call:
+    return _alarm(
+        endpoint,
+        kind,
+        metric,
+        threshold,
+        AlarmDescription=f"marquee: an update is rolled back when the model {reason}",
+        Dimensions=_of_variant(endpoint),
+        TreatMissingData="notBreaching",
+        **statistic,
+    )
+
+
+def backlog_alarm(endpoint: str, action: str) -> Call:
+    """Return the call for an alarm that does ``action`` when requests wait without an instance."""
     return _alarm(
         endpoint,
         BACKLOG,
@@ -86,31 +98,32 @@ def backlog_alarm(endpoint: str, action: str) -> dict[str, Any]:
     )
 
 
-def check_exist(cloud: Cloud, wanted: Iterable[str], room: int) -> None:
-    """Refuse alarms that are not there: SageMaker would only find out during the update.
+def described(wanted: list[str]) -> Call:
+    """Return the call that tells which of the alarms, at least one, exist."""
+    return Call(CLOUDWATCH, "DescribeAlarms", {"AlarmNames": wanted})
 
-    ``room`` more are going to be made.
+
+def deletion(wanted: list[str]) -> Call:
+    """Return the call that deletes alarms, which must exist."""
+    return Call(CLOUDWATCH, "DeleteAlarms", {"AlarmNames": wanted})
+
+
+def existing(account: Account, wanted: list[str]) -> list[str]:
+    """Return which of the alarms, at least one, exist."""
+    answer = account.make(described(wanted))
+    both = answer.get("MetricAlarms", []) + answer.get("CompositeAlarms", [])
+    return [alarm["AlarmName"] for alarm in both]
+
+
+def check_exist(account: Account, wanted: list[str]) -> None:
+    """Refuse alarms that are not there: SageMaker would only find out during the update.
 
     Raises:
         MarqueeError: names them.
     """
-    listed = [*dict.fromkeys(wanted)]
-    if len(listed) + room > MOST:
-        raise MarqueeError(
-            f"{len(listed) + room} alarms were asked for; SageMaker watches {MOST} at most"
-        )
-    missing = sorted({*listed} - {*existing(cloud, listed)}) if listed else []
+    missing = sorted({*wanted} - {*existing(account, wanted)}) if wanted else []
     if missing:
         raise MarqueeError(
             f"there is no alarm {', '.join(missing)} in this region; create it first, or let "
             "--alarm-errors and --alarm-latency create some"
         )
-
-
-def existing(cloud: Cloud, wanted: Iterable[str]) -> list[str]:
-    """Return which of the alarms exist; a rehearsal takes all for existing."""
-    listed = [*wanted]
-    assumed = {"MetricAlarms": [{"AlarmName": name} for name in listed]}
-    answer = cloud.call("cloudwatch", "DescribeAlarms", assumed, AlarmNames=listed)
-    both = answer.get("MetricAlarms", []) + answer.get("CompositeAlarms", [])
-    return [alarm["AlarmName"] for alarm in both]

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterator, Mapping
 
-from marquee.errors import MarqueeError
-from marquee.sagemaker import alarms
+from marquee.sagemaker import alarms, endpoints
 from marquee.sagemaker import scaling as auto_scaling
-from marquee.sagemaker.cloud import Cloud
-from marquee.sagemaker.deploy import endpoint_exists, names
-from marquee.sagemaker.hosting import check_endpoint_name, is_ours, unknown_name
-from marquee.sagemaker.waiting import POLL_SECONDS, SAGEMAKER, Tell
+from marquee.sagemaker.account import Account
+from marquee.sagemaker.calls import Call, unread
+from marquee.sagemaker.endpoints import CONFIG, ENDPOINT, MODEL
+from marquee.sagemaker.hosting import check_endpoint_name, is_ours
+
+SCALING, ALARM = "scaling", "alarm"
 
 
-def delete(
-    cloud: Cloud, endpoint: str, *, tell: Tell = lambda _text: None, timeout: float = 1800
-) -> list[str]:
+def dry_run(endpoint: str) -> list[Call]:
+    """Return the calls of a deletion where everything is there that there can be."""
+    check_endpoint_name(endpoint)
+    remains = {SCALING: [""], ALARM: alarms.names(endpoint), ENDPOINT: [endpoint]}
+    remains |= {kind: [unread(f"each {kind}Name", f"List{kind}s")] for kind in (CONFIG, MODEL)}
+    return [
+        auto_scaling.described(endpoint),
+        alarms.described(alarms.names(endpoint)),
+        endpoints.listed(ENDPOINT, endpoint),
+        *(endpoints.listed(kind, f"{endpoint}-") for kind in (CONFIG, MODEL)),
+        *_plan(endpoint, remains),
+    ]
+
+
+def delete(account: Account, endpoint: str, *, timeout: float = 1800) -> list[str]:
     """Delete what there is, and return what was deleted; what is not there is no error.
 
     Only what deploy and update have made goes; the model data in S3 stays.
@@ -24,43 +37,31 @@ def delete(
         MarqueeError: AWS refused something; run it again to go on.
     """
     check_endpoint_name(endpoint)
-    deleted = []
-    if auto_scaling.registered(cloud, endpoint, assumed=True):
-        auto_scaling.remove(cloud, endpoint)
-        deleted.append("scaling")
-    deleted += _alarms(cloud, endpoint)
-    if endpoint_exists(cloud, endpoint, assumed=True):
-        tell(f"Deleting Endpoint {endpoint}")
-        cloud.call(SAGEMAKER, "DeleteEndpoint", EndpointName=endpoint)
-        _until_gone(cloud, endpoint, timeout)
-        deleted.append(f"Endpoint {endpoint}")
-    for kind in ("EndpointConfig", "Model"):
-        deleted += _parts(cloud, kind, endpoint)
-    return deleted
+    remains = _remains(account, endpoint)
+    account.make_all(_plan(endpoint, remains), timeout)
+    return [f"{kind} {name}".strip() for kind, names in remains.items() for name in names]
 
 
-def _alarms(cloud: Cloud, endpoint: str) -> list[str]:
-    found = alarms.existing(cloud, alarms.names(endpoint))
-    if found:
-        cloud.call("cloudwatch", "DeleteAlarms", AlarmNames=found)
-    return [f"alarm {name}" for name in found]
+def _remains(account: Account, endpoint: str) -> dict[str, list[str]]:
+    """Return the names of what there is of the endpoint, in the order in which it goes."""
+    remains = {
+        SCALING: [""] * auto_scaling.registered(account, endpoint),
+        ALARM: alarms.existing(account, alarms.names(endpoint)),
+        ENDPOINT: [endpoint] * endpoints.exists(account, endpoint),
+    }
+    for kind in (CONFIG, MODEL):  # those of earlier updates as well
+        listed = endpoints.names(account, kind, f"{endpoint}-")
+        remains[kind] = [name for name in listed if is_ours(endpoint, name)]
+    return remains
 
 
-def _parts(cloud: Cloud, kind: str, endpoint: str) -> list[str]:
-    """Delete the endpoint's configurations or models, those of earlier updates as well."""
-    listed = names(cloud, kind, endpoint, [unknown_name(endpoint)])
-    found = [name for name in listed if is_ours(endpoint, name)]
-    for name in found:
-        cloud.call(SAGEMAKER, f"Delete{kind}", **{f"{kind}Name": name})
-    return [f"{kind} {name}" for name in found]
-
-
-def _until_gone(cloud: Cloud, endpoint: str, timeout: float) -> None:
-    deadline = time.monotonic() + timeout
-    while endpoint_exists(cloud, endpoint, assumed=False):
-        if time.monotonic() > deadline:
-            raise MarqueeError(
-                f"the endpoint {endpoint} is still being deleted after {timeout:.0f} s; run the "
-                "same command again for the rest"
-            )
-        time.sleep(POLL_SECONDS)
+def _plan(endpoint: str, remains: Mapping[str, list[str]]) -> Iterator[Call]:
+    if remains[SCALING]:
+        yield auto_scaling.removal(endpoint)
+    if remains[ALARM]:
+        yield alarms.deletion(remains[ALARM])
+    if remains[ENDPOINT]:
+        yield endpoints.deletion(ENDPOINT, endpoint)
+        yield endpoints.gone(endpoint)
+    for kind in (CONFIG, MODEL):
+        yield from (endpoints.deletion(kind, name) for name in remains[kind])

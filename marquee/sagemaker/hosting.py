@@ -22,7 +22,7 @@ S3 = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?")
 
 
 @dataclass(frozen=True)
-class Asynchronous:
+class AsyncSettings:
     """An asynchronous endpoint's own settings.
 
     Attributes:
@@ -87,7 +87,7 @@ class Hosting:
     environment: Mapping[str, str] = field(default_factory=dict)
     startup_seconds: int = 600
     isolated: bool = False
-    asynchronous: Asynchronous | None = None
+    asynchronous: AsyncSettings | None = None
 
     def __post_init__(self) -> None:
         """Refuse what AWS would refuse after the upload."""
@@ -149,11 +149,6 @@ class Hosting:
 def is_ours(endpoint: str, name: str) -> bool:
     """Whether a model or an endpoint configuration was made here for the endpoint."""
     return bool(re.fullmatch(rf"{re.escape(endpoint)}-[0-9a-f]{{{DIGEST}}}", name))
-
-
-def unknown_name(endpoint: str) -> str:
-    """Return the name that a rehearsal takes for one of ours whose digest it cannot know."""
-    return f"{endpoint}-{'0' * DIGEST}"
 
 
 def given(**values: Any) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,22 +11,24 @@ from typing import Any
 from urllib.parse import quote
 
 from marquee.errors import MarqueeError
-from marquee.sagemaker.cloud import RUNTIME, Cloud
-from marquee.sagemaker.deploy import stored_size
-from marquee.sagemaker.hosting import given, split_s3, unknown_name
-from marquee.sagemaker.waiting import SAGEMAKER, Tell, describe
+from marquee.interrupts import until
+from marquee.sagemaker import objects
+from marquee.sagemaker.account import RUNTIME, Account
+from marquee.sagemaker.calls import Answer, Call, unread
+from marquee.sagemaker.endpoints import config_described, described
+from marquee.sagemaker.hosting import given, split_s3
 
 POLL_SECONDS = 2.0
 # SageMaker's own limit for custom attributes.
 MOST_CHARACTERS = 1024
 INPUTS = "marquee-input"
-# What a rehearsal takes for the place of an endpoint's answers.
-UNKNOWN = "s3://bucket-of-its-outputs"
+# What a dry run cannot know: where an endpoint's answers go.
+UNKNOWN_BUCKET = "bucket-of-its-outputs"
 MODEL_NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True)
-class Question:
+class EndpointRequest:
     """One request.
 
     Attributes:
@@ -51,7 +52,7 @@ class Question:
         if not self.body.is_file():
             raise MarqueeError(f"there is no file {self.body} to send")
 
-    def request(self, endpoint: str) -> dict[str, Any]:
+    def parameters_for(self, endpoint: str) -> dict[str, Any]:
         """Return the parameters that both ways of asking have."""
         return {"EndpointName": endpoint, "ContentType": self.content_type} | given(
             Accept=self.accept,
@@ -61,7 +62,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Reply:
+class EndpointAnswer:
     """The model's answer.
 
     Attributes:
@@ -101,30 +102,52 @@ def _header(name: str) -> str:
     return "-".join(["X-Marquee", *(word.capitalize() for word in words)])
 
 
-def invoke(cloud: Cloud, endpoint: str, question: Question) -> Reply:
+def dry_run(endpoint: str, request: EndpointRequest) -> list[Call]:
+    """Return the call of :func:`invoke`."""
+    parameters = request.parameters_for(endpoint) | {"Body": request.body}
+    return [Call(RUNTIME, "InvokeEndpoint", parameters)]
+
+
+def invoke(account: Account, endpoint: str, request: EndpointRequest) -> EndpointAnswer:
     """Ask a real-time endpoint.
 
     Raises:
         MarqueeError: the model's own error, or AWS's.
     """
-    # A rehearsal shows the file's name, which is a body as well.
-    body = str(question.body).encode() if cloud.rehearsed else question.body.read_bytes()
-    answer = cloud.call(RUNTIME, "InvokeEndpoint", {}, **question.request(endpoint), Body=body)
-    if cloud.rehearsed:
-        return Reply(b"", "")
-    return Reply(answer["Body"].read(), answer.get("ContentType", "application/octet-stream"))
+    answer = account.make_all(dry_run(endpoint, request))
+    content_type = answer.get("ContentType", "application/octet-stream")
+    return EndpointAnswer(answer["Body"].read(), content_type)
+
+
+def dry_run_async(
+    endpoint: str,
+    request: EndpointRequest,
+    *,
+    inputs: str | None = None,
+    request_seconds: int | None = None,
+) -> list[Call]:
+    """Return the calls of :func:`invoke_async` for a request that is answered."""
+    config_name = unread("EndpointConfigName", "DescribeEndpoint")
+    reads = [] if inputs else [described(endpoint), config_described(config_name)]
+    prefix = inputs or f"s3://{UNKNOWN_BUCKET}/{INPUTS}/{endpoint}"
+    key = unread("OutputLocation", "InvokeEndpointAsync")
+    return [
+        *reads,
+        *_queued(endpoint, request, prefix, request_seconds),
+        Call(objects.S3, "ListObjectsV2", {"Bucket": UNKNOWN_BUCKET, "Prefix": key}),
+        Call(objects.S3, "GetObject", {"Bucket": UNKNOWN_BUCKET, "Key": key}),
+    ]
 
 
 def invoke_async(
-    cloud: Cloud,
+    account: Account,
     endpoint: str,
-    question: Question,
+    request: EndpointRequest,
     *,
     inputs: str | None = None,
-    tell: Tell = lambda _text: None,
     timeout: float = 900,
     request_seconds: int | None = None,
-) -> Reply:
+) -> EndpointAnswer:
     """Ask an asynchronous endpoint, and wait for the answer's object or the failure's.
 
     Args:
@@ -135,61 +158,61 @@ def invoke_async(
     Raises:
         MarqueeError: what the failure's object says, AWS's own error, or no answer in time.
     """
-    named = question.inference_id or str(uuid.uuid4())
-    prefix = (inputs or _inputs(cloud, endpoint)).rstrip("/")
-    address = f"{prefix}/{named}/{question.body.name}"
-    bucket, key = split_s3(address, "--input")
-    cloud.upload(question.body, bucket, key, question.content_type)
-    accepted = cloud.call(
-        RUNTIME,
-        "InvokeEndpointAsync",
-        {"OutputLocation": f"{UNKNOWN}/answer.out"},
-        **question.request(endpoint) | {"InferenceId": named, "InputLocation": address},
-        **given(InvocationTimeoutSeconds=request_seconds),
+    prefix = inputs or _inputs(account, endpoint)
+    accepted = account.make_all(_queued(endpoint, request, prefix, request_seconds))
+    account.report(f"Waiting for {accepted['OutputLocation']}")
+    return _awaited(account, endpoint, accepted, timeout)
+
+
+def _queued(
+    endpoint: str, request: EndpointRequest, inputs: str, request_seconds: int | None
+) -> list[Call]:
+    """Return the calls that upload the input under ``inputs`` and queue the request."""
+    name = request.inference_id or str(uuid.uuid4())
+    address = f"{inputs.rstrip('/')}/{name}/{request.body.name}"
+    split_s3(address, "--input")
+    parameters = request.parameters_for(endpoint) | given(
+        InferenceId=name, InputLocation=address, InvocationTimeoutSeconds=request_seconds
     )
-    tell(f"Waiting for {accepted['OutputLocation']}")
-    return _await(cloud, endpoint, accepted, timeout)
+    return [
+        objects.upload(request.body, address, request.content_type),
+        Call(RUNTIME, "InvokeEndpointAsync", parameters),
+    ]
 
 
-def _inputs(cloud: Cloud, endpoint: str) -> str:
+def _inputs(account: Account, endpoint: str) -> str:
     """Return a prefix in the bucket that the endpoint writes to."""
-    output = {"OutputConfig": {"S3OutputPath": f"{UNKNOWN}/"}}
-    found = describe(cloud, endpoint, EndpointConfigName=unknown_name(endpoint))
-    name, assumed = found["EndpointConfigName"], {"AsyncInferenceConfig": output}
-    config = cloud.call(SAGEMAKER, "DescribeEndpointConfig", assumed, EndpointConfigName=name)
-    queue = config.get("AsyncInferenceConfig")
+    config_name = account.make(described(endpoint))["EndpointConfigName"]
+    queue = account.make(config_described(config_name)).get("AsyncInferenceConfig")
     if queue is None:
         raise MarqueeError(f"{endpoint} is a real-time endpoint; invoke it without --async")
     bucket, _ = split_s3(queue["OutputConfig"]["S3OutputPath"], "the endpoint's S3OutputPath")
     return f"s3://{bucket}/{INPUTS}/{endpoint}"
 
 
-def _await(cloud: Cloud, endpoint: str, accepted: dict[str, Any], timeout: float) -> Reply:
-    deadline = time.monotonic() + timeout
+def _awaited(account: Account, endpoint: str, accepted: Answer, timeout: float) -> EndpointAnswer:
     output, failure = accepted["OutputLocation"], accepted.get("FailureLocation")
-    while time.monotonic() < deadline:
-        if _there(cloud, output):
-            return _fetch(cloud, output)
-        if failure and _there(cloud, failure):
-            said = _fetch(cloud, failure).body.decode(errors="replace")
-            raise MarqueeError(
-                f"the model failed: {' '.join(said.split())[:2000]} (whole in {failure})"
-            )
-        time.sleep(POLL_SECONDS)
+
+    def location() -> str | None:
+        stored = (
+            one for one in (output, failure) if one and objects.size(account, one) is not None
+        )
+        return next(stored, None)
+
+    stored = until(location, timeout, POLL_SECONDS)
+    if stored == output:
+        return _fetched(account, output)
+    if stored is not None:
+        words = _fetched(account, stored).body.decode(errors="replace")
+        raise MarqueeError(
+            f"the model failed: {' '.join(words.split())[:2000]} (whole in {failure})"
+        )
     where = "" if failure else " (the endpoint has no --failure path, so a failure leaves no trace)"
     raise MarqueeError(
         f"{endpoint} gave no answer within {timeout:.0f} s{where}; it may still come, to {output}"
     )
 
 
-def _there(cloud: Cloud, address: str) -> bool:
-    bucket, key = split_s3(address, "the answer's address")
-    return stored_size(cloud, bucket, key, assumed=0) is not None
-
-
-def _fetch(cloud: Cloud, address: str) -> Reply:
-    bucket, key = split_s3(address, "the answer's address")
-    found = cloud.call("s3", "GetObject", {}, Bucket=bucket, Key=key)
-    if cloud.rehearsed:
-        return Reply(b"", "", address)
-    return Reply(found["Body"].read(), found.get("ContentType", ""), address)
+def _fetched(account: Account, address: str) -> EndpointAnswer:
+    answer = account.make(objects.fetched(address))
+    return EndpointAnswer(answer["Body"].read(), answer.get("ContentType", ""), address)

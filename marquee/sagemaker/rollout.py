@@ -7,7 +7,7 @@ from typing import Any
 
 from marquee.errors import MarqueeError
 from marquee.sagemaker import alarms
-from marquee.sagemaker.cloud import Cloud
+from marquee.sagemaker.calls import Call
 from marquee.sagemaker.hosting import given
 
 ALL_AT_ONCE, CANARY, LINEAR = "all-at-once", "canary", "linear"
@@ -15,6 +15,7 @@ KINDS = (ALL_AT_ONCE, CANARY, LINEAR)
 # SageMaker's own bounds for a step, in percent of the new fleet.
 STEPS = {CANARY: (1, 50), LINEAR: (10, 50)}
 MOST_SECONDS = 3600
+MOST_ALARMS = 10
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class Rollout:
                 f"--limit is {self.limit}; expected {least} (the steps and their waits take that "
                 "long) to 28800 seconds"
             )
+        count = len({*self.alarms}) + (self.errors is not None) + (self.latency is not None)
+        if count > MOST_ALARMS:
+            raise MarqueeError(
+                f"{count} alarms were asked for; SageMaker watches {MOST_ALARMS} at most"
+            )
 
     @property
     def shifting_seconds(self) -> int:
@@ -77,20 +83,18 @@ class Rollout:
                 f"{ALL_AT_ONCE}"
             )
 
-    def prepare(self, cloud: Cloud, endpoint: str) -> list[str]:
-        """Make the asked-for alarms, check that the named ones exist, and return all names."""
-        made = []
+    def alarm_calls(self, endpoint: str) -> list[Call]:
+        """Return the calls that make the asked-for alarms."""
+        calls = []
         if self.errors is not None:
-            made.append(alarms.errors_alarm(endpoint, self.errors))
+            calls.append(alarms.errors_alarm(endpoint, self.errors))
         if self.latency is not None:
-            made.append(alarms.latency_alarm(endpoint, self.latency))
-        alarms.check_exist(cloud, self.alarms, room=len(made))
-        for alarm in made:
-            cloud.call("cloudwatch", "PutMetricAlarm", **alarm)
-        return [*self.alarms, *(alarm["AlarmName"] for alarm in made)]
+            calls.append(alarms.latency_alarm(endpoint, self.latency))
+        return calls
 
-    def request(self, alarm_names: list[str]) -> dict[str, Any]:
+    def request(self, endpoint: str) -> dict[str, Any]:
         """Return SageMaker's ``DeploymentConfig``."""
+        made = [call.parameters["AlarmName"] for call in self.alarm_calls(endpoint)]
         size = {"Type": "CAPACITY_PERCENT", "Value": self.step}
         routing = {
             "Type": self.traffic.upper().replace("-", "_"),
@@ -104,7 +108,7 @@ class Rollout:
             "TerminationWaitInSeconds": self.termination,
             "MaximumExecutionTimeoutInSeconds": self.limit,
         }
-        watched = [{"AlarmName": name} for name in alarm_names]
+        watched = [{"AlarmName": name} for name in (*self.alarms, *made)]
         return {"BlueGreenUpdatePolicy": policy} | given(
             AutoRollbackConfiguration={"Alarms": watched} if watched else None
         )

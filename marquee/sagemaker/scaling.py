@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from marquee.errors import MarqueeError
+from marquee.sagemaker.account import Account
 from marquee.sagemaker.alarms import backlog_alarm
-from marquee.sagemaker.cloud import Cloud
+from marquee.sagemaker.calls import Call, unread
 from marquee.sagemaker.hosting import VARIANT
 
 SERVICE = "application-autoscaling"
@@ -41,8 +43,37 @@ class Scaling:
                 "TARGET (above 0)"
             )
 
+    def apply(self, account: Account, endpoint: str) -> None:
+        """Register the endpoint, which must be in service, and put its policies."""
+        policy = account.make_all(self._policies(endpoint))
+        if self.minimum == 0:
+            account.make(backlog_alarm(endpoint, policy["PolicyARN"]))
 
-def resource(endpoint: str) -> dict[str, str]:
+    def calls(self, endpoint: str) -> list[Call]:
+        """Return the calls of :meth:`apply` for a dry run."""
+        arn = unread("PolicyARN", "PutScalingPolicy")
+        alarm = [backlog_alarm(endpoint, arn)] if self.minimum == 0 else []
+        return [*self._policies(endpoint), *alarm]
+
+    def _policies(self, endpoint: str) -> Iterator[Call]:
+        bounds = {"MinCapacity": self.minimum, "MaxCapacity": self.maximum}
+        yield _call(endpoint, "RegisterScalableTarget", **bounds)
+        metric = _backlog(endpoint) if self.asynchronous else _invocations()
+        cooldown = {"ScaleOutCooldown": OUT_SECONDS, "ScaleInCooldown": IN_SECONDS}
+        yield _call(
+            endpoint,
+            "PutScalingPolicy",
+            PolicyName=f"{endpoint}-target",
+            PolicyType="TargetTrackingScaling",
+            TargetTrackingScalingPolicyConfiguration=metric
+            | cooldown
+            | {"TargetValue": float(self.target)},
+        )
+        if self.minimum == 0:
+            yield _wake(endpoint)
+
+
+def _resource(endpoint: str) -> dict[str, str]:
     """Return what names the endpoint's variant to Application Auto Scaling."""
     return {
         "ServiceNamespace": "sagemaker",
@@ -51,24 +82,8 @@ def resource(endpoint: str) -> dict[str, str]:
     }
 
 
-def apply(cloud: Cloud, endpoint: str, scaling: Scaling) -> None:
-    """Register the endpoint, which must be in service, and put its policies."""
-    bounds = {"MinCapacity": scaling.minimum, "MaxCapacity": scaling.maximum}
-    cloud.call(SERVICE, "RegisterScalableTarget", **resource(endpoint), **bounds)
-    tracking = _backlog(endpoint) if scaling.asynchronous else _invocations()
-    cooldown = {"ScaleOutCooldown": OUT_SECONDS, "ScaleInCooldown": IN_SECONDS}
-    cloud.call(
-        SERVICE,
-        "PutScalingPolicy",
-        **resource(endpoint),
-        PolicyName=f"{endpoint}-target",
-        PolicyType="TargetTrackingScaling",
-        TargetTrackingScalingPolicyConfiguration=tracking
-        | cooldown
-        | {"TargetValue": float(scaling.target)},
-    )
-    if scaling.minimum == 0:
-        _wake(cloud, endpoint)
+def _call(endpoint: str, operation: str, **parameters: Any) -> Call:
+    return Call(SERVICE, operation, _resource(endpoint) | parameters)
 
 
 def _invocations() -> dict[str, Any]:
@@ -87,14 +102,12 @@ def _backlog(endpoint: str) -> dict[str, Any]:
     }
 
 
-def _wake(cloud: Cloud, endpoint: str) -> None:
+def _wake(endpoint: str) -> Call:
     """From zero to one: a backlog per instance says nothing while there is no instance."""
     step = {"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 1}
-    policy = cloud.call(
-        SERVICE,
+    return _call(
+        endpoint,
         "PutScalingPolicy",
-        {"PolicyARN": "<the policy's ARN>"},
-        **resource(endpoint),
         PolicyName=f"{endpoint}-wake",
         PolicyType="StepScaling",
         StepScalingPolicyConfiguration={
@@ -104,24 +117,21 @@ def _wake(cloud: Cloud, endpoint: str) -> None:
             "StepAdjustments": [step],
         },
     )
-    alarm = backlog_alarm(endpoint, policy["PolicyARN"])
-    cloud.call("cloudwatch", "PutMetricAlarm", **alarm)
 
 
-def registered(cloud: Cloud, endpoint: str, *, assumed: bool) -> bool:
-    """Return whether the endpoint's variant scales by itself now."""
-    named = resource(endpoint)
-    found = cloud.call(
-        SERVICE,
-        "DescribeScalableTargets",
-        {"ScalableTargets": [named] if assumed else []},
-        ServiceNamespace=named["ServiceNamespace"],
-        ResourceIds=[named["ResourceId"]],
-        ScalableDimension=named["ScalableDimension"],
+def described(endpoint: str) -> Call:
+    """Return the call that tells whether the endpoint's variant scales by itself now."""
+    named: dict[str, Any] = {**_resource(endpoint)}
+    return Call(
+        SERVICE, "DescribeScalableTargets", named | {"ResourceIds": [named.pop("ResourceId")]}
     )
-    return bool(found["ScalableTargets"])
 
 
-def remove(cloud: Cloud, endpoint: str) -> None:
-    """End the scaling; its policies go with it."""
-    cloud.call(SERVICE, "DeregisterScalableTarget", **resource(endpoint))
+def registered(account: Account, endpoint: str) -> bool:
+    """Return whether the endpoint's variant scales by itself now."""
+    return bool(account.make(described(endpoint))["ScalableTargets"])
+
+
+def removal(endpoint: str) -> Call:
+    """Return the call that ends the scaling; its policies go with it."""
+    return _call(endpoint, "DeregisterScalableTarget")

@@ -16,6 +16,7 @@ from marquee.archives.build import build
 from marquee.archives.normalise import epoch
 from marquee.archives.store import file_digest
 from marquee.errors import MarqueeError
+from marquee.files import replacing
 from marquee.project import Project
 
 ALL = "all"
@@ -34,6 +35,11 @@ class Packed:
     path: Path
     sha256: str
     members: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return self.path.stat().st_size
 
 
 def pack(
@@ -91,14 +97,10 @@ def write(files: Mapping[str, Path], output: Path) -> Packed:
     """
     if not output.parent.is_dir():
         raise MarqueeError(f"there is no folder {output.parent} to write {output.name} to")
-    part = output.with_name(f".{output.name}.part")
-    try:
+    with replacing(output) as part:
         with part.open("wb") as raw:
             written = _write(files, raw)
         _verify(part, written)
-        part.replace(output)
-    finally:
-        part.unlink(missing_ok=True)
     return Packed(output, file_digest(output), tuple(written))
 
 

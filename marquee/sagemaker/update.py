@@ -2,29 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from marquee.errors import MarqueeError
+from marquee.sagemaker import alarms, endpoints
 from marquee.sagemaker import scaling as auto_scaling
-from marquee.sagemaker.cloud import Cloud
-from marquee.sagemaker.deploy import create_parts, endpoint_exists, upload
-from marquee.sagemaker.hosting import VARIANT, Hosting, is_ours, unknown_name
+from marquee.sagemaker.account import Account
+from marquee.sagemaker.calls import Answer, Call, unread
+from marquee.sagemaker.deploy import make_parts, parts, reads_of_parts
+from marquee.sagemaker.endpoints import CONFIG, ENDPOINT, IN_SERVICE, MODEL, SAGEMAKER
+from marquee.sagemaker.hosting import VARIANT, Hosting, is_ours
 from marquee.sagemaker.rollout import Rollout
 from marquee.sagemaker.scaling import Scaling
 from marquee.sagemaker.tarball import Packed
-from marquee.sagemaker.waiting import IN_SERVICE, SAGEMAKER, Tell, describe, until_in_service
+
+
+@dataclass(frozen=True)
+class Current:
+    """The endpoint as it is.
+
+    Attributes:
+        config_name: its configuration.
+        instance_type: of its instances.
+        instances: how many it has.
+        scales: whether by itself.
+        removable: kind and name of those of its parts that were made here.
+    """
+
+    config_name: str
+    instance_type: str
+    instances: int
+    scales: bool
+    removable: tuple[tuple[str, str], ...]
+
+    @property
+    def retained(self) -> int:
+        """Instances to keep: what it has scaled to counts for more than what it started with."""
+        return self.instances if self.scales else 0
+
+    def moves(self, hosting: Hosting) -> bool:
+        """Whether scaling must end for the update: the type of a scaling instance changes."""
+        return self.scales and self.instance_type != hosting.instance_type
+
+
+def dry_run(
+    hosting: Hosting,
+    rollout: Rollout,
+    *,
+    packed: Packed | None,
+    scaling: Scaling | None,
+    keep: bool,
+) -> list[Call]:
+    """Return the calls of an update of an endpoint that scales, to the same type of instances."""
+    endpoint, config_name = hosting.endpoint, unread("EndpointConfigName", "DescribeEndpoint")
+    removable = ((CONFIG, config_name), (MODEL, unread("ModelName", "DescribeEndpointConfig")))
+    current = Current(config_name, hosting.instance_type, hosting.count, True, removable)
+    rollout.check_fleet(current.retained)
+    return [
+        endpoints.listed(ENDPOINT, endpoint),
+        endpoints.described(endpoint),
+        endpoints.config_described(config_name),
+        auto_scaling.described(endpoint),
+        *([alarms.described([*rollout.alarms])] if rollout.alarms else []),
+        *reads_of_parts(hosting, packed),
+        *parts(hosting, packed),
+        *_switch(hosting, rollout, current),
+        *(scaling.calls(endpoint) if scaling else []),
+        *([] if keep else _removal(hosting, current)),
+    ]
 
 
 def update(
-    cloud: Cloud,
+    account: Account,
     hosting: Hosting,
     rollout: Rollout,
     *,
     packed: Packed | None = None,
     scaling: Scaling | None = None,
     keep: bool = False,
-    tell: Tell = lambda _text: None,
     timeout: float = 7200,
 ) -> bool:
     """Move an endpoint to the configuration that ``hosting`` describes, as a whole.
@@ -39,98 +95,55 @@ def update(
         MarqueeError: AWS refused something, or the update was rolled back; the old
             configuration then serves on.
     """
-    before = _before(cloud, hosting)
-    if before.config_name == hosting.config_name:
-        if scaling is not None:
-            auto_scaling.apply(cloud, hosting.endpoint, scaling)
-        return False
-    rollout.check_fleet(before.retained or hosting.count)
-    _check_scaling(before, hosting, scaling)
-    if packed is not None:
-        upload(cloud, packed, hosting.model_data, tell)
-    create_parts(cloud, hosting, tell)
-    try:
-        _switch(cloud, hosting, rollout, before, tell)
-        _wait(cloud, hosting, tell, timeout)
-    except MarqueeError:
-        if before.moves(hosting) and scaling is not None:
-            auto_scaling.apply(cloud, hosting.endpoint, scaling)  # it was taken away before
-        raise
-    if scaling is not None:
-        auto_scaling.apply(cloud, hosting.endpoint, scaling)
-    if not keep:
-        _remove_old(cloud, hosting, before)
-    return True
-
-
-@dataclass(frozen=True)
-class _Before:
-    """The endpoint as it is: its configuration, whether it scales, how many instances it has."""
-
-    config_name: str
-    variants: list[dict[str, Any]]
-    scales: bool
-    instances: int
-
-    @property
-    def retained(self) -> int:
-        """Instances to keep: what it has scaled to counts for more than what it started with."""
-        return self.instances if self.scales else 0
-
-    def moves(self, hosting: Hosting) -> bool:
-        """Whether scaling must end for the update: the type of a scaling instance changes."""
-        return self.scales and self.variants[0].get("InstanceType") != hosting.instance_type
-
-
-def _before(cloud: Cloud, hosting: Hosting) -> _Before:
     endpoint = hosting.endpoint
-    found = _current(cloud, hosting)
-    name = found["EndpointConfigName"]
-    variants = _variants(cloud, name, hosting)
+    current = _read(account, endpoint)
+    changes = current.config_name != hosting.config_name
+    if changes:
+        _check(current, hosting, rollout, scaling)
+        alarms.check_exist(account, [*rollout.alarms])
+        make_parts(account, hosting, packed)
+        try:
+            account.make_all(_switch(hosting, rollout, current), timeout)
+        except MarqueeError:
+            if current.moves(hosting) and scaling is not None:
+                scaling.apply(account, endpoint)  # it was taken away before
+            raise
+    if scaling is not None:
+        scaling.apply(account, endpoint)
+    if changes and not keep:
+        account.make_all(_removal(hosting, current))
+    return changes
+
+
+def _read(account: Account, endpoint: str) -> Current:
+    found = _endpoint(account, endpoint)
+    config_name = found["EndpointConfigName"]
+    variants = account.make(endpoints.config_described(config_name))["ProductionVariants"]
     names = [variant["VariantName"] for variant in variants]
     if names != [VARIANT]:
         raise MarqueeError(
             f"{endpoint} has the production variants {', '.join(names)}; only endpoints with the "
             f"one that deploy makes, {VARIANT}, can be updated here"
         )
-    instances = int(found["ProductionVariants"][0].get("DesiredInstanceCount", 0))
-    scales = auto_scaling.registered(cloud, endpoint, assumed=True)
-    return _Before(name, variants, scales, instances)
-
-
-def _check_scaling(before: _Before, hosting: Hosting, scaling: Scaling | None) -> None:
-    if before.moves(hosting) and scaling is None:
-        raise MarqueeError(
-            f"{hosting.endpoint} scales by itself, which must end while the instance type changes "
-            f"to {hosting.instance_type}; say --scaling MIN MAX TARGET for afterwards"
-        )
-
-
-def _switch(cloud: Cloud, hosting: Hosting, rollout: Rollout, before: _Before, tell: Tell) -> None:
-    alarm_names = rollout.prepare(cloud, hosting.endpoint)
-    if before.moves(hosting):
-        auto_scaling.remove(cloud, hosting.endpoint)
-    tell(f"Updating Endpoint {hosting.endpoint}")
-    cloud.call(
-        SAGEMAKER,
-        "UpdateEndpoint",
-        EndpointName=hosting.endpoint,
-        EndpointConfigName=hosting.config_name,
-        DeploymentConfig=rollout.request(alarm_names),
-        RetainAllVariantProperties=before.retained > 0,
+    model_name = variants[0]["ModelName"]
+    model = ((MODEL, model_name),) if is_ours(endpoint, model_name) else ()
+    own = ((CONFIG, config_name), *model)
+    return Current(
+        config_name,
+        variants[0].get("InstanceType", ""),
+        int(found["ProductionVariants"][0].get("DesiredInstanceCount", 0)),
+        auto_scaling.registered(account, endpoint),
+        own if is_ours(endpoint, config_name) else (),
     )
 
 
-def _current(cloud: Cloud, hosting: Hosting) -> dict[str, Any]:
-    endpoint = hosting.endpoint
-    if not endpoint_exists(cloud, endpoint, assumed=True):
+def _endpoint(account: Account, endpoint: str) -> Answer:
+    if not endpoints.exists(account, endpoint):
         raise MarqueeError(
             f"there is no endpoint {endpoint} in this region; create it with: marquee sagemaker "
             "deploy"
         )
-    variant = {"VariantName": VARIANT, "DesiredInstanceCount": hosting.count}
-    assumed = {"EndpointConfigName": unknown_name(endpoint), "ProductionVariants": [variant]}
-    found = describe(cloud, endpoint, **assumed)
+    found = account.make(endpoints.described(endpoint))
     if found["EndpointStatus"] != IN_SERVICE:
         raise MarqueeError(
             f"the endpoint {endpoint} is {found['EndpointStatus']}; an update needs it InService: "
@@ -139,35 +152,31 @@ def _current(cloud: Cloud, hosting: Hosting) -> dict[str, Any]:
     return found
 
 
-def _variants(cloud: Cloud, name: str, hosting: Hosting) -> list[dict[str, Any]]:
-    variant = {
-        "VariantName": VARIANT,
-        "InstanceType": hosting.instance_type,
-        "ModelName": unknown_name(hosting.endpoint),
-    }
-    assumed = {"ProductionVariants": [variant]}
-    config = cloud.call(SAGEMAKER, "DescribeEndpointConfig", assumed, EndpointConfigName=name)
-    variants: list[dict[str, Any]] = config["ProductionVariants"]
-    return variants
-
-
-def _wait(cloud: Cloud, hosting: Hosting, tell: Tell, timeout: float) -> None:
-    assumed = {"EndpointConfigName": hosting.config_name}
-    found = until_in_service(cloud, hosting.endpoint, tell, timeout, **assumed)
-    if found["EndpointConfigName"] != hosting.config_name:
-        reason = " ".join(str(found.get("FailureReason", "no reason given")).split()).rstrip(".")
+def _check(current: Current, hosting: Hosting, rollout: Rollout, scaling: Scaling | None) -> None:
+    rollout.check_fleet(current.retained or hosting.count)
+    if current.moves(hosting) and scaling is None:
         raise MarqueeError(
-            f"the update of {hosting.endpoint} was rolled back: {reason}; the configuration "
-            f"{found['EndpointConfigName']} serves on. Look at the alarms and at the CloudWatch "
-            f"group /aws/sagemaker/Endpoints/{hosting.endpoint}"
+            f"{hosting.endpoint} scales by itself, which must end while the instance type changes "
+            f"to {hosting.instance_type}; say --scaling MIN MAX TARGET for afterwards"
         )
 
 
-def _remove_old(cloud: Cloud, hosting: Hosting, before: _Before) -> None:
-    """Delete the old configuration and its model, if they were made here."""
-    if not is_ours(hosting.endpoint, before.config_name):
-        return
-    cloud.call(SAGEMAKER, "DeleteEndpointConfig", EndpointConfigName=before.config_name)
-    model = before.variants[0]["ModelName"]
-    if is_ours(hosting.endpoint, model) and model != hosting.model_name:
-        cloud.call(SAGEMAKER, "DeleteModel", ModelName=model)
+def _switch(hosting: Hosting, rollout: Rollout, current: Current) -> Iterator[Call]:
+    endpoint = hosting.endpoint
+    yield from rollout.alarm_calls(endpoint)
+    if current.moves(hosting):
+        yield auto_scaling.removal(endpoint)
+    request = {
+        "EndpointName": endpoint,
+        "EndpointConfigName": hosting.config_name,
+        "DeploymentConfig": rollout.request(endpoint),
+        "RetainAllVariantProperties": current.retained > 0,
+    }
+    yield Call(SAGEMAKER, "UpdateEndpoint", request, f"Updating Endpoint {endpoint}")
+    yield endpoints.in_service(endpoint, hosting.config_name)
+
+
+def _removal(hosting: Hosting, current: Current) -> Iterator[Call]:
+    for kind, name in current.removable:
+        if name != hosting.model_name:
+            yield endpoints.deletion(kind, name)

@@ -50,7 +50,7 @@ class UpCloud:
     project: Project
     process: subprocess.Popen[str]
     environment: Mapping[str, str]
-    known: state.State
+    known: state.RunningCloud
     clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
@@ -178,7 +178,7 @@ def cloud_up(project: Project, environment: Mapping[str, str]) -> Iterator[UpClo
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def _known(project: Project, process: subprocess.Popen[str], log: Path) -> state.State:
+def _known(project: Project, process: subprocess.Popen[str], log: Path) -> state.RunningCloud:
     deadline = time.monotonic() + START_SECONDS
     while (known := state.running(project)) is None:
         if process.poll() is not None or time.monotonic() > deadline:

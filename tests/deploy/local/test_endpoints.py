@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from deploy.local.endpoints import Endpoint, Endpoints, Refused, archive_in
+from deploy.local.cloud import TEMPLATE
+from deploy.local.endpoints import ApiError, Endpoint, Endpoints, Target, archive_in
 from deploy.local.packages import package, parameters
-from deploy.local.torchserve import Target
+from deploy.local.template import source
 from marquee.project import Project
 from tests.support import ROOT
 
@@ -41,7 +42,7 @@ def test_an_endpoint_that_the_operator_names_need_not_be_created() -> None:
 def test_an_endpoint_that_is_not_there_says_what_to_do() -> None:
     plane = SimpleNamespace(endpoints={})
     endpoints = Endpoints(lambda _: plane, lambda _: None, SERVED, {})
-    with pytest.raises(Refused, match="--endpoint nowhere=MODEL"):
+    with pytest.raises(ApiError, match="--endpoint nowhere=MODEL"):
         endpoints.find("nowhere", "us-east-1")
 
 
@@ -69,7 +70,7 @@ def test_a_target_model_is_one_of_many() -> None:
 
 
 def test_where_nothing_tells_the_error_says_what_to_do() -> None:
-    with pytest.raises(Refused, match="--endpoint e=MODEL"):
+    with pytest.raises(ApiError, match="--endpoint e=MODEL"):
         target("e", {"ModelDataUrl": "s3://b/latest_net_G.tar.gz"})
 
 
@@ -85,8 +86,7 @@ def test_variants_are_drawn_by_their_weights() -> None:
 
 def test_the_templates_parameters_name_archives() -> None:
     served = [Target("cifar", "1.0"), Target("cifar", "2.0"), Target("inkwash", "1.0")]
-    declared = ["CifarLenetModel", "CifarVgg11Model", "InkwashModel", "SmokeModel", "ModelBucket"]
-    found = parameters(Project(ROOT), declared, served)
+    found = parameters(Project(ROOT), source(ROOT / TEMPLATE), served)
     assert found == {
         "CifarLenetModel": Target("cifar", "1.0"),
         "CifarVgg11Model": Target("cifar", "2.0"),

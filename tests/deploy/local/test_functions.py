@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deploy.local.functions import RESPONSE_BYTES, Function, Outcome, Pool
+from deploy.local.functions import RESPONSE_BYTES, DeployedFunction, Outcome, Pool
 
 CODE = """
 import os, sys, time
@@ -41,7 +41,7 @@ def run(pool: Pool, folder: Path, name: str, event: Any = None, **more: Any) -> 
     """Run ``app.<name>``."""
     given: dict[str, Any] = {"seconds": 5.0, "memory": 128, "revision": "1"}
     given |= {"handler": f"app.{name}"} | more
-    function = Function(name="f", arn="arn:f", code=folder / "code", **given)
+    function = DeployedFunction(name="f", arn="arn:f", code=folder / "code", **given)
     return pool.invoke(function, event, "the-id")
 
 

@@ -11,8 +11,8 @@ import pytest
 from werkzeug.test import Client, TestResponse
 
 from deploy.local.functions import Outcome
-from deploy.local.gateway import BODY_BYTES, Bucket, Gateway
-from deploy.local.routes import Api, refusals, routes
+from deploy.local.gateway import BODY_BYTES, Gateway, TokenBucket
+from deploy.local.routes import INTEGRATION, Api, refusals, routes
 
 LAMBDA = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/arn:f/invocations"
 CORS = {"method.response.header.Access-Control-Allow-Origin": "'*'"}
@@ -151,7 +151,68 @@ def test_more_requests_than_are_allowed_are_a_429() -> None:
 
 
 def test_a_bucket_fills_again() -> None:
-    bucket = Bucket(rate=50, burst=1)
+    bucket = TokenBucket(rate=50, burst=1)
     assert [bucket.take(), bucket.take()] == [True, False]
     time.sleep(0.05)
     assert bucket.take()
+
+
+def paths(*described: tuple[str, str]) -> dict[str, Any]:
+    """Return an OpenAPI text whose functions are named after their method and path."""
+    body: dict[str, Any] = {}
+    for method, path in described:
+        uri = LAMBDA.replace("arn:f", f"arn:{method}")
+        body.setdefault(path, {})[method] = {INTEGRATION: {"uri": uri}}
+    return {"paths": body}
+
+
+API = Api(
+    "id",
+    "prod",
+    routes(
+        paths(
+            ("x-amazon-apigateway-any-method", "/files/{proxy+}"),
+            ("x-amazon-apigateway-any-method", "/files/{id}"),
+            ("get", "/files/{id}"),
+            ("get", "/files/latest"),
+            ("post", "/"),
+        )
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "resource", "chosen", "parameters"),
+    [
+        ("GET", "/files/latest", "/files/latest", "GET", {}),
+        ("GET", "/files/latest/", "/files/latest", "GET", {}),
+        ("GET", "/files/7", "/files/{id}", "GET", {"id": "7"}),
+        ("PUT", "/files/7", "/files/{id}", "ANY", {"id": "7"}),
+        ("HEAD", "/files/latest", "/files/{id}", "ANY", {"id": "latest"}),
+        ("GET", "/files/a/b c", "/files/{proxy+}", "ANY", {"proxy": "a/b c"}),
+        ("GET", "/files/a//b", "/files/{proxy+}", "ANY", {"proxy": "a//b"}),
+        ("POST", "", "/", "POST", {}),
+    ],
+)
+def test_the_most_exact_path_and_method_win(
+    method: str, path: str, resource: str, chosen: str, parameters: dict[str, str]
+) -> None:
+    matched = API.find(method, f"/prod{path}")
+    assert matched is not None
+    assert (matched[0].resource, matched[0].method, matched[1]) == (resource, chosen, parameters)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/prod/files"), ("HEAD", "/prod"), ("GET", "/files/7"), ("GET", "/prodfiles/7")],
+)
+def test_what_no_route_takes(method: str, path: str) -> None:
+    assert API.find(method, path) is None
+
+
+def test_a_greedy_path_reaches_its_function_whole() -> None:
+    functions = Functions()
+    Client(Gateway(API, [], functions)).get("/prod/files/a/b%20c")
+    assert functions.event["path"] == "/files/a/b c"
+    assert functions.event["resource"] == "/files/{proxy+}"
+    assert functions.event["pathParameters"] == {"proxy": "a/b c"}

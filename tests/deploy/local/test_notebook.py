@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from deploy.local.up import environment
 from tests.deploy.local.support import UpCloud
 from tests.support import BIN, ROOT, clean_environment
 
@@ -28,7 +27,7 @@ def kinds(path: Path) -> list[list[str]]:
 def test_the_notebook_runs_to_its_end(cloud: UpCloud, tmp_path: Path) -> None:
     run = subprocess.run(
         [BIN / "jupyter-execute", "--output", tmp_path / "run.ipynb", NOTEBOOK],
-        env=clean_environment(**environment(cloud.known), IPYTHONDIR=str(tmp_path)),
+        env=clean_environment(**cloud.known.environment, IPYTHONDIR=str(tmp_path)),
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -11,7 +11,8 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from deploy.local import pipelines, state
+from deploy.local import state
+from examples import pipelines
 from tests.deploy.local.support import UpCloud, eventually, example
 
 

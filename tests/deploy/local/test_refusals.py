@@ -17,14 +17,14 @@ from werkzeug.serving import make_server
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request, Response
 
-from deploy.local.asynchronous import INLINE_BYTES, Asynchronous, Work, split, work_of
+from deploy.local.asynchronous import INLINE_BYTES, AsyncRuntime, Work, split, work_of
 from deploy.local.clock import Clock
-from deploy.local.cloud import Cloud, Options
-from deploy.local.endpoints import Endpoint, Endpoints, Refused
+from deploy.local.cloud import Cloud, CloudOptions
+from deploy.local.endpoints import ApiError, Endpoint, Endpoints, Target
 from deploy.local.runtime import PAYLOAD_BYTES, PAYLOAD_PARAMETER, PREFIX, Runtime
-from deploy.local.torchserve import Target, TorchServe
 from marquee.errors import MarqueeError
 from marquee.project import Project
+from marquee.torchserve.inference import Inference
 from tests.support import free_ports, make_project
 
 ENDPOINT = Endpoint("e", "us-east-1", {}, {"main": 1.0}, {})
@@ -54,14 +54,14 @@ def runtime(folder: Path, address: str, monkeypatch: pytest.MonkeyPatch, **more:
     project = Project(make_project(folder / "project").root)
     plane = SimpleNamespace(endpoints={})
     endpoints = Endpoints(lambda _: plane, lambda _: None, [], {"e": Target("m")})
-    return Runtime(endpoints, TorchServe(project), Clock(), **more)
+    return Runtime(endpoints, Inference.of(project), Clock(), **more)
 
 
 def test_without_torchserve_the_service_is_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = runtime(tmp_path, f"http://127.0.0.1:{free_ports(1)[0]}", monkeypatch)
-    with pytest.raises(Refused, match="is not there") as caught:
+    with pytest.raises(ApiError, match="is not there") as caught:
         made.forward(ENDPOINT, "main", b"", Headers(), 1)
     assert (caught.value.status, caught.value.kind) == (503, "ServiceUnavailable")
 
@@ -70,7 +70,7 @@ def test_an_answer_that_takes_too_long_is_a_model_error_without_a_status(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: str
 ) -> None:
     made = runtime(tmp_path, slow, monkeypatch)
-    with pytest.raises(Refused, match="timed out") as caught:
+    with pytest.raises(ApiError, match="timed out") as caught:
         made.forward(ENDPOINT, "main", b"", Headers(), 0.1)
     assert (caught.value.kind, caught.value.more["OriginalStatusCode"]) == ("ModelError", 0)
 
@@ -105,7 +105,7 @@ def test_a_limit_that_is_none_is_refused_at_the_start(tmp_path: Path, value: str
     project = make_project(tmp_path / "project")
     (project.root / "deploy" / "aws").mkdir(parents=True)
     (project.root / "deploy" / "aws" / "template.yaml").write_text("Resources: {}")
-    cloud = Cloud(project, Options(parameters={PAYLOAD_PARAMETER: value}))
+    cloud = Cloud(project, CloudOptions(parameters={PAYLOAD_PARAMETER: value}))
     with pytest.raises(MarqueeError, match=f"PayloadBytes={value}: a number of bytes is expected"):
         cloud.start()
 
@@ -137,7 +137,7 @@ class Topic:
 def test_a_request_that_waited_too_long_fails_with_that_reason() -> None:
     bucket, topic = Bucket(), Topic()
     unused: Any = None
-    later = Asynchronous(unused, unused, bucket, topic)
+    later = AsyncRuntime(unused, unused, bucket, topic)
     config = {"OutputConfig": {"NotificationConfig": {"ErrorTopic": "arn:t"}}}
     work = Work(
         endpoint=Endpoint("e", "us-east-1", config, {"main": 1.0}, {}),
@@ -163,7 +163,7 @@ def test_a_request_that_waited_too_long_fails_with_that_reason() -> None:
     [("RequestTTLSeconds", "59"), ("InvocationTimeoutSeconds", "3601"), ("RequestTTLSeconds", "x")],
 )
 def test_a_number_out_of_its_range_is_refused(name: str, value: str) -> None:
-    with pytest.raises(Refused, match=f"{name} is '{value}'"):
+    with pytest.raises(ApiError, match=f"{name} is '{value}'"):
         work_of(asked(b"", InputLocation="s3://b/in", **{name: value}), ENDPOINT)
 
 
@@ -171,7 +171,7 @@ def test_an_endpoint_that_is_only_named_answers_both_kinds_of_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: str
 ) -> None:
     now, bucket, topic = runtime(tmp_path, slow, monkeypatch), Bucket(), Topic()
-    later = Asynchronous(now._endpoints, now, bucket, topic)
+    later = AsyncRuntime(now._endpoints, now, bucket, topic)
     assert now.invoke(asked(b"x"), "e").status_code == 200
     taken = later.invoke(asked(b"x"), "e")
     assert taken.status_code == 202
@@ -192,7 +192,7 @@ def test_an_endpoint_that_is_only_named_answers_both_kinds_of_call(
 )
 def test_a_request_has_one_input(body: bytes, source: str, told: str) -> None:
     request = asked(body, InputLocation=source) if source else asked(body)
-    with pytest.raises(Refused, match=told):
+    with pytest.raises(ApiError, match=told):
         work_of(request, ENDPOINT)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from deploy.local import account
+from deploy.local.endpoints import Target
 from deploy.local.packages import package
-from deploy.local.torchserve import Target
 from tests.deploy.local.support import UpCloud, eventually, example
 
 CIFAR = "marquee-cifar-vgg11"

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from deploy.local import account, state
-from deploy.local.state import State
+from deploy.local.state import RunningCloud
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from tests.support import make_project, marquee
@@ -23,10 +23,14 @@ def empty(tmp_path: Path) -> Project:
     return make_project(tmp_path / "project")
 
 
-def kept(project: Project, process: subprocess.Popen[bytes], temp: Path, born: float) -> State:
+def kept(
+    project: Project, process: subprocess.Popen[bytes], temp: Path, born: float
+) -> RunningCloud:
     """Write the state of a cloud that ``process`` is."""
     temp.mkdir()
-    known = State(process.pid, born, "http://a", "http://b", "key", str(temp), owns_server=False)
+    known = RunningCloud(
+        process.pid, born, "http://a", "http://b", "key", str(temp), owns_server=False
+    )
     state.write(project, known)
     return known
 

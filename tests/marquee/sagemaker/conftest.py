@@ -10,14 +10,15 @@ import pytest
 from botocore.stub import Stubber
 from moto import mock_aws
 
-from marquee.sagemaker import delete, invoke, waiting
-from marquee.sagemaker.cloud import RUNTIME, Account
-from tests.marquee.sagemaker.support import BUCKET, REGION
+from marquee.sagemaker import account as accounts
+from marquee.sagemaker import invoke
+from marquee.sagemaker.account import RUNTIME, Account
+from tests.marquee.sagemaker.support import BUCKET, REGION, RecordedAccount
 
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (waiting, delete, invoke):
+    for module in (accounts, invoke):
         monkeypatch.setattr(module, "POLL_SECONDS", 0)
 
 
@@ -34,7 +35,7 @@ def _no_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def account(_no_configuration: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+def account(_no_configuration: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordedAccount]:
     """An emulated account with a bucket."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
@@ -42,7 +43,7 @@ def account(_no_configuration: None, monkeypatch: pytest.MonkeyPatch) -> Iterato
         where = {"LocationConstraint": REGION}
         s3 = boto3.client("s3", region_name=REGION)
         s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=where)
-        yield Account(REGION)
+        yield RecordedAccount(REGION)
 
 
 def _stubbed(account: Account, service: str) -> Iterator[Stubber]:

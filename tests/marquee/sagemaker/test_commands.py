@@ -1,5 +1,6 @@
-"""The commands as they are typed: rehearsals without an account, answers, bad options."""
+"""The commands as they are typed: dry runs without an account, answers, bad options."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from click.testing import CliRunner, Result
 
 from marquee.cli.main import main
 from marquee.project import Project
-from marquee.sagemaker import cloud
-from marquee.sagemaker.cloud import Account
+from marquee.sagemaker import account as accounts
+from marquee.sagemaker.account import Account
+from marquee.sagemaker.calls import Answer, Call
 from tests.marquee.sagemaker.support import BUCKET, IMAGE, REGION, ROLE, TOPIC
 
 BASE = ["--role", ROLE, "--image", IMAGE]
@@ -22,7 +24,7 @@ def run(*words: str, typed: str = "") -> Result:
     return CliRunner().invoke(main, ["sagemaker", *words], input=typed)
 
 
-def rehearsed(*words: str) -> list[dict[str, Any]]:
+def dry_run(*words: str) -> list[dict[str, Any]]:
     done = run(*words, "--dry-run")
     assert done.exit_code == 0, done.output
     calls: list[dict[str, Any]] = json.loads(done.stdout)
@@ -38,19 +40,19 @@ def parameters(calls: list[dict[str, Any]], operation: str) -> dict[str, Any]:
     return dict(found)
 
 
-def test_a_rehearsed_deployment_packs_and_makes_no_call(
+def test_a_dry_deployment_packs_and_makes_no_call(
     small_project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(small_project.root)
     words = ["deploy", "cifar", *BASE, "--bucket", BUCKET, "--env", "A=b=c", "--scaling"]
-    calls = rehearsed(*words, "1", "4", "70")
+    calls = dry_run(*words, "1", "4", "70")
     assert operations(calls) == [
         "ListEndpoints",
         "ListObjectsV2",
-        "PutObject",
         "ListModels",
-        "CreateModel",
         "ListEndpointConfigs",
+        "PutObject",
+        "CreateModel",
         "CreateEndpointConfig",
         "CreateEndpoint",
         "DescribeEndpoint",
@@ -61,12 +63,12 @@ def test_a_rehearsed_deployment_packs_and_makes_no_call(
     container = parameters(calls, "CreateModel")["PrimaryContainer"]
     assert container["ModelDataUrl"] == f"s3://{BUCKET}/{stored['Key']}"
     assert container["Environment"] == {"A": "b=c"}
-    again = rehearsed(*words, "1", "4", "70")
+    again = dry_run(*words, "1", "4", "70")
     assert parameters(again, "CreateEndpoint") == parameters(calls, "CreateEndpoint")
 
 
-def test_a_rehearsed_update_shows_the_whole_way() -> None:
-    calls = rehearsed(
+def test_a_dry_update_shows_the_whole_way() -> None:
+    calls = dry_run(
         *["update", "tt", *BASE, *DATA, *QUEUE, "--failure", f"s3://{BUCKET}/failed"],
         *["--success-topic", TOPIC, "--error-topic", TOPIC, "--max-concurrent", "2"],
         *["--count", "2", "--traffic", "linear", "--step", "50", "--alarm", "theirs"],
@@ -82,11 +84,11 @@ def test_a_rehearsed_update_shows_the_whole_way() -> None:
     assert operations(calls)[-2:] == ["DeleteEndpointConfig", "DeleteModel"]
 
 
-def test_rehearsed_requests(tmp_path: Path) -> None:
+def test_dry_requests(tmp_path: Path) -> None:
     photo = tmp_path / "photo.png"
     photo.write_bytes(b"a photo")
     asked = [str(photo), "--param", "top_k=3", "--accept", "npy"]
-    (call,) = rehearsed("invoke", "tt", *asked)
+    (call,) = dry_run("invoke", "tt", *asked)
     assert call["parameters"] == {
         "EndpointName": "tt",
         "ContentType": "image/png",
@@ -94,7 +96,7 @@ def test_rehearsed_requests(tmp_path: Path) -> None:
         "CustomAttributes": "X-Marquee-Top-K=3",
         "Body": str(photo),
     }
-    calls = rehearsed("invoke", "tt", *asked, "--async", "--inference-id", "one")
+    calls = dry_run("invoke", "tt", *asked, "--async", "--inference-id", "one")
     assert operations(calls) == [
         "DescribeEndpoint",
         "DescribeEndpointConfig",
@@ -105,8 +107,8 @@ def test_rehearsed_requests(tmp_path: Path) -> None:
     ]
 
 
-def test_a_rehearsed_deletion_does_not_ask() -> None:
-    done = operations(rehearsed("delete", "tt"))
+def test_a_dry_deletion_does_not_ask() -> None:
+    done = operations(dry_run("delete", "tt"))
     for operation in ("DeregisterScalableTarget", "DeleteAlarms", "DeleteEndpoint"):
         assert operation in done
     assert done[-1] == "DeleteModel"
@@ -131,34 +133,25 @@ def test_an_endpoint_from_the_command_line(account: Account) -> None:
 
 
 class Answering(Account):
-    """An account whose endpoints answer ``reply``."""
+    """An account whose endpoints answer ``content``."""
 
-    reply = (b"", "")
+    content = (b"", "")
 
-    def call(
-        self,
-        service: str,
-        operation: str,
-        _assumed: cloud.Answer | None = None,
-        /,
-        **parameters: Any,
-    ) -> cloud.Answer:
-        import io  # noqa: PLC0415
-
-        body, kind = self.reply
+    def make(self, call: Call) -> Answer:
+        body, kind = self.content
         return {"Body": io.BytesIO(body), "ContentType": kind}
 
 
 def test_answers_are_printed_or_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cloud, "Account", Answering)
+    monkeypatch.setattr(accounts, "Account", Answering)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photo.png").write_bytes(b"a photo")
     words = ["invoke", "tt", "photo.png", "--region", REGION]
-    monkeypatch.setattr(Answering, "reply", (b'{"a":1}', "application/json"))
+    monkeypatch.setattr(Answering, "content", (b'{"a":1}', "application/json"))
     assert run(*words).stdout == '{"a":1}\n'
     assert run(*words, "-o", "a.json").stdout == "a.json  application/json, 7 bytes\n"
     assert (tmp_path / "a.json").read_bytes() == b'{"a":1}'
-    monkeypatch.setattr(Answering, "reply", (b"\x89PNG", "image/png"))
+    monkeypatch.setattr(Answering, "content", (b"\x89PNG", "image/png"))
     assert "photo-answer.png  image/png, 4 bytes" in run(*words).stdout
     assert (tmp_path / "photo-answer.png").read_bytes() == b"\x89PNG"
     assert run(*words, "-o", "-").stdout_bytes == b"\x89PNG"
@@ -173,7 +166,7 @@ def test_answers_are_printed_or_saved(tmp_path: Path, monkeypatch: pytest.Monkey
         (["deploy", "tt", *DATA, "--image", IMAGE], "Missing option '--role'"),
         (["deploy", "tt", *BASE, *DATA, "--async"], "--async needs --output"),
         (["deploy", "tt", *BASE, *DATA, "--error-topic", TOPIC], "--error-topic is for --async"),
-        (["deploy", "tt", *BASE, *DATA, "--env", "A"], "--env is 'A'; expected NAME=VALUE"),
+        (["deploy", "tt", *BASE, *DATA, "--env", "A"], "'--env': 'A' is not NAME=VALUE"),
         (["invoke", "tt", "x.png", "--input", "s3://b/c"], "are for --async"),
         (["pack"], "name a MODEL, or a folder with --script"),
         (["pack", "--script", ".", "--version", "1"], "has no --version"),

@@ -8,10 +8,12 @@ import pytest
 from botocore.stub import Stubber
 
 from marquee.errors import MarqueeError
-from marquee.sagemaker.cloud import Account
+from marquee.sagemaker import objects
+from marquee.sagemaker.account import Account
 from marquee.sagemaker.delete import delete
-from marquee.sagemaker.deploy import data_address, deploy
-from marquee.sagemaker.hosting import Asynchronous
+from marquee.sagemaker.delete import dry_run as dry_delete
+from marquee.sagemaker.deploy import data_address, deploy, dry_run
+from marquee.sagemaker.hosting import AsyncSettings
 from marquee.sagemaker.scaling import Scaling
 from tests.marquee.sagemaker.support import (
     BUCKET,
@@ -21,7 +23,9 @@ from tests.marquee.sagemaker.support import (
     REGION,
     ROLE,
     TOPIC,
+    RecordedAccount,
     hosting,
+    operations,
     small_tarball,
 )
 
@@ -72,10 +76,11 @@ def test_an_asynchronous_endpoint(account: Account) -> None:
 def test_a_second_try_goes_on_where_the_first_ended(account: Account, tmp_path: Path) -> None:
     packed, steps = small_tarball(tmp_path), list[str]()
     wanted = hosting(model_data=data_address(packed, BUCKET, "", "painter"))
-    account.upload(packed.path, BUCKET, wanted.model_data.removeprefix(f"s3://{BUCKET}/"), "x/y")
+    account.make(objects.upload(packed.path, wanted.model_data, "x/y"))
     client("sagemaker").create_model(**wanted.model_request())
-    deploy(account, wanted, packed=packed, tell=steps.append)
-    assert steps == [
+    account.report = steps.append
+    deploy(account, wanted, packed=packed)
+    assert steps[:4] == [
         f"{wanted.model_data} is there already",
         f"Model {wanted.model_name} is there already",
         f"Creating EndpointConfig {wanted.config_name}",
@@ -84,6 +89,15 @@ def test_a_second_try_goes_on_where_the_first_ended(account: Account, tmp_path: 
     deploy(account, wanted, packed=packed)
     with pytest.raises(MarqueeError, match="exists with another configuration and is InService"):
         deploy(account, hosting(count=3))
+
+
+def test_a_dry_run_names_the_calls_that_are_made(account: RecordedAccount) -> None:
+    queue, scaling = hosting(asynchronous=QUEUE), Scaling(0, 3, 5, asynchronous=True)
+    deploy(account, queue, scaling=scaling)
+    assert account.operations == operations(dry_run(queue, None, scaling))
+    account.operations.clear()
+    delete(account, "painter")
+    assert account.operations == operations(dry_delete("painter"))
 
 
 def test_names_follow_the_contents() -> None:
@@ -112,11 +126,11 @@ def test_what_aws_would_refuse_later(changes: dict[str, str], words: str) -> Non
 
 def test_what_a_queue_would_refuse_later() -> None:
     with pytest.raises(MarqueeError, match="--output is 'answers'"):
-        Asynchronous("answers")
+        AsyncSettings("answers")
     with pytest.raises(MarqueeError, match="--failure is 'x'"):
-        Asynchronous("s3://bucket/a", failure="x")
+        AsyncSettings("s3://bucket/a", failure="x")
     with pytest.raises(MarqueeError, match="--error-topic is 'oops'; expected the ARN"):
-        Asynchronous("s3://bucket/a", error_topic="oops")
+        AsyncSettings("s3://bucket/a", error_topic="oops")
 
 
 def test_real_time_scaling_follows_invocations(account: Account) -> None:
@@ -204,6 +218,7 @@ def listed(status: str) -> dict[str, Any]:
 
 def test_waiting_ends_with_the_reason_of_a_failure(account: Account, control: Stubber) -> None:
     steps: list[str] = []
+    account.report = steps.append
     control.add_response("list_endpoints", listed("Creating"), {"NameContains": "painter"})
     for answer in (
         described("Creating"),
@@ -212,7 +227,7 @@ def test_waiting_ends_with_the_reason_of_a_failure(account: Account, control: St
     ):
         control.add_response("describe_endpoint", answer, {"EndpointName": "painter"})
     with pytest.raises(MarqueeError, match="is Failed: The primary .* the ping; its log is"):
-        deploy(account, HOSTING, tell=steps.append)
+        deploy(account, HOSTING)
     assert steps == ["Creating"]
 
 

@@ -15,9 +15,9 @@ from handlers.runtime.parameters import Parameter
 from handlers.runtime.request import Interface, parse_request
 from handlers.runtime.stopwatch import Stopwatch
 from marquee.errors import MarqueeError
-from marquee.sagemaker.cloud import Account
+from marquee.sagemaker.account import Account
 from marquee.sagemaker.deploy import deploy
-from marquee.sagemaker.invoke import Question, custom_attributes, invoke, invoke_async
+from marquee.sagemaker.invoke import EndpointRequest, custom_attributes, invoke, invoke_async
 from tests.marquee.sagemaker.support import BUCKET, QUEUE, REGION, hosting
 
 OUTPUT, FAILURE = "answers/1.out", "failures/1-error.out"
@@ -30,8 +30,8 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-def asked(photo: Path, **more: Any) -> Question:
-    return Question(photo, "image/jpeg", **more)
+def asked(photo: Path, **more: Any) -> EndpointRequest:
+    return EndpointRequest(photo, "image/jpeg", **more)
 
 
 def put(key: str, body: bytes) -> None:

@@ -8,12 +8,12 @@ from botocore.stub import ANY, Stubber
 
 from marquee.errors import MarqueeError
 from marquee.sagemaker import scaling as auto_scaling
-from marquee.sagemaker.cloud import Account
+from marquee.sagemaker.account import Account
 from marquee.sagemaker.hosting import Hosting
 from marquee.sagemaker.rollout import Rollout
 from marquee.sagemaker.scaling import Scaling
-from marquee.sagemaker.update import update
-from tests.marquee.sagemaker.support import HOSTING, REGION, hosting
+from marquee.sagemaker.update import dry_run, update
+from tests.marquee.sagemaker.support import HOSTING, REGION, RecordedAccount, hosting, operations
 from tests.marquee.sagemaker.test_deploy import described, listed
 
 ARN = "arn:aws:sagemaker:eu-west-1:123456789012:thing/of-sagemaker"
@@ -42,8 +42,8 @@ def before(
 def created(control: Stubber, new: Hosting) -> None:
     """Answer the creation of the new parts."""
     control.add_response("list_models", {"Models": []}, {"NameContains": "painter-"})
-    control.add_response("create_model", {"ModelArn": ARN}, new.model_request())
     control.add_response("list_endpoint_configs", {"EndpointConfigs": []})
+    control.add_response("create_model", {"ModelArn": ARN}, new.model_request())
     control.add_response("create_endpoint_config", {"EndpointConfigArn": ARN}, new.config_request())
 
 
@@ -73,7 +73,9 @@ def arrived(control: Stubber, new: Hosting, *, removes_model: bool = True) -> No
         control.add_response("delete_model", {}, {"ModelName": HOSTING.model_name})
 
 
-def test_a_canary_with_alarms_and_then_the_old_parts_go(account: Account, control: Stubber) -> None:
+def test_a_canary_with_alarms_and_then_the_old_parts_go(
+    account: RecordedAccount, control: Stubber
+) -> None:
     cloudwatch = boto3.client("cloudwatch", region_name=REGION)
     cloudwatch.put_metric_alarm(
         AlarmName="theirs", EvaluationPeriods=1, ComparisonOperator="GreaterThanThreshold"
@@ -95,9 +97,12 @@ def test_a_canary_with_alarms_and_then_the_old_parts_go(account: Account, contro
     updated(control, new, deployment)
     arrived(control, new)
     steps: list[str] = []
+    account.report = steps.append
     plan = Rollout("canary", 25, 120, 60, 1800, alarms=("theirs",), errors=3, latency=250)
-    assert update(account, new, plan, tell=steps.append)
-    assert steps[-2:] == ["Updating Endpoint painter", "Updating: Baking"]
+    assert update(account, new, plan)
+    options: dict[str, Any] = {"packed": None, "scaling": None, "keep": False}
+    assert account.operations == operations(dry_run(new, plan, **options))
+    assert steps[-4:-2] == ["Updating Endpoint painter", "Updating: Baking"]
     found = cloudwatch.describe_alarms(AlarmNamePrefix="painter-marquee-")["MetricAlarms"]
     errors, latency = found
     assert (errors["MetricName"], errors["Threshold"]) == ("Invocation5XXErrors", 3)
@@ -109,7 +114,7 @@ def test_a_canary_with_alarms_and_then_the_old_parts_go(account: Account, contro
 
 
 def test_linear_steps_without_alarms() -> None:
-    assert Rollout("linear", 20, 60).request([]) == {
+    assert Rollout("linear", 20, 60).request("painter") == {
         "BlueGreenUpdatePolicy": {
             "TrafficRoutingConfiguration": {
                 "Type": "LINEAR",
@@ -140,14 +145,14 @@ def test_the_same_configuration_changes_nothing(account: Account, control: Stubb
 
 
 def test_what_has_scaled_stays_scaled(account: Account, control: Stubber) -> None:
-    auto_scaling.apply(account, "painter", Scaling(1, 6, 70))
+    Scaling(1, 6, 70).apply(account, "painter")
     new = hosting(count=3)  # the same model: it must stay
     before(control, instances=5)
     created_config_only(control, new)
     updated(control, new, retain=True)
     arrived(control, new, removes_model=False)
     assert update(account, new, Rollout())
-    assert auto_scaling.registered(account, "painter", assumed=False)
+    assert auto_scaling.registered(account, "painter")
 
 
 def created_config_only(control: Stubber, new: Hosting) -> None:
@@ -160,7 +165,7 @@ def created_config_only(control: Stubber, new: Hosting) -> None:
 def test_another_instance_type_needs_the_scaling_said_again(
     account: Account, control: Stubber
 ) -> None:
-    auto_scaling.apply(account, "painter", Scaling(1, 6, 70))
+    Scaling(1, 6, 70).apply(account, "painter")
     before(control)
     with pytest.raises(MarqueeError, match="say --scaling MIN MAX TARGET for afterwards"):
         update(account, hosting(instance_type="ml.g5.xlarge"), Rollout())
@@ -169,7 +174,7 @@ def test_another_instance_type_needs_the_scaling_said_again(
 def test_another_instance_type_ends_the_scaling_and_begins_it_anew(
     account: Account, control: Stubber
 ) -> None:
-    auto_scaling.apply(account, "painter", Scaling(1, 6, 70))
+    Scaling(1, 6, 70).apply(account, "painter")
     new = hosting(instance_type="ml.g5.xlarge")
     before(control)
     created_config_only(control, new)
@@ -189,14 +194,14 @@ def test_another_instance_type_ends_the_scaling_and_begins_it_anew(
 
 
 def test_a_refused_move_does_not_lose_the_scaling(account: Account, control: Stubber) -> None:
-    auto_scaling.apply(account, "painter", Scaling(1, 6, 70))
+    Scaling(1, 6, 70).apply(account, "painter")
     new = hosting(instance_type="ml.p5.48xlarge")
     before(control)
     created_config_only(control, new)
     control.add_client_error("update_endpoint", "ResourceLimitExceeded", "The limit is 0.")
     with pytest.raises(MarqueeError, match="UpdateEndpoint was refused .* Service Quotas"):
         update(account, new, Rollout(), scaling=Scaling(1, 6, 70))
-    assert auto_scaling.registered(account, "painter", assumed=False)
+    assert auto_scaling.registered(account, "painter")
 
 
 def test_endpoints_that_cannot_be_updated(account: Account, control: Stubber) -> None:
@@ -217,7 +222,6 @@ def test_endpoints_that_cannot_be_updated(account: Account, control: Stubber) ->
 
 def test_an_alarm_that_is_not_there(account: Account, control: Stubber) -> None:
     before(control)
-    created(control, NEW)
     with pytest.raises(MarqueeError, match="there is no alarm absent in this region"):
         update(account, NEW, Rollout(alarms=("absent",)))
 
@@ -238,7 +242,7 @@ def test_rollouts_that_aws_would_refuse(plan: dict[str, Any], words: str) -> Non
         Rollout(**plan)
 
 
-def test_too_many_alarms(account: Account) -> None:
+def test_too_many_alarms() -> None:
     names = tuple(f"a{number}" for number in range(10))
     with pytest.raises(MarqueeError, match="11 alarms were asked for; SageMaker watches 10"):
-        Rollout(alarms=names, errors=1).prepare(account, "painter")
+        Rollout(alarms=names, errors=1)

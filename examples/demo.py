@@ -13,9 +13,10 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local.pipelines import PIPELINES, Client
 from deploy.local.services import SPANS
-from deploy.local.state import State, running
+from deploy.local.state import RunningCloud, running
+from examples.pipelines import PIPELINES, Client
+from marquee import interrupts
 from marquee.errors import MarqueeError
 from marquee.project import Project
 
@@ -40,7 +41,7 @@ class Row:
 def run(project: Project, folder: Path) -> int:
     """Show the demo in the running cloud, or in one for the purpose; return the exit code."""
     console = Console(highlight=False)
-    with _cloud(project, console) as cloud, Client(project, cloud) as client:
+    with interrupts.raised(), _cloud(project, console) as cloud, Client(project, cloud) as client:
         rows = [_row(name, client, cloud, folder) for name in PIPELINES]
     console.print(table(rows))
     for row in rows:
@@ -52,34 +53,36 @@ def run(project: Project, folder: Path) -> int:
 
 
 @contextmanager
-def _cloud(project: Project, console: Console) -> Iterator[State]:
+def _cloud(project: Project, console: Console) -> Iterator[RunningCloud]:
     if known := running(project):
         yield known
         return
-    from deploy.local.cloud import Cloud, Options  # noqa: PLC0415 - seconds, if one runs for nothing
+    # Seconds, for nothing where one runs.
+    from deploy.local.cloud import Cloud, CloudOptions  # noqa: PLC0415
+    from deploy.local.up import start  # noqa: PLC0415
 
-    with Cloud(project, Options(port=0, api_port=0)) as cloud:
+    with Cloud(project, CloudOptions(port=0, api_port=0)) as cloud:
         with console.status("Starting") as status:
-            known = cloud.start(lambda what: status.update(f"Starting {what}"))
+            known = start(cloud, status)
         yield known
 
 
-def _row(name: str, client: Client, cloud: State, folder: Path) -> Row:
+def _row(name: str, client: Client, cloud: RunningCloud, folder: Path) -> Row:
     began = time.time()
     words, picture, problem = "", None, ""
     try:
-        shown = PIPELINES[name](client)
-        words = shown.words
+        answer = interrupts.waited(lambda: PIPELINES[name](client))
+        words = answer.words
         picture = folder / f"{name}.png"
         folder.mkdir(parents=True, exist_ok=True)
-        shown.picture.save(picture)
+        answer.picture.save(picture)
     except (MarqueeError, httpx.HTTPError) as error:
         problem = str(error) or type(error).__name__
     seconds = time.time() - began
     return Row(name, words, _stages(cloud, began), seconds, picture, problem)
 
 
-def _stages(cloud: State, moment: float) -> tuple[tuple[str, float], ...]:
+def _stages(cloud: RunningCloud, moment: float) -> tuple[tuple[str, float], ...]:
     """Return the functions and endpoints that ran since; polls of a job are one line."""
     answer = httpx.get(f"{cloud.address}{SPANS}", params={"since": moment}, trust_env=False)
     summed: dict[str, float] = {}

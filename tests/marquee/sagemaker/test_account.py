@@ -1,19 +1,24 @@
-"""What is told when AWS says no."""
+"""What is told when AWS says no, and what a dry run and a list are."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore import exceptions
 from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 
 from marquee.errors import MarqueeError
-from marquee.sagemaker import cloud, trouble
-from marquee.sagemaker.cloud import Account, Rehearsal
+from marquee.sagemaker import endpoints, errors, objects
+from marquee.sagemaker.account import Account
+from marquee.sagemaker.calls import Call, as_json
 from tests.marquee.sagemaker.support import REGION
+
+LISTED = Call("sagemaker", "ListModels", {})
 
 
 def refusal(code: str, message: str = "It said no.", doing: str = "CreateEndpoint") -> str:
-    with pytest.raises(MarqueeError) as told, trouble.told(doing):
+    with pytest.raises(MarqueeError) as told, errors.explained(doing):
         raise ClientError({"Error": {"Code": code, "Message": message}}, doing)
     return str(told.value)
 
@@ -46,23 +51,23 @@ def test_a_refusal_says_what_to_do(code: str, words: str) -> None:
 
 def test_no_credentials_and_no_region() -> None:
     with pytest.raises(MarqueeError, match="Unable to locate credentials; configure .*--dry-run"):
-        Account(REGION).call("sagemaker", "ListModels")
+        Account(REGION).make(LISTED)
     with pytest.raises(MarqueeError, match="say --region, or set AWS_REGION"):
-        Account().call("sagemaker", "ListModels")
+        Account().make(LISTED)
     with pytest.raises(MarqueeError, match="name one of ~/.aws/config with --profile"):
         Account(REGION, "absent")
 
 
 def test_no_network() -> None:
     error = exceptions.EndpointConnectionError(endpoint_url="https://runtime.example")
-    with pytest.raises(MarqueeError, match="check the network, --region"), trouble.told("X"):
+    with pytest.raises(MarqueeError, match="check the network, --region"), errors.explained("X"):
         raise error
 
 
 def test_an_upload_to_no_bucket(account: Account, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"x")
     with pytest.raises(MarqueeError, match=r"uploading x to s3://absent/k failed: .*NoSuchBucket"):
-        account.upload(tmp_path / "x", "absent", "k", "text/plain")
+        account.make(objects.upload(tmp_path / "x", "s3://absent/k", "text/plain"))
 
 
 def test_without_boto3_the_install_command_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,24 +76,18 @@ def test_without_boto3_the_install_command_is_told(monkeypatch: pytest.MonkeyPat
         Account(REGION)
 
 
-def test_a_rehearsal_knows_what_aws_takes() -> None:
-    rehearsal = Rehearsal()
+def test_a_dry_run_knows_what_aws_takes() -> None:
+    wrong = Call("sagemaker", "CreateEndpoint", {"Endpoint": "x"})
     with pytest.raises(MarqueeError, match='CreateEndpoint cannot be called so: .*"Endpoint"'):
-        rehearsal.call("sagemaker", "CreateEndpoint", Endpoint="x")
-    assert rehearsal.calls == []
+        as_json([LISTED, wrong])
 
 
-def test_lists_are_read_to_the_end() -> None:
-    class Paged(Rehearsal):
-        def call(
-            self,
-            service: str,
-            operation: str,
-            assumed: cloud.Answer | None = None,
-            /,
-            **parameters: object,
-        ) -> cloud.Answer:
-            second = parameters.get("NextToken") == "2"
-            return {"Models": ["b"]} if second else {"Models": ["a"], "NextToken": "2"}
+def test_lists_are_read_to_the_end(account: Account, control: Stubber) -> None:
+    def page(name: str) -> dict[str, Any]:
+        arn = "arn:aws:sagemaker:eu-west-1:123456789012:model/x"
+        return {"Models": [{"ModelName": name, "ModelArn": arn, "CreationTime": 0}]}
 
-    assert [*cloud.every(Paged(), "sagemaker", "ListModels", "Models", [])] == ["a", "b"]
+    asked = {"NameContains": "x"}
+    control.add_response("list_models", page("xa") | {"NextToken": "2"}, asked)
+    control.add_response("list_models", page("xb"), asked | {"NextToken": "2"})
+    assert endpoints.names(account, endpoints.MODEL, "x") == ["xa", "xb"]

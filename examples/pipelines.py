@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,20 +19,20 @@ import numpy as np
 from PIL import Image
 
 from deploy.local import account
-from deploy.local.state import State
+from deploy.local.state import RunningCloud
 from handlers.smoke.geotiff import read_geotiff
 from handlers.smoke.overlay import overlay
 from marquee.errors import MarqueeError
+from marquee.interrupts import until
 from marquee.project import Project
 
 WAIT_SECONDS = 180
-POLL_SECONDS = 0.1
 # What smoke's scenes are made of: bands and a mask, see docs/models/smoke.md.
 SCENE_BANDS, SCENE_PIXELS = (6, 7), 16_777_216
 
 
 @dataclass(frozen=True)
-class Shown:
+class PipelineAnswer:
     """What a pipeline answered.
 
     Attributes:
@@ -48,7 +47,7 @@ class Shown:
 class Client:
     """A client of the running cloud's API and buckets."""
 
-    def __init__(self, project: Project, cloud: State) -> None:
+    def __init__(self, project: Project, cloud: RunningCloud) -> None:
         self.outputs = cloud.outputs
         self.s3 = account.client("s3", cloud.address)
         self._project = project
@@ -101,31 +100,29 @@ def _words(answer: httpx.Response) -> str:
         return answer.text[:300]
 
 
-def wait(found: Callable[[], Any], what: str) -> Any:
-    """Return what ``found`` finds, once it does.
+def wait(look: Callable[[], Any], what: str) -> Any:
+    """Return what ``look`` finds, once it does.
 
     Raises:
         MarqueeError: it does not within three minutes.
     """
-    deadline = time.monotonic() + WAIT_SECONDS
-    while (value := found()) is None:
-        if time.monotonic() > deadline:
-            raise MarqueeError(f"{what} has not come after {WAIT_SECONDS} s; see logs/cloud")
-        time.sleep(POLL_SECONDS)
-    return value
+    found = until(look, WAIT_SECONDS)
+    if not found:
+        raise MarqueeError(f"{what} has not come after {WAIT_SECONDS} s; see logs/cloud")
+    return found
 
 
-def cifar(client: Client) -> Shown:
+def cifar(client: Client) -> PipelineAnswer:
     """Classify the example over the API."""
     data = client.example("cifar").read_bytes()
     answer = client.ask("POST", "/classify", {"image": base64.b64encode(data).decode()})
     label = answer["label"]
     share = answer["probabilities"][label]
     picture = Image.open(io.BytesIO(data)).convert("RGB").resize((256, 256))
-    return Shown(f"{label}, {share:.1%}", picture)
+    return PipelineAnswer(f"{label}, {share:.1%}", picture)
 
 
-def inkwash(client: Client) -> Shown:
+def inkwash(client: Client) -> PipelineAnswer:
     """Put the example into the bucket, and fetch its painting."""
     bucket, name = client.outputs["InkwashBucket"], uuid.uuid4().hex
     photo = client.example("inkwash")
@@ -133,7 +130,7 @@ def inkwash(client: Client) -> Shown:
         Bucket=bucket, Key=f"public/input/{name}{photo.suffix}", Body=photo.read_bytes()
     )
 
-    def found() -> bytes | None:
+    def painting() -> bytes | None:
         listed = client.s3.list_objects_v2(Bucket=bucket, Prefix=f"public/output/output_{name}")
         for one in listed.get("Contents", []):
             data: bytes = client.s3.get_object(Bucket=bucket, Key=one["Key"])["Body"].read()
@@ -142,19 +139,21 @@ def inkwash(client: Client) -> Shown:
             return data
         return None
 
-    picture = Image.open(io.BytesIO(wait(found, "the painting")))
-    return Shown(f"painting, {picture.width} x {picture.height}", picture)
+    picture = Image.open(io.BytesIO(wait(painting, "the painting")))
+    return PipelineAnswer(f"painting, {picture.width} x {picture.height}", picture)
 
 
-def rotifer(client: Client) -> Shown:
+def rotifer(client: Client) -> PipelineAnswer:
     """Detect over the API; the answer brings the picture with its boxes."""
     data = client.example("rotifer").read_bytes()
     answer = client.ask("POST", "/detect", {"image": base64.b64encode(data).decode()})
     counts = ", ".join(f"{count} {name}" for name, count in answer["stat"].items() if count)
-    return Shown(counts or "nothing", Image.open(io.BytesIO(base64.b64decode(answer["img"]))))
+    return PipelineAnswer(
+        counts or "nothing", Image.open(io.BytesIO(base64.b64decode(answer["img"])))
+    )
 
 
-def smoke(client: Client) -> Shown:
+def smoke(client: Client) -> PipelineAnswer:
     """Upload the example as an array by a form, and ask where there is smoke."""
     scene = read_geotiff(
         client.example("smoke").read_bytes(), max_pixels=SCENE_PIXELS, bands=SCENE_BANDS
@@ -168,10 +167,10 @@ def smoke(client: Client) -> Shown:
         answer = httpx.get(answer["location"]["url"], timeout=60, trust_env=False).json()
     found = np.asarray(answer["predictions"], np.float32)[0, ..., 0]
     picture = Image.fromarray(overlay(scene, found))
-    return Shown(f"smoke on {(found >= 0.5).mean():.1%} of the scene", picture)
+    return PipelineAnswer(f"smoke on {(found >= 0.5).mean():.1%} of the scene", picture)
 
 
-def timetravel(client: Client) -> Shown:
+def timetravel(client: Client) -> PipelineAnswer:
     """Open a job, upload the example, wait for the job and fetch its pictures."""
     face = client.example("timetravel")
     # The example is a face cut out already.
@@ -187,7 +186,7 @@ def timetravel(client: Client) -> Shown:
     if job["CompletionStatus"] != 1:
         raise MarqueeError(job.get("reason", "the job failed without a reason"))
     pictures = [_fetch(one["url"]) for one in job["results"]]
-    return Shown(f"the original and {len(pictures) - 1} ages", side_by_side(pictures))
+    return PipelineAnswer(f"the original and {len(pictures) - 1} ages", side_by_side(pictures))
 
 
 def _fetch(url: str) -> Image.Image:
@@ -206,7 +205,7 @@ def side_by_side(pictures: list[Image.Image]) -> Image.Image:
     return strip
 
 
-PIPELINES: Mapping[str, Callable[[Client], Shown]] = {
+PIPELINES: Mapping[str, Callable[[Client], PipelineAnswer]] = {
     "cifar": cifar,
     "inkwash": inkwash,
     "rotifer": rotifer,

@@ -39,7 +39,7 @@ INVOCATION = (
 
 
 @contextmanager
-def told(doing: str) -> Iterator[None]:
+def explained(doing: str) -> Iterator[None]:
     """Turn what botocore raises inside into a MarqueeError that names ``doing``."""
     from boto3.exceptions import Boto3Error  # noqa: PLC0415
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
@@ -49,7 +49,7 @@ def told(doing: str) -> Iterator[None]:
     except ClientError as error:
         raise _refused(doing, error.response) from error
     except (BotoCoreError, Boto3Error) as error:
-        raise MarqueeError(f"{doing} failed: {_said(error)}; {_local_advice(error)}") from error
+        raise MarqueeError(f"{doing} failed: {_message(error)}; {_local_advice(error)}") from error
 
 
 def _refused(doing: str, response: dict[str, Any]) -> MarqueeError:
@@ -86,7 +86,7 @@ def _log_group(arn: str) -> str:
     return found[1] if found else ""
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return " ".join(str(error).split()).rstrip(".")
 
 

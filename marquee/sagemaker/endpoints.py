@@ -1,0 +1,99 @@
+"""What SageMaker has: endpoints, their configurations and models, and in which state they are."""
+
+from __future__ import annotations
+
+from marquee.errors import MarqueeError
+from marquee.sagemaker.account import Account
+from marquee.sagemaker.calls import Answer, Call, Wait
+
+SAGEMAKER = "sagemaker"
+IN_SERVICE = "InService"
+BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+ENDPOINT, CONFIG, MODEL = "Endpoint", "EndpointConfig", "Model"
+
+
+def listed(kind: str, part: str) -> Call:
+    """Return the call that lists what has ``part`` in its name: endpoints, configs or models."""
+    return Call(SAGEMAKER, f"List{kind}s", {"NameContains": part})
+
+
+def names(account: Account, kind: str, part: str) -> list[str]:
+    """Return the names of endpoints, endpoint configurations or models with ``part`` in them."""
+    return _names(account.make(listed(kind, part)), kind)
+
+
+def _names(answer: Answer, kind: str) -> list[str]:
+    return [item[f"{kind}Name"] for item in answer.get(f"{kind}s", [])]
+
+
+def exists(account: Account, endpoint: str) -> bool:
+    """Return whether there is an endpoint of this name."""
+    return endpoint in names(account, ENDPOINT, endpoint)
+
+
+def described(endpoint: str) -> Call:
+    """Return the call that describes an endpoint."""
+    return Call(SAGEMAKER, "DescribeEndpoint", {"EndpointName": endpoint})
+
+
+def config_described(name: str) -> Call:
+    """Return the call that describes an endpoint configuration."""
+    return Call(SAGEMAKER, "DescribeEndpointConfig", {"EndpointConfigName": name})
+
+
+def deletion(kind: str, name: str) -> Call:
+    """Return the call that deletes an endpoint, a configuration or a model."""
+    return Call(SAGEMAKER, f"Delete{kind}", {f"{kind}Name": name}, f"Deleting {kind} {name}")
+
+
+def in_service(endpoint: str, config_name: str) -> Call:
+    """Return the call that waits until the endpoint serves this configuration.
+
+    It fails with SageMaker's reason where the endpoint has failed, or serves another one.
+    """
+
+    def pending(answer: Answer) -> str:
+        status = answer["EndpointStatus"]
+        if status in BUSY:
+            return _state(answer)
+        if status != IN_SERVICE:  # Failed, OutOfService, UpdateRollbackFailed
+            raise MarqueeError(
+                f"the endpoint {endpoint} is {status}: {_reason(answer)}; its log is the group "
+                f"/aws/sagemaker/Endpoints/{endpoint} of CloudWatch, and what there is goes with: "
+                f"marquee sagemaker delete {endpoint}"
+            )
+        if answer["EndpointConfigName"] != config_name:
+            raise MarqueeError(
+                f"the update of {endpoint} was rolled back: {_reason(answer)}; the configuration "
+                f"{answer['EndpointConfigName']} serves on. Look at the alarms and at the "
+                f"CloudWatch group /aws/sagemaker/Endpoints/{endpoint}"
+            )
+        return ""
+
+    advice = "SageMaker goes on by itself: look at its state in the console, or raise --timeout"
+    wait = Wait(f"the endpoint {endpoint}", pending, f"{advice} next time")
+    return Call(SAGEMAKER, "DescribeEndpoint", {"EndpointName": endpoint}, wait=wait)
+
+
+def gone(endpoint: str) -> Call:
+    """Return the call that waits until the endpoint is deleted."""
+
+    def pending(answer: Answer) -> str:
+        return "being deleted" if endpoint in _names(answer, ENDPOINT) else ""
+
+    wait = Wait(f"the endpoint {endpoint}", pending, "run the same command again for the rest")
+    return Call(SAGEMAKER, "ListEndpoints", {"NameContains": endpoint}, wait=wait)
+
+
+def _state(answer: Answer) -> str:
+    """Say what is going on, with the stage of a blue/green deployment."""
+    pending = answer.get("PendingDeploymentSummary", {})
+    variants = pending.get("ProductionVariants", [])
+    stages = [
+        status.get("Status", "") for one in variants for status in one.get("VariantStatus", [])
+    ]
+    return ": ".join(filter(None, [answer["EndpointStatus"], ", ".join(dict.fromkeys(stages))]))
+
+
+def _reason(answer: Answer) -> str:
+    return " ".join(str(answer.get("FailureReason", "no reason given")).split()).rstrip(".")
