@@ -82,7 +82,8 @@ fix: $(INSTALLED)  ## mend what lint and format can mend by themselves
 	@$(BIN)/ruff format .
 
 .PHONY: docs
-docs: $(INSTALLED)  ## write docs/commands.md again, from the commands' own help
+docs: $(INSTALLED)  ## write what is generated again: docs/commands.md, schemas/, the table of settings
+	@$(BIN)/python -m scripts.schemas
 	@$(BIN)/python -m scripts.commands_page > docs/commands.md.part && mv docs/commands.md.part docs/commands.md
 
 .PHONY: demo

@@ -28,14 +28,14 @@ def serve(front: bool) -> None:
 @told
 def stop() -> None:
     """Stop the project's server, wherever it was started."""
-    from marquee.front import running as front_of
+    from marquee.front.process import running as front_of
     from marquee.torchserve.server import running_pid, wait_ended
     from marquee.torchserve.server import stop as stop_server
 
     project = Project.find()
     pid, front = running_pid(project), front_of(project)
     if front is not None:
-        front.haproxy.close(lambda count: click.echo(f"answering {count} requests in flight"))
+        front.close(lambda count: click.echo(f"answering {count} requests in flight"))
     stop_server(project)
     if pid is not None:
         # `marquee serve` ends it as well, once the front door is closed, and may be quicker.

@@ -16,7 +16,7 @@ from marquee.container import contents, memory, packages, unpacked
 from marquee.container.unpacked import Stored
 from marquee.container.variables import Settings
 from marquee.errors import MarqueeError
-from marquee.front import config, runtime
+from marquee.front import maps
 from marquee.front.process import Haproxy
 from marquee.project import Project
 from marquee.torchserve import envelope
@@ -116,7 +116,7 @@ class MultiModel:
                 raise Refused(_status(str(error)), str(error)) from error
             with self._lock:
                 self._models[name] = Loaded(stored, url)
-                self._door.map(config.LOADED_MAP).set({name: "1"})
+                self._door.map(maps.LOADED).set({name: "1"})
 
     def unload(self, name: str) -> None:
         """Let a model's waiting requests be answered, then remove it and free its memory.
@@ -129,7 +129,7 @@ class MultiModel:
                 raise _absent(name)
             model = self._models.pop(name)
             self._busy.add(name)
-            self._door.map(config.LOADED_MAP).remove(name)  # nothing new from here on
+            self._door.map(maps.LOADED).remove(name)  # nothing new from here on
         try:
             self._drain(name)
             self._remove(model.stored)
@@ -173,7 +173,7 @@ class MultiModel:
         quiet = 0
         while quiet < QUIET_POLLS and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
-            count = runtime.in_flight_of(self._door.admin, config.IN_FLIGHT, name)
+            count = self._door.in_flight_of_model(name)
             quiet = 0 if count else quiet + 1
 
     def _remove(self, stored: Stored) -> None:

@@ -19,7 +19,8 @@ from marquee.container.unpacked import Stored
 from marquee.container.variables import Settings, Variables
 from marquee.errors import MarqueeError
 from marquee.front import origins
-from marquee.front.settings import FrontSettings, folder_of
+from marquee.front.process import folder_of
+from marquee.front.settings import FrontSettings
 from marquee.project import Project
 from marquee.serving.door import Door
 from marquee.torchserve import envelope, preflight, server
@@ -188,8 +189,7 @@ def front_settings(project: Project, settings: Settings, stored: list[Stored]) -
     allowed = settings.allowed_origins
     return FrontSettings(
         folder=folder,
-        inference=project.properties["inference_address"],
-        management=None,
+        inference_address=project.properties["inference_address"],
         key_file=project.key_file,
         open_to_all=True,
         default_model=default,

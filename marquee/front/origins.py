@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from pathlib import Path
 
 from marquee.errors import MarqueeError
 
@@ -13,7 +11,6 @@ ANY, NONE = "*", "none"
 ORIGIN = re.compile(
     r"null|[a-z][a-z0-9+.-]*://(?:[a-z0-9_.-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::\d{1,5})?"
 )
-LIST = "origins.list"
 
 
 def read(text: str, name: str) -> tuple[str, ...]:
@@ -26,29 +23,14 @@ def read(text: str, name: str) -> tuple[str, ...]:
     Raises:
         MarqueeError: one is no origin.
     """
-    found = tuple(part.strip().lower() for part in text.split(",") if part.strip())
-    if found == (NONE,):
+    origins = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    if origins == (NONE,):
         return ()
-    for one in found:
+    for one in origins:
         if one != ANY and not ORIGIN.fullmatch(one):
             raise MarqueeError(
                 f"{name} has {one!r}, which is no origin; expected scheme and host (and port) "
                 "without a path, such as https://pages.example or http://localhost:3000, * for "
                 "all, or none"
             )
-    return found
-
-
-def values(origins: Sequence[str], folder: Path) -> dict[str, str]:
-    """Write the list of origins, and return what HAProxy's configuration says of them.
-
-    An answer to one of several origins must not be kept for another, which Vary tells.
-    """
-    (folder / LIST).write_text("".join(f"{one}\n" for one in origins))
-    if ANY in origins:
-        return {"origin": "str(*)", "known_origin": "{ req.fhdr(origin) -m found }", "vary": ""}
-    return {
-        "origin": "req.fhdr(origin)",
-        "known_origin": f"{{ req.fhdr(origin) -m str -i -f {folder}/{LIST} }}",
-        "vary": "  http-after-response add-header Vary Origin" if origins else "",
-    }
+    return origins

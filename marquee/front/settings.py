@@ -1,112 +1,189 @@
-"""What the front door is told: where it listens, what is behind it, how long it waits."""
+"""What the front door is set to: where it listens, what is behind it, how long it waits."""
 
 from __future__ import annotations
 
 import re
 import resource
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Annotated, Any
 
 import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 
 from marquee.errors import MarqueeError
 from marquee.front import origins
+from marquee.front.process import folder_of
 from marquee.project import Project
 from marquee.torchserve.connection import keys_of
 
 FILE_NAME = "front.yaml"
 MIN_API_KEY = 16
-HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
+# HAProxy counts a time in milliseconds, with 31 bits.
+LONGEST = 2147483
 # What may stand in HAProxy's configuration without quotes. A socket's path has 107 bytes.
 PLAIN_PATH = re.compile(r"[A-Za-z0-9._/+-]{1,80}")
+# What means nothing else between its double quotes.
+QUOTED_PATH = re.compile(r'[^"\\$\0-\x1f\x7f]+')
 CONNECTIONS = 4096
 
 
-@dataclass(frozen=True)
-class FrontSettings:
+def _path(value: Any) -> Any:
+    return Path(value).expanduser() if isinstance(value, str) and value else value
+
+
+def _origins(value: Any) -> Any:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        return value
+    return origins.read(",".join(texts), "allowed_origins")
+
+
+def _seconds(default: float, description: str, most: int | None = None) -> Any:
+    title = "whole seconds above 0" if isinstance(default, int) else "seconds above 0"
+    title += "" if most is None else f", at most {most}"
+    return Field(default, gt=0, le=most, title=title, description=description)
+
+
+def _optional(title: str, description: str, **bounds: Any) -> Any:
+    return Field(None, title=title, description=description, **bounds)
+
+
+File = Annotated[Path, BeforeValidator(_path, json_schema_input_type=str)]
+Origins = Annotated[
+    tuple[str, ...], BeforeValidator(_origins, json_schema_input_type=str | list[str])
+]
+ADDRESS = "http://host:port or https://host:port"
+Address = Annotated[
+    str,
+    Field(
+        title=ADDRESS, pattern=r"^https?://(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?/?$"
+    ),
+]
+
+
+class FrontFile(BaseModel):
+    """The settings of the front door of `marquee serve --front`: config/front.yaml."""
+
+    # A title says what a value may be, for errors, editors and the page of settings.
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="forbid", allow_inf_nan=False, title=FILE_NAME
+    )
+
+    tls_certificate: File | None = _optional(
+        "the path of a file",
+        "PEM file with certificate and private key, for addresses that begin with https://.",
+    )
+    api_key_file: File | None = _optional(
+        "the path of a file",
+        f"File (mode 0600) with one more key for inference, of at least {MIN_API_KEY} characters, "
+        "that stays the same over restarts.",
+    )
+    default_model: str | None = _optional(
+        "the name of a model: letters, digits and _ - . only",
+        "Who answers /invocations when a request names no model. Without it: the only model.",
+        pattern=r"^[A-Za-z0-9._-]+$",
+    )
+    request_timeout: int = _seconds(
+        3600, "For an answer; a model's own responseTimeout ends it before.", LONGEST
+    )
+    client_timeout: int = _seconds(60, "For a client that neither sends nor reads.", LONGEST)
+    keep_alive_timeout: int = _seconds(
+        75,
+        "For the next request on an open connection; longer than that of a load balancer in front.",
+        LONGEST,
+    )
+    drain_timeout: int = _seconds(120, "For the requests in flight when the server stops.")
+    probe_interval: float = _seconds(
+        30.0, "From a proof that a model answers to the next request of its example."
+    )
+    probe_timeout: float = _seconds(
+        20.0, "For the answer to its example; a model that is slow by nature may take longer."
+    )
+    sticky_header: str | None = _optional(
+        "the name of a request header",
+        "Requests with the same value of this header get the same version while a canary is tried.",
+        pattern=r"^[A-Za-z0-9-]{1,64}$",
+    )
+    allowed_origins: Origins = Field(
+        default=(),
+        title="a text or a list of texts such as https://pages.example",
+        description="Web pages of other origins that may ask (CORS): scheme, host and port; * for "
+        "all. Without it: cors_allowed_origin in config.properties.",
+    )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_a_sentence(
+        cls, values: Any, handler: ModelWrapValidatorHandler[FrontFile]
+    ) -> FrontFile:
+        try:
+            return handler(values)
+        except ValidationError as error:
+            raise MarqueeError(_sentence(error, cls)) from error
+
+
+class FrontSettings(FrontFile):
     """Everything that the configuration is written from.
 
     Attributes:
         folder: a private folder (0700) for the configuration, maps and sockets.
-        inference: where to listen, such as ``http://127.0.0.1:8080``; https takes a certificate.
-        management: the same for the management address; None does not open it.
+        inference_address: where to listen; https takes a certificate.
+        management_address: the same; None does not open it.
         key_file: TorchServe's key file, whose keys are asked for; None asks for none.
         open_to_all: nobody is asked for a key; the door shows TorchServe its own.
-        tls_certificate: PEM file with certificate and key.
-        api_key_file: a file with one more key for inference.
-        default_model: who answers ``/invocations`` when no model is named.
         max_request_size: bytes of a body.
-        request_timeout: seconds for an answer.
-        client_timeout: seconds for a client that neither sends nor reads.
-        keep_alive_timeout: seconds for the next request on an open connection.
-        drain_timeout: seconds for the requests in flight when the server stops.
-        probe_interval: seconds from a proof that a model answers to the next question.
-        probe_timeout: seconds for the answer to an example.
-        sticky_header: the request header that a canary is sticky by.
-        allowed_origins: the web pages that may ask, as ``https://pages.example``; ``*`` for all.
         ready_when_empty: whether a server without any model is ready.
         models_socket: who answers ``/models`` without ``/invoke``; None leaves it to TorchServe.
         ping_fields: what the body of ``/ping`` has besides ``status`` and ``models``.
     """
 
     folder: Path
-    inference: str
-    management: str | None
-    key_file: Path | None
+    inference_address: Address
+    management_address: Address | None = Field(default=None, title=ADDRESS)
+    key_file: Path | None = None
     open_to_all: bool = False
-    tls_certificate: Path | None = None
-    api_key_file: Path | None = None
-    default_model: str | None = None
-    max_request_size: int = 104857600
-    request_timeout: int = 3600
-    client_timeout: int = 60
-    keep_alive_timeout: int = 75
-    drain_timeout: int = 120
-    probe_interval: float = 30
-    probe_timeout: float = 20
-    sticky_header: str | None = None
-    allowed_origins: tuple[str, ...] = ()
+    max_request_size: int = Field(default=104857600, ge=1, title="bytes above 0")
     ready_when_empty: bool = False
     models_socket: Path | None = None
-    ping_fields: Mapping[str, Any] = field(default_factory=dict)
+    ping_fields: Mapping[str, Any] = {}
 
-    def __post_init__(self) -> None:
-        """Refuse what HAProxy would refuse, or misread.
-
-        Raises:
-            MarqueeError: which setting, and what it may be.
-        """
+    @model_validator(mode="after")
+    def _check(self) -> FrontSettings:
+        """Refuse what HAProxy would refuse, or misread."""
         if not PLAIN_PATH.fullmatch(str(self.folder)):
             raise MarqueeError(
                 f"the front's folder {self.folder} must have a plain path of at most 80 letters, "
                 "digits and ._/+-; set TEMP to another folder"
             )
-        if self.sticky_header is not None and not HEADER.fullmatch(self.sticky_header):
-            raise MarqueeError(
-                f"sticky_header is {self.sticky_header!r}, expected the name of a request header"
-            )
-        if self.secure and self.tls_certificate is None:
-            raise MarqueeError(
-                f"{self.inference} wants TLS, and no tls_certificate is set; name a PEM file with "
-                f"certificate and key in config/{FILE_NAME}"
-            )
+        self._check_files()
+        return self
+
+    def _check_files(self) -> None:
         for name in ("tls_certificate", "api_key_file"):
             path = getattr(self, name)
             if path is not None and not path.is_file():
                 raise MarqueeError(f"{name} is {path}: there is no such file")
-
-    @property
-    def secure(self) -> bool:
-        """Whether an address takes TLS."""
-        return any((address or "").startswith("https:") for address in self.addresses)
-
-    @property
-    def addresses(self) -> tuple[str, str | None]:
-        """Where the door listens."""
-        return self.inference, self.management
+        certificate = self.tls_certificate
+        if certificate is not None and not QUOTED_PATH.fullmatch(str(certificate)):
+            raise MarqueeError(
+                f'tls_certificate is {str(certificate)!r}, expected a path without quotes ("), '
+                "\\, $ and line breaks; rename the file or its folder"
+            )
+        for address in (self.inference_address, self.management_address):
+            if certificate is None and (address or "").startswith("https:"):
+                raise MarqueeError(
+                    f"{address} wants TLS, and no tls_certificate is set; name a PEM file with "
+                    f"certificate and key in config/{FILE_NAME}"
+                )
 
     @property
     def inference_socket(self) -> Path:
@@ -145,9 +222,13 @@ class FrontSettings:
         return key
 
 
-def folder_of(project: Project) -> Path:
-    """Return the front's folder in the project's private temporary folder."""
-    return project.temp / "front"
+def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return what is wrong with the first value that is, and what it may be."""
+    first = error.errors()[0]
+    name = str(first["loc"][0])
+    if name not in model.model_fields:
+        return f"unknown setting {name!r}; known are {', '.join(model.model_fields)}"
+    return f"{name} is {first['input']!r}, expected {model.model_fields[name].title}"
 
 
 def read(project: Project) -> FrontSettings:
@@ -163,81 +244,34 @@ def read(project: Project) -> FrontSettings:
             "TorchServe is told by variables to move behind it"
         )
     keys = keys_of(project)
-    named: dict[str, Any] = {
-        # TorchServe's own setting, which it cannot keep behind the door.
-        "allowed_origins": origins.read(
-            properties.get("cors_allowed_origin", ""), "cors_allowed_origin"
-        ),
-        **_file(project.root / "config" / FILE_NAME),
-    }
+    # TorchServe's own setting, which it cannot keep behind the door.
+    allowed = origins.read(properties.get("cors_allowed_origin", ""), "cors_allowed_origin")
     return FrontSettings(
         folder=folder_of(project),
-        inference=_web(properties, "inference_address"),
-        management=_web(properties, "management_address"),
+        inference_address=properties["inference_address"],
+        management_address=properties["management_address"],
         key_file=None if keys is None else keys.path,
         max_request_size=int(properties.get("max_request_size", "6553500")),
-        **named,
+        **{"allowed_origins": allowed, **_file(project)},
     )
 
 
-def _web(properties: Mapping[str, str], name: str) -> str:
-    address = properties[name]
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise MarqueeError(f"{name} is {address}, expected http://host:port or https://host:port")
-    return address
-
-
-def _file(path: Path) -> dict[str, Any]:
+def _file(project: Project) -> dict[str, Any]:
+    """Return what config/front.yaml sets."""
+    path = project.root / "config" / FILE_NAME
     if not path.is_file():
         return {}
     try:
-        found = yaml.safe_load(path.read_text()) or {}
+        content = yaml.safe_load(path.read_text()) or {}
     except yaml.YAMLError as error:
         raise MarqueeError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise MarqueeError(f"{path} must hold lines such as 'request_timeout: 3600'")
-    return {name: _value(path, name, value) for name, value in found.items()}
-
-
-def _value(path: Path, name: str, value: Any) -> Any:
-    if name not in KINDS:
-        raise MarqueeError(f"{path}: unknown setting {name!r}; known are {', '.join(KINDS)}")
-    kind = KINDS[name]
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if kind.startswith(("int", "float")):
-        if not number or value <= 0 or (kind == "int" and not isinstance(value, int)):
-            raise MarqueeError(f"{path}: {name} is {value!r}, expected seconds above 0")
-        return value
-    if kind.startswith("tuple"):
-        return _origins(path, name, value)
-    if not isinstance(value, str) or not value:
-        raise MarqueeError(f"{path}: {name} is {value!r}, expected a text")
-    return path.parent.parent / Path(value).expanduser() if kind.startswith("Path") else value
-
-
-def _origins(path: Path, name: str, value: Any) -> tuple[str, ...]:
-    texts = value if isinstance(value, list) else [value]
-    if not all(isinstance(text, str) for text in texts):
-        raise MarqueeError(
-            f"{path}: {name} is {value!r}, expected a text or a list of texts such as "
-            "https://pages.example"
-        )
-    return origins.read(",".join(texts), f"{path}: {name}")
-
-
-# What the file may say; all else is the project's or the container's own.
-FROM_FILE = (
-    "tls_certificate",
-    "api_key_file",
-    "default_model",
-    "request_timeout",
-    "client_timeout",
-    "keep_alive_timeout",
-    "drain_timeout",
-    "probe_interval",
-    "probe_timeout",
-    "sticky_header",
-    "allowed_origins",
-)
-KINDS = {one.name: str(one.type) for one in fields(FrontSettings) if one.name in FROM_FILE}
+    try:
+        settings = FrontFile.model_validate(content).model_dump(exclude_unset=True)
+    except MarqueeError as error:
+        raise MarqueeError(f"{path}: {error}") from error
+    return {
+        name: project.root / value if isinstance(value, Path) else value
+        for name, value in settings.items()
+    }

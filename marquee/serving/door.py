@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from marquee.errors import MarqueeError
-from marquee.front import config, process, program, running
-from marquee.front.process import Haproxy
+from marquee.front import config, launch, program
+from marquee.front.process import Haproxy, running
 from marquee.front.settings import FrontSettings, read
 from marquee.front.traffic import Traffic
 from marquee.project import Project
@@ -97,7 +97,7 @@ class Door:
         """
         _wait_for_keys(self._project, self.settings.key_file, alive)
         config.write(self.settings)
-        self._process = process.start(self.settings, self._line)
+        self._process = launch.start(self.settings, self._line)
         self._keeper = self._make_keeper()
         self._keeper.start()
 
@@ -159,13 +159,13 @@ class Door:
         self._log.warning(
             "HAProxy ended with status %s; starting it again", self._process.returncode
         )
-        self._process = process.start(self.settings, self._line)
+        self._process = launch.start(self.settings, self._line)
         return True
 
-    def close(self, told: Callable[[int], None], hurried: Callable[[], bool]) -> int:
+    def close(self, on_progress: Callable[[int], None], forced: Callable[[], bool]) -> int:
         """Answer what is in flight, refuse what is new, end; return how many were cut off."""
         try:
-            return self.haproxy.close(told, hurried)
+            return self.haproxy.close(on_progress, forced)
         finally:
             if self._keeper is not None:
                 self._keeper.end()
@@ -210,7 +210,6 @@ def reload(project: Project) -> None:
     Raises:
         MarqueeError: none runs, or the settings are not usable: the old ones stay.
     """
-    front = running(project)
-    if front is None:
+    if running(project) is None:
         raise MarqueeError("no front door of this project runs; start it: marquee serve --front")
-    front.haproxy.reload(read(project))
+    launch.reload(read(project))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
 from typing import Any
 
 from marquee.errors import MarqueeError
-from marquee.front import config
+from marquee.front import maps
 from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings
 from marquee.front.traffic import Traffic, as_json
@@ -91,11 +90,8 @@ class Keeper(threading.Thread):
         self.problem = "; ".join(
             f"{name} {version} {why}" for (name, version), why in found.models.items() if why
         )
-        until = str(int(time.time() + config.BELIEVED_SECONDS))
-        body = config.encoded(self._body(found))
-        ready = "1" if self.ready else "0"
-        state = {"until": until, "ready": ready, "body": body}
-        self._haproxy.map(config.STATE_MAP).set(state)
+        entries = maps.readiness(self._body(found), ready=self.ready)
+        self._haproxy.map(maps.STATE).set(entries)
 
     def _body(self, found: Readiness) -> dict[str, Any]:
         models = {
@@ -111,7 +107,7 @@ class Keeper(threading.Thread):
         sole = names[0] if len(names) == 1 else ""
         wanted = {"default": self._settings.default_model or sole, "listed": ",".join(names)}
         if wanted != self._names:
-            door = self._haproxy.map(config.NAMES_MAP)
+            door = self._haproxy.map(maps.NAMES)
             for key, value in wanted.items():
                 if value:
                     door.set({key: value})

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from marquee.errors import MarqueeError
-from marquee.front import running
+from marquee.front.process import running
 from marquee.interrupts import until
 from marquee.project import Project
 from marquee.torchserve.health import Timing

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import psutil
 
 from marquee.errors import MarqueeError
-from marquee.front import Front, running
+from marquee.front.process import Haproxy, running
 from marquee.interrupts import pause
 from marquee.project import Project
 from marquee.torchserve.management import READY, Management, Version
@@ -80,14 +80,14 @@ class Workers:
         front = self._door()
         if front is None:
             return False
-        turn = front.begin_turn()
-        while front.in_flight(self.version.name, self.version.version, before=turn):
+        epoch = front.begin_epoch()
+        while front.in_flight(self.version.name, self.version.version, before=epoch):
             if time.monotonic() > limit:
                 return False
             pause(POLL_SECONDS)
         return True
 
-    def _door(self) -> Front | None:
+    def _door(self) -> Haproxy | None:
         """Return the front door, if it counts and all requests pass it; those by gRPC do not."""
         port = int(self.project.properties.get("grpc_inference_port", GRPC_PORT))
         front = None if is_connected(port) else running(self.project)

@@ -10,7 +10,7 @@ from typing import Any
 
 from marquee import state
 from marquee.errors import MarqueeError
-from marquee.front import running
+from marquee.front.process import running
 from marquee.project import Project
 
 STATE = "canary.json"

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from marquee import state
 from marquee.archives.example import example_of
 from marquee.errors import MarqueeError
-from marquee.front import Front, program, running
+from marquee.front import program
+from marquee.front.process import Haproxy, running
 from marquee.front.traffic import Summary, from_json
 from marquee.project import Project
 from marquee.torchserve.inference import Inference
@@ -68,7 +69,7 @@ def begin(
         fresh = before is None or before.version != version
         since = time.time() if before is None or fresh else before.since
         made = canaries[model] = Canary(model, version, share, since, limits or Limits())
-        front.split(model, version, share)
+        front.set_canary(model, version, share)
     reason = f"{share:.2%} of the requests" if fresh else f"now {share:.2%} of the requests"
     _record(project, made, "canary", reason, history.DONE)
     return made
@@ -99,7 +100,7 @@ def promote(project: Project, model: str) -> Canary:
                 )
             api.set_default(model, found.version)
             state.choose_default(project, model, found.version)
-            front.unsplit(model)
+            front.remove_canary(model)
     _record(project, found, "canary promote", PROMOTED, history.DONE, replaced=before)
     return found
 
@@ -113,7 +114,7 @@ def withdraw(project: Project, model: str, why: str = "by hand") -> Canary:
     front = _front(project)
     with locked(project) as canaries:
         found = _canary(canaries, model)
-        front.unsplit(model)
+        front.remove_canary(model)
         del canaries[model]
     _record(project, found, "canary", why, "withdrawn")
     return found
@@ -127,7 +128,7 @@ def report(project: Project, model: str) -> Report:
     """
     front = _front(project)
     found = _canary(load(project), model)
-    path = front.haproxy.folder / TRAFFIC
+    path = front.folder / TRAFFIC
     sides = json.loads(path.read_text()) if path.is_file() else {}
     default, own = from_json(sides[model]) if model in sides else (Summary(), Summary())
     with Management.of(project) as api:
@@ -151,7 +152,7 @@ def verdict(default: Summary, canary: Summary, limits: Limits) -> str | None:
     return None
 
 
-def _front(project: Project) -> Front:
+def _front(project: Project) -> Haproxy:
     front = running(project)
     if front is None:
         program.find()  # says how to get HAProxy, where that is what is missing

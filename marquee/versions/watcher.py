@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from marquee.front import running
+from marquee.front.process import running
 from marquee.front.traffic import Summary, Traffic
 from marquee.project import Project
 from marquee.torchserve.readiness import Prober
@@ -59,7 +59,7 @@ class Watcher:
         with locked(self._project) as canaries:
             now = canaries.get(found.model)
             if front is not None and now is not None and now.version == found.version:
-                front.split(now.model, now.version, now.share)
+                front.set_canary(now.model, now.version, now.share)
 
     def _withdraw(self, found: Canary, why: str) -> None:
         now = load(self._project).get(found.model)

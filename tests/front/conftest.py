@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from marquee.errors import MarqueeError
-from marquee.front import config, process, program
+from marquee.front import config, launch, program
 from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings
 from marquee.project import Project
@@ -42,10 +42,10 @@ Start = Callable[..., FrontSettings]
 def alone(folder: Path, scheme: str = "http", **more: object) -> Iterator[FrontSettings]:
     """Run a door with nothing behind it, without keys and without a management address."""
     (port,) = free_ports(1)
-    own = {"management": None, "key_file": None} | more
-    settings = FrontSettings(folder, f"{scheme}://127.0.0.1:{port}", **own)  # type: ignore[arg-type]
+    address = f"{scheme}://127.0.0.1:{port}"
+    settings = FrontSettings(folder=folder, inference_address=address, **more)  # type: ignore[arg-type]
     config.write(settings)
-    running = process.start(settings, lambda _: None)
+    running = launch.start(settings, lambda _: None)
     try:
         yield settings
     finally:

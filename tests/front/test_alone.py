@@ -11,14 +11,15 @@ import httpx
 import pytest
 
 from marquee.errors import MarqueeError
-from marquee.front import Front, config, process
+from marquee.front import config, launch, maps
+from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings
 from tests.front.conftest import Start
 from tests.support import free_ports
 
 
 def get(settings: FrontSettings, path: str, **more: object) -> httpx.Response:
-    return httpx.get(settings.inference + path, trust_env=False, **more)  # type: ignore[arg-type]
+    return httpx.get(settings.inference_address + path, trust_env=False, **more)  # type: ignore[arg-type]
 
 
 def test_alive_but_not_ready(start: Start) -> None:
@@ -26,9 +27,9 @@ def test_alive_but_not_ready(start: Start) -> None:
     assert get(settings, "/live").json() == {"status": "Alive"}
     answer = get(settings, "/ping")
     assert answer.status_code == 503
-    assert answer.json() == config.STARTING
+    assert answer.json() == maps.STARTING
     with pytest.raises(MarqueeError, match="have not been asked yet"):
-        Front(process.Haproxy(settings.folder)).ping()
+        Haproxy(settings.folder).ping()
 
 
 def test_no_server_is_a_503_in_json(start: Start) -> None:
@@ -40,10 +41,10 @@ def test_no_server_is_a_503_in_json(start: Start) -> None:
 
 def test_a_taken_port_is_told(start: Start, tmp_path: Path) -> None:
     settings = start()
-    other = FrontSettings(tmp_path / "other", settings.inference, None, None)
+    other = FrontSettings(folder=tmp_path / "other", inference_address=settings.inference_address)
     config.write(other)
     with pytest.raises(MarqueeError, match="did not start"):
-        process.start(other, lambda _: None)
+        launch.start(other, lambda _: None)
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_tokens_are_not_renewed_behind_the_door(
     keys.write_text('{"inference": {"key": "one"}, "management": {"key": "management"}}')
     (port,) = free_ports(1)
     address = f"http://127.0.0.1:{port}"
-    start(management=address, key_file=keys)
+    start(management_address=address, key_file=keys)
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     for path in ("/token?type=inference", "/token/"):
         answer = httpx.get(address + path, headers=headers, trust_env=False)

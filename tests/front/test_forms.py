@@ -21,7 +21,9 @@ def picture(kind: str, side: int = 64) -> bytes:
 
 
 def post(settings: FrontSettings, body: bytes, path: str = "/predictions/m") -> httpx.Response:
-    return httpx.post(settings.inference + path, content=body, headers=FORM, trust_env=False)
+    return httpx.post(
+        settings.inference_address + path, content=body, headers=FORM, trust_env=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def test_a_form_goes_to_the_model(lone_door: FrontSettings, body: bytes) -> None
 def test_a_picture_with_its_own_type_goes_to_the_model(lone_door: FrontSettings) -> None:
     body = picture("JPEG")
     with behind(lone_door.inference_socket):
-        url = f"{lone_door.inference}/predictions/m"
+        url = f"{lone_door.inference_address}/predictions/m"
         for headers in ({}, {"Content-Type": "image/jpeg"}):
             answer = httpx.post(url, content=body, headers=headers, trust_env=False)
             assert answer.json()["bytes"] == len(body)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from marquee.errors import MarqueeError
-from marquee.front import Front, runtime
+from marquee.front import launch, runtime
 from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings
 from tests.front.behind import behind
@@ -17,7 +17,7 @@ from tests.front.support import wait_for
 
 
 def ask(settings: FrontSettings, path: str) -> threading.Thread:
-    url = settings.inference + path
+    url = settings.inference_address + path
     thread = threading.Thread(target=httpx.get, args=(url,), kwargs={"trust_env": False})
     thread.start()
     return thread
@@ -29,7 +29,7 @@ def fixture_settings(lone_door: FrontSettings) -> FrontSettings:
 
 
 @pytest.fixture(scope="module")
-def front(settings: FrontSettings) -> Front:
+def front(settings: FrontSettings) -> Haproxy:
     haproxy = Haproxy(settings.folder)
 
     def listens() -> bool:
@@ -38,7 +38,7 @@ def front(settings: FrontSettings) -> Front:
         return False
 
     wait_for(listens, "the master's socket")
-    return Front(haproxy)
+    return haproxy
 
 
 @pytest.mark.parametrize(
@@ -55,46 +55,48 @@ def front(settings: FrontSettings) -> Front:
     ],
 )
 def test_a_request_counts_until_it_is_answered(
-    settings: FrontSettings, front: Front, path: str, counts: int
+    settings: FrontSettings, front: Haproxy, path: str, counts: int
 ) -> None:
     with behind(settings.inference_socket) as server:
         server.go.clear()
         asking = ask(settings, path)
         wait_for(lambda: server.held == 1, "the request")
         assert front.in_flight("m", "1.0") == counts
-        turn = front.begin_turn()
-        assert front.in_flight("m", "1.0", before=turn) == counts
+        epoch = front.begin_epoch()
+        assert front.in_flight("m", "1.0", before=epoch) == counts
         server.go.set()
         asking.join(30)
         wait_for(lambda: front.in_flight("m", "1.0") == 0, "the end of the request")
 
 
-def test_requests_that_came_since_are_of_another_turn(
-    settings: FrontSettings, front: Front
+def test_requests_that_came_since_are_of_another_epoch(
+    settings: FrontSettings, front: Haproxy
 ) -> None:
     with behind(settings.inference_socket) as server:
         server.go.clear()
-        turn = front.begin_turn()
+        epoch = front.begin_epoch()
         asking = ask(settings, "/predictions/m")
         wait_for(lambda: server.held == 1, "the request")
         assert front.in_flight("m", "1.0") == 1
-        assert front.in_flight("m", "1.0", before=turn) == 0
+        assert front.in_flight("m", "1.0", before=epoch) == 0
         server.go.set()
         asking.join(30)
 
 
-def test_requests_from_before_a_reload_count_too(settings: FrontSettings, front: Front) -> None:
+def test_requests_from_before_a_reload_count_too(settings: FrontSettings, front: Haproxy) -> None:
     with behind(settings.inference_socket) as server:
         server.go.clear()
         asking = ask(settings, "/predictions/m")
         wait_for(lambda: server.held == 1, "the request")
-        front.haproxy.reload(settings)
-        assert front.in_flight("m", "1.0", before=front.begin_turn()) == 1
+        launch.reload(settings)
+        assert front.in_flight("m", "1.0", before=front.begin_epoch()) == 1
         server.go.set()
         asking.join(30)
 
 
-def test_a_door_that_does_not_count_is_told(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "TAKEN", "nothing")
+def test_a_door_that_does_not_count_is_told(
+    front: Haproxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "IN_FLIGHT", "nothing")
     with pytest.raises(MarqueeError, match="restart the server"):
         front.in_flight("m", "1.0")

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from marquee.errors import MarqueeError
-from marquee.front import Front, config, process, runtime
+from marquee.front import config, launch, maps, program, runtime
 from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings
 from marquee.front.traffic import Traffic
@@ -50,7 +50,7 @@ def test_a_keeper_outlives_what_nobody_expected(
     told: list[dict[str, str]] = []
     state = SimpleNamespace(set=told.append)
     monkeypatch.setattr(Haproxy, "map", lambda *_: state)
-    settings = FrontSettings(tmp_path, "http://127.0.0.1:8080", None, None)
+    settings = FrontSettings(folder=tmp_path, inference_address="http://127.0.0.1:8080")
     made = Keeper(settings, Moody(), Traffic())
     made.start()
     wait_for(lambda: made.ready, "a beat that ends well")
@@ -71,7 +71,7 @@ def test_the_log_of_haproxy_is_read_on_whatever_is_in_it(caplog: pytest.LogCaptu
 
     printed = io.StringIO("one\ntwo\nthree\n")
     running: subprocess.Popen[str] = SimpleNamespace(stdout=printed)  # type: ignore[assignment]
-    process._read(running, log, [])
+    launch._read(running, log, [])
     assert seen == ["one", "two", "three"]
     assert "told to" in caplog.text
 
@@ -96,8 +96,8 @@ def promoting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
             """Nothing is open."""
 
     monkeypatch.setattr(Management, "of", lambda _: Api())
-    monkeypatch.setattr(canary, "_front", lambda _: Front(Haproxy(tmp_path)))
-    monkeypatch.setattr(Front, "unsplit", lambda *_: None)
+    monkeypatch.setattr(canary, "_front", lambda _: Haproxy(tmp_path))
+    monkeypatch.setattr(Haproxy, "remove_canary", lambda *_: None)
     return project
 
 
@@ -138,11 +138,11 @@ def test_a_reload_keeps_what_is_told_meanwhile(
 ) -> None:
     """A canary that is withdrawn while the next process reads its files must not come back."""
     haproxy = Haproxy(tmp_path)
-    settings = FrontSettings(tmp_path, "http://127.0.0.1:8080", None, None)
+    settings = FrontSettings(folder=tmp_path, inference_address="http://127.0.0.1:8080")
     config.write(settings)
-    process.remember_place(settings)
+    launch.remember(settings)
     order: list[str] = []
-    monkeypatch.setattr(process, "check", lambda _: None)
+    monkeypatch.setattr(program, "check", lambda _: None)
     monkeypatch.setattr(runtime, "worker_pids", lambda _: [1])
 
     def replaced(*_: object) -> bool:
@@ -150,7 +150,7 @@ def test_a_reload_keeps_what_is_told_meanwhile(
         return True
 
     def tell() -> None:
-        haproxy.map(config.CANARY_MAP).set({"m": "1/2.0"})
+        haproxy.map(maps.CANARY).set({"m": "1/2.0"})
         order.append("told")
 
     waiting = threading.Thread(target=tell)
@@ -161,8 +161,8 @@ def test_a_reload_keeps_what_is_told_meanwhile(
             waiting.join(0.3)
         return ""
 
-    monkeypatch.setattr(Haproxy, "_replaced", replaced)
+    monkeypatch.setattr(launch, "_is_replaced", replaced)
     monkeypatch.setattr(runtime, "command", command)
-    haproxy.reload(settings)
+    launch.reload(settings)
     waiting.join(30)
     assert order == ["replaced", "told"]

@@ -13,7 +13,7 @@ NAME, VERSION = "2-a.b_C", "1.0-rc_1"
 
 def asked(door: FrontSettings, path: str, **headers: str) -> httpx.Response:
     with behind(door.inference_socket):
-        url = door.inference + path
+        url = door.inference_address + path
         return httpx.post(url, content=b"x", headers=headers, trust_env=False)
 
 
@@ -68,7 +68,9 @@ def test_another_name_in_sagemakers_attributes_is_not_cut_to_one_that_is(
 ) -> None:
     headers = {b"X-Amzn-SageMaker-Custom-Attributes": f"top_k=1;model={name}".encode()}
     with behind(lone_door.inference_socket):
-        answer = httpx.post(lone_door.inference + "/invocations", headers=headers, trust_env=False)
+        answer = httpx.post(
+            lone_door.inference_address + "/invocations", headers=headers, trust_env=False
+        )
     assert answer.status_code == 404
     assert answer.json()["type"] == "ModelNotFoundException"
 

@@ -18,12 +18,12 @@ PREFLIGHT = {"Access-Control-Request-Method": "POST"}
 
 
 def options(settings: FrontSettings, headers: dict[str, str]) -> httpx.Response:
-    url = f"{settings.inference}/predictions/m"
+    url = f"{settings.inference_address}/predictions/m"
     return httpx.request("OPTIONS", url, headers=headers, trust_env=False)
 
 
 def post(settings: FrontSettings, **headers: str) -> httpx.Response:
-    url = f"{settings.inference}/predictions/m"
+    url = f"{settings.inference_address}/predictions/m"
     return httpx.post(url, content=b"x", headers=headers, trust_env=False)
 
 

@@ -1,16 +1,19 @@
 """What config/front.yaml may say, and what HAProxy is told of it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
 from marquee.errors import MarqueeError
-from marquee.front import config, settings
-from marquee.front.process import check
-from marquee.front.settings import FrontSettings
+from marquee.front import config, maps, program, settings
+from marquee.front.process import Haproxy
+from marquee.front.refusals import Refusal
+from marquee.front.settings import FrontFile, FrontSettings
 from marquee.project import Project
+from scripts import schemas
 from tests.support import ROOT, make_project
 
 
@@ -24,33 +27,40 @@ def write(project: Project, text: str) -> None:
 
 
 def made(tmp_path: Path, **more: object) -> FrontSettings:
-    folder = tmp_path / "front"
     keys = tmp_path / "key_file.json"
     keys.write_text(json.dumps({"inference": {"key": "one"}, "management": {"key": "two"}}))
-    whole = {"inference": "http://127.0.0.1:8080", "management": "http://127.0.0.1:8081"} | more
-    return FrontSettings(folder=folder, key_file=keys, **whole)  # type: ignore[arg-type]
+    whole = {
+        "folder": tmp_path / "front",
+        "inference_address": "http://127.0.0.1:8080",
+        "management_address": "http://127.0.0.1:8081",
+        "key_file": keys,
+    } | more
+    return FrontSettings(**whole)  # type: ignore[arg-type]
 
 
 def test_the_file_that_is_shipped_says_the_defaults(project: Project) -> None:
     found = settings.read(project)
     (project.root / "config" / "front.yaml").unlink()
     assert settings.read(project) == found
-    assert found.inference == "http://127.0.0.1:8080"
+    assert found.inference_address == "http://127.0.0.1:8080"
 
 
 def test_every_setting_is_in_the_file_that_is_shipped() -> None:
     text = (ROOT / "config" / "front.yaml").read_text()
-    assert not [name for name in settings.FROM_FILE if f"{name}:" not in text]
+    assert not [name for name in FrontFile.model_fields if f"{name}:" not in text]
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("colour: red", "unknown setting 'colour'"),
-        ("request_timeout: -1", "request_timeout is -1, expected seconds"),
+        ("request_timeout: -1", "request_timeout is -1, expected whole seconds above 0"),
         ("request_timeout: true", "request_timeout is True"),
         ("request_timeout: 1.5", "request_timeout is 1.5"),
-        ("default_model: 3", "default_model is 3, expected a text"),
+        ("default_model: 3", "default_model is 3, expected the name of a model"),
+        ("default_model: 'm; shutdown'", "expected the name of a model"),
+        ("probe_interval: .nan", "probe_interval is nan, expected seconds above 0"),
+        ("client_timeout: 2147484", "at most 2147483"),
         ("api_key_file: nowhere", "there is no such file"),
         ("sticky_header: 'a b'", "expected the name of a request header"),
         ("allowed_origins: 3", "allowed_origins is 3, expected a text or a list"),
@@ -73,6 +83,22 @@ def test_origins_are_those_of_the_file_else_torchserves_own(project: Project) ->
     write(project, "allowed_origins: [https://b.example, http://localhost:3000]")
     found = settings.read(Project(project.root)).allowed_origins
     assert found == ("https://b.example", "http://localhost:3000")
+
+
+def test_an_error_is_one_sentence_that_names_the_file(project: Project) -> None:
+    write(project, "request_timeout: soon\nsticky_header: 3")
+    with pytest.raises(MarqueeError) as error:
+        settings.read(project)
+    path = project.root / "config" / "front.yaml"
+    assert str(error.value) == (
+        f"{path}: request_timeout is 'soon', expected whole seconds above 0, at most 2147483"
+    )
+
+
+def test_files_are_looked_for_from_the_project(project: Project) -> None:
+    (project.root / "door.pem").touch()
+    write(project, "tls_certificate: door.pem")
+    assert settings.read(project).tls_certificate == project.root / "door.pem"
 
 
 def test_tls_needs_a_certificate(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,22 +141,76 @@ def test_keys_are_written_as_digests_that_nobody_else_reads(tmp_path: Path) -> N
     "more",
     [
         {},
-        {"management": None, "key_file": None},
-        {"inference": "http://[::1]:8080", "sticky_header": "X-User"},
-        {"inference": "http://0.0.0.0:8080", "default_model": "cifar", "ping_fields": {"data": 1}},
+        {"management_address": None, "key_file": None},
+        {"inference_address": "http://[::1]:8080", "sticky_header": "X-User"},
+        {
+            "inference_address": "http://0.0.0.0:8080",
+            "default_model": "cifar",
+            "ping_fields": {"data": 1},
+        },
     ],
 )
 def test_haproxy_takes_what_is_written(tmp_path: Path, more: dict[str, object]) -> None:
-    keys = {"key_file": None} if "key_file" in more else {}
-    found = made(tmp_path, **{k: v for k, v in more.items() if k != "key_file"})
-    if keys:
-        found = FrontSettings(found.folder, found.inference, None, None)
+    found = made(tmp_path, **more)
     config.write(found)
-    check(found.folder)
+    program.check(Haproxy(found.folder).config)
 
 
-def test_errors_are_json_without_single_quotes() -> None:
-    text = config.error(400, "BadRequestException", "it's wrong")
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (
+            {"inference_address": "http://127.0.0.1:80 tfo:8080"},
+            "inference_address is .*, expected http://",
+        ),
+        (
+            {"management_address": "http://h\n:8081"},
+            "management_address is 'http://h.n:8081', expected",
+        ),
+        ({"sticky_header": "X-User) -m found }\n"}, "expected the name of a request header"),
+        ({"default_model": "m\nlisted"}, "expected the name of a model"),
+        ({"tls_certificate": 'a" b.pem'}, "expected a path without quotes"),
+        ({"tls_certificate": "$HOME.pem"}, "expected a path without quotes"),
+        ({"folder": "a b"}, "must have a plain path"),
+    ],
+)
+def test_no_value_ends_its_word_or_line(tmp_path: Path, more: dict[str, object], said: str) -> None:
+    for name in {"tls_certificate", "folder"} & more.keys():
+        more = {name: tmp_path / str(more[name])}
+        (tmp_path / str(more[name])).touch()
+    with pytest.raises(MarqueeError, match=said):
+        made(tmp_path, **more)
+
+
+def test_what_is_printed_into_the_configuration_is_one_line(tmp_path: Path) -> None:
+    unchecked = made(tmp_path).model_copy(update={"sticky_header": "X\n  http-request deny"})
+    with pytest.raises(MarqueeError, match="cannot stand in the front's configuration"):
+        config.render(unchecked)
+
+
+@pytest.mark.parametrize("word", ["m; show info", "m 1", "m\n", "m\\", ""])
+def test_what_is_told_to_a_running_haproxy_is_one_word(tmp_path: Path, word: str) -> None:
+    names = maps.RuntimeMap(tmp_path / "nobody.sock", tmp_path / maps.NAMES)
+    for entries in ({"default": word}, {word: "1"}):
+        with pytest.raises(MarqueeError, match="cannot be told"):
+            names.set(entries)
+
+
+@pytest.mark.parametrize(
+    ("written", "path"), [(schemas.schema, schemas.SCHEMA), (schemas.page, schemas.PAGE)]
+)
+def test_what_is_written_from_the_settings_is_fresh(written: Callable[[], str], path: Path) -> None:
+    assert written() == path.read_text(), "run: make docs"
+
+
+def test_every_setting_says_what_it_is_and_may_be() -> None:
+    for name, field in FrontFile.model_fields.items():
+        assert field.title, name
+        assert field.description, name
+
+
+def test_errors_are_json_without_single_quotes(tmp_path: Path) -> None:
+    text = Refusal(400, "BadRequestException", "it's wrong").json(made(tmp_path))
     assert "'" not in text
     assert json.loads(text) == {"code": 400, "type": "BadRequestException", "message": "it's wrong"}
 
