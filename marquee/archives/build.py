@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from marquee.archives import dryrun, packed, packing, passed_over, rooms, sources
+from marquee.archives import dryrun, pack_hook, reader, rooms, sources, unused_weights
 from marquee.archives.normalise import epoch, normalise
 from marquee.archives.rooms import ModelVersion
 from marquee.archives.steps import Say, announced
@@ -79,7 +79,7 @@ def build(
         packed = Path(folder) / "packed"
         packed.mkdir()
         with announced(f"{named}: packing ...", say):
-            serialized = packing.pack(project, model, packed)
+            serialized = pack_hook.pack(project, model, packed)
             contents |= {file.name: file for file in packed.iterdir() if file != serialized}
             plain = _run_archiver(model, contents, serialized, Path(folder))
         with announced(f"{named}: loading it and asking it its example ...", say):
@@ -107,9 +107,9 @@ def _inputs(
     project: Project, model: ModelVersion, record: StoreRecord
 ) -> tuple[dict[str, Path], str]:
     """Return the files of code and example, and the digest of all that goes in."""
-    passed_over.check(project, model)
+    unused_weights.check(project, model)
     contents = _contents(project, model)
-    return contents, _digest(model, contents, packing.inputs(project, model), record)
+    return contents, _digest(model, contents, pack_hook.inputs(project, model), record)
 
 
 def _contents(project: Project, model: ModelVersion) -> dict[str, Path]:
@@ -217,7 +217,7 @@ def weights_of(path: Path) -> str | None:
     Raises:
         MarqueeError: the file is no archive.
     """
-    section = packed.read(path).content.get("marquee")
+    section = reader.read(path).content.get("marquee")
     about = section if isinstance(section, dict) else {}
     if about.get("weights_from") == "demo":
         return "demo"

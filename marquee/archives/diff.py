@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from marquee.archives import golden
-from marquee.archives.content import content_digest
+from marquee.archives.digests import content_digest
 from marquee.archives.inspection import Entry, Inspection
 
 TEXTS = (".py", ".yaml", ".yml", ".json", ".txt", ".md", ".cfg", ".data", ".names", ".csv")

@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from marquee.archives import golden_making
+from marquee.archives import trial
 from marquee.archives.worker import Worker
 
 FAILED = 3
@@ -66,7 +66,7 @@ def main() -> int:
     sys.path.insert(0, str(folder))
     try:
         worker = Worker(folder)
-        golden_making.make(worker, folder, out)
+        trial.make(worker, folder, out)
         notes.write_text(json.dumps([*getattr(worker.handler, "refused_examples", ())]))
     except Exception as error:
         logging.exception("the model does not load")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from marquee.archives import configuration, golden
-from marquee.archives.packed import CONFIG_NAME
+from marquee.archives.reader import CONFIG_NAME
 from marquee.errors import MarqueeError
 from marquee.media import type_of
 

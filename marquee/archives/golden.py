@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from marquee.archives.likeness import difference, media_type
+from marquee.archives.comparison import difference, media_type
 from marquee.errors import MarqueeError
 
 FOLDER = "golden"
@@ -33,7 +33,7 @@ class GoldenRequest:
         content_type: of the expected answer.
         expected: its bytes.
         tolerance: how far each number may be off: absolute for arrays, in grey levels of 255
-            for pictures, and a share for JSON; see :func:`marquee.archives.likeness.difference`.
+            for pictures, and a share for JSON; see :func:`marquee.archives.comparison.difference`.
     """
 
     name: str

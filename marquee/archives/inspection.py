@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from marquee.archives import configuration, golden, packed, zipsafety
-from marquee.archives.content import MANIFEST, entry_digests, holds
+from marquee.archives import configuration, golden, reader, zipsafety
+from marquee.archives.digests import MANIFEST, entry_digests, holds
 from marquee.archives.manifest import FILES, MAX_BYTES, Manifest, parse, told
 from marquee.archives.store import file_digest
 from marquee.errors import MarqueeError
@@ -98,7 +98,7 @@ def _inspected(archive: zipfile.ZipFile, path: Path) -> Inspection:
     _check_files(manifest, digests, path)
     config = manifest.files.get("configFile")
     if config is not None:
-        configuration.check(packed.read_file(path, config), config, path)
+        configuration.check(reader.read_file(path, config), config, path)
     return Inspection(
         path=path,
         sha256=file_digest(path),
@@ -134,7 +134,7 @@ def _check_files(manifest: Manifest, present: Mapping[str, str], path: Path) -> 
         name = manifest.files.get(key)
         if name is not None and name not in present:
             raise MarqueeError(f"{path}: its manifest names the {key} {name!r}, which it lacks")
-    packed.check_handler(manifest, present.__contains__, path)
+    reader.check_handler(manifest, present.__contains__, path)
 
 
 def _checked_content(manifest: Manifest, digests: Mapping[str, str], path: Path) -> str | None:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from marquee.archives import packed
-from marquee.archives.content import MANIFEST
+from marquee.archives import reader
+from marquee.archives.digests import MANIFEST
 from marquee.archives.manifest import Manifest, told
 from marquee.archives.model_folder import LITTER
 from marquee.errors import MarqueeError
@@ -59,7 +59,7 @@ def scan(folder: Path) -> Listing:
             if not _is_archive(path):
                 strays += [*_stray(path)]
                 continue
-            found = Archive(path, packed.read(path))
+            found = Archive(path, reader.read(path))
             _check_alone(found, archives)
         except MarqueeError as error:
             refused.append(f"{error}; it is passed over")
@@ -84,7 +84,7 @@ def _is_archive(path: Path) -> bool:
     # A link to nothing has no kind; if it has an archive's name, the reader says what it lacks.
     if path.is_dir():
         return (path / MANIFEST).exists()
-    return bool(packed.suffix_of(path))
+    return bool(reader.suffix_of(path))
 
 
 def _check_alone(found: Archive, archives: dict[tuple[str, str], Archive]) -> None:
@@ -112,7 +112,7 @@ def _stray(path: Path) -> Iterator[str]:
 
 
 def _hint(folder: Path) -> str:
-    inside = packed.servable(_names_below(folder))
+    inside = reader.servable(_names_below(folder))
     if inside is None:
         return ""
     if inside.endswith(".py"):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from marquee.archives.content import MANIFEST
+from marquee.archives.digests import MANIFEST
 from marquee.errors import MarqueeError
 
 MAX_BYTES = 1 << 20

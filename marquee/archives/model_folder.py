@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from marquee.archives import packed
+from marquee.archives import reader
 from marquee.errors import MarqueeError
 
 CODE = "code"
@@ -113,7 +113,7 @@ def root(folder: Path, program: str | None, source: Path) -> Path:
     if inside:
         names = ", ".join(f"{path.name}/" for path in inside)
         raise MarqueeError(f"{source} holds {names}, any of which could be the model; pack one")
-    other = packed.servable(files(folder))
+    other = reader.servable(files(folder))
     if other is not None and not other.endswith(".py"):
         raise MarqueeError(
             f"{source} is no model folder; it holds {other}, which is an archive already: unpack "

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
 
-from marquee.archives.content import MANIFEST, statement, stream_digest
+from marquee.archives.digests import MANIFEST, statement, stream_digest
 from marquee.archives.store import file_digest
 from marquee.errors import MarqueeError
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from marquee.archives import own_weights
+from marquee.archives import weight_files
 from marquee.archives.manifest import rule_broken
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -55,7 +55,7 @@ class ModelVersion:
 def names(project: Project) -> list[str]:
     """Return the names of the project's models."""
     found = (path.parent.name for path in project.handlers.glob(f"*/{CONFIG_NAME}"))
-    return sorted(name for name in found if not own_weights.is_hidden(name))
+    return sorted(name for name in found if not weight_files.is_hidden(name))
 
 
 def versions(project: Project, name: str) -> list[ModelVersion]:
@@ -82,7 +82,7 @@ def version_of(project: Project, name: str, version: str) -> ModelVersion:
     config |= {} if timeout is None else {"responseTimeout": timeout}
     merged = section | {key: value for key, value in own.items() if key != "weights"}
     whole = config | {"marquee": merged | {"version": version}}
-    weights = own_weights.find(project, name, version, weight_names(project, name))
+    weights = weight_files.find(project, name, version, weight_names(project, name))
     return ModelVersion(name, version, room, whole, weights)
 
 
@@ -92,12 +92,12 @@ def examples(project: Project, name: str, version: str) -> list[Path]:
     Raises:
         MarqueeError: there is none.
     """
-    room, own = project.handlers / name, own_weights.model_folders(project, name)
+    room, own = project.handlers / name, weight_files.model_folders(project, name)
     versions = weight_names(project, name)
-    places = [sub for one in own for sub in own_weights.version_folders(one, version, versions)]
+    places = [sub for one in own for sub in weight_files.version_folders(one, version, versions)]
     for folder in (*places, *own, room):
-        found = [path for path in own_weights.visible(folder) if path.name.startswith("example.")]
-        if found := [path for path in found if not own_weights.has_weight_suffix(path)]:
+        found = [path for path in weight_files.visible(folder) if path.name.startswith("example.")]
+        if found := [path for path in found if not weight_files.has_weight_suffix(path)]:
             return found
     raise MarqueeError(
         f"{room} has no example.*: put a sample input there; the model is warmed up "

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from marquee.archives import packed
-from marquee.archives.replies import Sent, Socket, read
+from marquee.archives import reader
+from marquee.archives.worker_messages import Sent, Socket, read
 
 Part = tuple[str, str, bytes]
 DECODE = "TS_DECODE_INPUT_REQUEST"
@@ -103,7 +103,7 @@ class Worker:
         # As in a worker, the loop that handlers find when they load is that which awaits them.
         self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
-        manifest = packed.read(folder)
+        manifest = reader.read(folder)
         self._service = ModelLoaderFactory.get_model_loader().load(
             manifest.name,
             str(folder),

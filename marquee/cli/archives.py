@@ -103,7 +103,7 @@ def archive(
 
 
 def _archive_models(project: Project, models: tuple[str, ...], force: bool) -> None:
-    from marquee.archives import passed_over, rooms
+    from marquee.archives import rooms, unused_weights
 
     asked = [
         (name, version)
@@ -111,7 +111,7 @@ def _archive_models(project: Project, models: tuple[str, ...], force: bool) -> N
         for version in _versions(project, name)
     ]
     missing = [named for named in asked if not _built(project, *named, force=force)]
-    for line in passed_over.warnings(project):
+    for line in unused_weights.warnings(project):
         click.echo(f"Warning: {printable(line)}", err=True)
     if missing:
         if len(asked) > 1:

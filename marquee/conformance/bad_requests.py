@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from marquee.archives.likeness import JSON, NPY, media_type
+from marquee.archives.comparison import JSON, NPY, media_type
 from marquee.archives.worker import Asked
 from marquee.conformance.result import Skipped
 from marquee.conformance.subject import Subject, error_problem, fail_if, trace_in, unlike

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from marquee.archives.likeness import NPY, media_type
+from marquee.archives.comparison import NPY, media_type
 from marquee.archives.worker import Asked, Reply
 from marquee.conformance.result import Skipped
 from marquee.conformance.subject import Subject, error_problem, fail_if, good_problem, unlike

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from marquee.archives.likeness import media_type
+from marquee.archives.comparison import media_type
 from marquee.conformance.result import Failed
 from marquee.conformance.subject import Subject, error_problem, fail_if, good_problem, trace_in
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 
-from marquee.archives.likeness import JSON, difference, media_type
+from marquee.archives.comparison import JSON, difference, media_type
 from marquee.archives.worker import Asked
 from marquee.conformance.result import Failed, Skipped
 from marquee.conformance.subject import (

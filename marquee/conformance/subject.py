@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from marquee.archives.golden_making import example_request
-from marquee.archives.likeness import JSON, difference, media_type, spread
+from marquee.archives.comparison import JSON, difference, media_type, spread
+from marquee.archives.trial import example_request
 from marquee.archives.worker import Asked, Reply, Worker
 from marquee.conformance.result import Failed, Skipped
 

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from marquee.archives import listing, model_folder, packed
-from marquee.archives.content import MANIFEST
+from marquee.archives import listing, model_folder, reader
+from marquee.archives.digests import MANIFEST
 from marquee.archives.listing import Archive
 from marquee.errors import MarqueeError
 
@@ -62,7 +62,7 @@ def _check_readable(folder: Path) -> None:
 def _here(folder: Path, program: str | None, code_dir: Path | None) -> Contents | None:
     """Return what lies in a folder itself, or None."""
     if (folder / MANIFEST).exists():
-        return Contents((Archive(folder, packed.read(folder)),), None)
+        return Contents((Archive(folder, reader.read(folder)),), None)
     found = listing.scan(folder)
     if _is_script(folder, program, code_dir, bool(found.archives)):
         # Its folders are its own affair.

@@ -18,9 +18,9 @@ from typing import Any
 
 import yaml
 
-from marquee.archives import listing, model_folder, packed, zipsafety
+from marquee.archives import listing, model_folder, reader, zipsafety
 from marquee.archives import script as script_archive
-from marquee.archives.content import MANIFEST
+from marquee.archives.digests import MANIFEST
 from marquee.container.variables import Settings
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -64,7 +64,7 @@ def overrides(settings: Settings) -> dict[str, int]:
 
 def response_timeout(path: Path) -> int:
     """Return the seconds after which TorchServe ends a request to a stored archive's model."""
-    said = packed.config(path).get("responseTimeout", RESPONSE_TIMEOUT)
+    said = reader.config(path).get("responseTimeout", RESPONSE_TIMEOUT)
     # Of what is no number TorchServe takes no notice.
     return said if isinstance(said, int) and said > 0 else RESPONSE_TIMEOUT
 
@@ -88,11 +88,11 @@ def add_archive(
     Raises:
         MarqueeError: it is no archive, damaged or not safe.
     """
-    manifest = packed.read(source)
+    manifest = reader.read(source)
     name, version = name or manifest.name, manifest.version
     _check_free(store, name, version, source)
     if not wanted and name == manifest.name:
-        suffix = ".mar" if source.is_dir() else packed.suffix_of(source)
+        suffix = ".mar" if source.is_dir() else reader.suffix_of(source)
         stored = Stored(name, version, place(store, name, version, suffix))
         stored.path.symlink_to(source.resolve())
         return stored
@@ -101,12 +101,12 @@ def add_archive(
         _unpack(source, stored.path)
         content = copy.deepcopy(dict(manifest.content))
         content["model"]["modelName"] = name
-        _configure(stored.path, content, packed.config(source), wanted)
+        _configure(stored.path, content, reader.config(source), wanted)
     return stored
 
 
 def _check_free(store: Path, name: str, version: str, source: Path) -> None:
-    places = [place(store, name, version, suffix) for suffix in (packed.ZIP, *packed.TARS)]
+    places = [place(store, name, version, suffix) for suffix in (reader.ZIP, *reader.TARS)]
     if any(path.exists() or path.is_symlink() for path in places):
         raise MarqueeError(
             f"{source} is {name} {version}, and so is another model of the model folder; remove "
@@ -125,7 +125,7 @@ def _whole(folder: Path) -> Iterator[None]:
         raise
 
 
-def place(store: Path, name: str, version: str = SCRIPT_VERSION, suffix: str = packed.ZIP) -> Path:
+def place(store: Path, name: str, version: str = SCRIPT_VERSION, suffix: str = reader.ZIP) -> Path:
     """Return where a model lies in the store."""
     return store / f"{name}-{version}{suffix}"
 
@@ -138,13 +138,13 @@ def _unpack(source: Path, target: Path) -> None:
                 (target / path.name).symlink_to(path.resolve())
         return
     try:
-        if packed.suffix_of(source) in packed.TARS:
-            packed.unpack_tar(source, target)
+        if reader.suffix_of(source) in reader.TARS:
+            reader.unpack_tar(source, target)
             return
         with zipfile.ZipFile(source) as archive:
             zipsafety.check(archive, source, shutil.disk_usage(target).free)
             archive.extractall(target)
-    except packed.DAMAGE as error:
+    except reader.DAMAGE as error:
         raise MarqueeError(f"{source} cannot be unpacked: {error}") from error
 
 
@@ -152,7 +152,7 @@ def _configure(
     folder: Path, manifest: dict[str, Any], config: Mapping[str, Any], wanted: Mapping[str, int]
 ) -> None:
     """Write the configuration and the manifest, in place of links to the user's own files."""
-    path = folder / Path(manifest["model"].get("configFile") or packed.CONFIG_NAME).name
+    path = folder / Path(manifest["model"].get("configFile") or reader.CONFIG_NAME).name
     path.unlink(missing_ok=True)
     path.write_text(yaml.safe_dump(merged(config, wanted), sort_keys=True))
     manifest["model"]["configFile"] = path.name

@@ -6,7 +6,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from marquee.archives import listing, packed, requirements
+from marquee.archives import listing, reader, requirements
 from marquee.archives.listing import Archive
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -58,7 +58,7 @@ def _absent(archive: Path, path: str) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder, "requirements.txt")
         try:
-            listed.write_bytes(packed.read_file(archive, path))
+            listed.write_bytes(reader.read_file(archive, path))
             return [*requirements.missing(listed)]
-        except (MarqueeError, KeyError, *packed.DAMAGE):
+        except (MarqueeError, KeyError, *reader.DAMAGE):
             return []

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 
 from marquee.archives import listing
-from marquee.archives.content import MANIFEST
+from marquee.archives.digests import MANIFEST
 from marquee.archives.inspection import inspect
 from marquee.archives.store import file_digest
 from marquee.errors import MarqueeError

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from marquee.archives import packed
+from marquee.archives import reader
 from marquee.archives.example import ArchiveRequest, ExampleRequest, requests_of
 from marquee.archives.golden import Root
 from marquee.errors import MarqueeError
@@ -49,10 +49,10 @@ class Manner:
             return cls()
         asked = requests_of(archive)
         try:
-            config = packed.config(archive)
+            config = reader.config(archive)
         except MarqueeError:
             return cls(asked)
-        if packed.suffix_of(archive) in packed.TARS:
+        if reader.suffix_of(archive) in reader.TARS:
             return cls(asked)  # its sources are not looked through
         mingling = any(config.get(name) for name in MINGLING)
         return cls(asked, in_turn=not mingling, at_once=not (mingling or _in_pieces(archive)))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from marquee.archives import packed
+from marquee.archives import reader
 from marquee.container.job import Job
 from marquee.errors import MarqueeError
 from tests.support import clean_environment
@@ -95,7 +95,7 @@ def test_a_job_leaves_weights_and_an_archive_of_them(trained: Path) -> None:
         "final.pth",
         "training_log.txt",
     ]
-    assert packed.read(trained / "cifar-1.0.mar").name == "cifar"
+    assert reader.read(trained / "cifar-1.0.mar").name == "cifar"
     with zipfile.ZipFile(trained / "cifar-1.0.mar") as archive:
         assert archive.read("final.pth") == (trained / "final.pth").read_bytes()
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from handlers.cifar.model import LeNet
-from marquee.archives import packed
+from marquee.archives import reader
 from marquee.archives.diff import diff
 from marquee.archives.inspection import inspect
 from marquee.archives.store import file_digest
@@ -86,7 +86,7 @@ def test_a_change_of_source_rebuilds_only_what_it_is_in(built: Project, tmp_path
 
 def test_the_archive_and_its_manifest(built: Project) -> None:
     path = built.model_store / "cifar-1.0.mar"
-    manifest = packed.read(path).content
+    manifest = reader.read(path).content
     assert manifest["model"] == {
         "modelName": "cifar",
         "modelVersion": "1.0",
@@ -127,7 +127,7 @@ def test_the_users_weights_are_packed(built: Project, tmp_path: Path) -> None:
     torch.manual_seed(0)
     path = give_weights(project, LeNet(conv1=8).state_dict())
     assert marquee(project, "archive", "cifar").returncode == 0
-    manifest = packed.read(project.model_store / "cifar-1.0.mar").content
+    manifest = reader.read(project.model_store / "cifar-1.0.mar").content
     assert manifest["model"]["serializedFile"] == "mine.pth"
     assert manifest["marquee"]["weights"] == file_digest(path)
 
@@ -145,7 +145,7 @@ def test_each_archive_says_whose_weights_it_holds(tmp_path: Path) -> None:
     first, rotifer = done.stdout.splitlines()
     assert first.endswith(f"cifar-1.0.mar  weights: your best.ckpt {file_digest(path)[:12]}")
     assert "rotifer-1.0.mar  weights: your rotifer.weights" in rotifer
-    about = packed.read(project.model_store / "cifar-1.0.mar").content["marquee"]
+    about = reader.read(project.model_store / "cifar-1.0.mar").content["marquee"]
     assert about["weights_from"] == "user"
     assert about["weights_file"] == "best.ckpt"
     assert about["weights"] == file_digest(path)
@@ -252,11 +252,11 @@ def test_no_archive_is_read_in_words(tmp_path: Path) -> None:
     path = tmp_path / "x.mar"
     path.write_bytes(b"not a zip")
     with pytest.raises(MarqueeError, match=r"x\.mar is no model archive"):
-        packed.read(path)
+        reader.read(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a", json.dumps({}))
     with pytest.raises(MarqueeError, match=r"x\.mar is no model archive"):
-        packed.read(path)
+        reader.read(path)
 
 
 def test_the_stock_archiver_and_unzip_read_it(built: Project) -> None:

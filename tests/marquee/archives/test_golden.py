@@ -12,7 +12,7 @@ from handlers.cifar.handler import CifarHandler
 from handlers.inkwash.handler import InkwashHandler
 from handlers.runtime import VisionHandler
 from handlers.runtime.weights import read_state
-from marquee.archives import golden, golden_making
+from marquee.archives import golden, trial
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from tests.handlers.loading import answers, load, prediction
@@ -130,7 +130,7 @@ def test_the_tolerance_is_a_setting(tmp_path: Path) -> None:
 def test_a_tolerance_that_makes_no_sense(tmp_path: Path, text: str, value: str) -> None:
     (tmp_path / "model-config.yaml").write_text(f"marquee:\n  golden: {text}\n")
     with pytest.raises(ValueError, match=rf"marquee\.golden.*{value}.*expected"):
-        golden_making.tolerance(tmp_path)
+        trial.tolerance(tmp_path)
 
 
 NOISY = """

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from marquee.archives.content import content_digest, entry_digests, statement
 from marquee.archives.diff import diff
+from marquee.archives.digests import content_digest, entry_digests, statement
 from marquee.archives.inspection import inspect
 from marquee.archives.store import file_digest
 from marquee.errors import MarqueeError

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from marquee.archives import listing, packed
+from marquee.archives import listing, reader
 from marquee.archives.inspection import inspect
 from marquee.container import unpacked
 from marquee.errors import MarqueeError
@@ -91,7 +91,7 @@ def test_what_cannot_be_served_is_a_sentence_that_names_the_file(
 ) -> None:
     manifest, words = REFUSED[case]
     path = MAKERS[file](tmp_path / file, manifest)
-    said = sentence(lambda: packed.read(path))
+    said = sentence(lambda: reader.read(path))
     assert said.startswith(str(path))
     assert words in said
 
@@ -134,15 +134,15 @@ def test_every_way_in_refuses_it_and_leaves_nothing_behind(
     ],
 )
 def test_what_can_be_served_is(manifest: Any, version: str, file: str, tmp_path: Path) -> None:
-    found = packed.read(MAKERS[file](tmp_path / file, manifest))
+    found = reader.read(MAKERS[file](tmp_path / file, manifest))
     assert (found.name, found.version, found.handler) == ("net", version, "handler.py")
 
 
 def test_a_name_of_a_number_is_text_and_handlers_may_come_from_torchserve(tmp_path: Path) -> None:
-    found = packed.read(mar(tmp_path / "a.mar", model(modelName=7, handler="image_classifier")))
+    found = reader.read(mar(tmp_path / "a.mar", model(modelName=7, handler="image_classifier")))
     assert (found.name, found.handler) == ("7", "image_classifier")
     assert inspect(tmp_path / "a.mar").model == "7"
-    assert packed.read(mar(tmp_path / "b.mar", model(handler="handler:handle"))).name == "net"
+    assert reader.read(mar(tmp_path / "b.mar", model(handler="handler:handle"))).name == "net"
 
 
 # TorchServe ends at the start, with all models, for the first three.
@@ -172,18 +172,18 @@ def test_a_configuration_that_torchserve_cannot_read_is_told(
     text, words = CONFIGS[case]
     monkeypatch.setattr(odd, "CONFIG", text)
     path = MAKERS[file](tmp_path / file, model(configFile="model-config.yaml"))
-    said = sentence(lambda: packed.read(path))
+    said = sentence(lambda: reader.read(path))
     assert said.startswith(f"{path}: 'model-config.yaml' ")
     assert words in said
     if path.suffix == ".mar":
         assert words in sentence(lambda: inspect(path))
-    assert packed.read(MAKERS[file](tmp_path / f"b-{file}", model())).name == "net"
+    assert reader.read(MAKERS[file](tmp_path / f"b-{file}", model())).name == "net"
 
 
 def test_an_archive_that_is_packed_a_level_too_deep_says_so(tmp_path: Path) -> None:
-    said = sentence(lambda: packed.read(mar(tmp_path / "a.mar", model(), top="net/")))
+    said = sentence(lambda: reader.read(mar(tmp_path / "a.mar", model(), top="net/")))
     assert "it holds net/MAR-INF/MANIFEST.json" in said
-    said = sentence(lambda: packed.read(tar(tmp_path / "b.tar.gz", model(), top="")))
+    said = sentence(lambda: reader.read(tar(tmp_path / "b.tar.gz", model(), top="")))
     assert "it has no MAR-INF/MANIFEST.json; but it holds MAR-INF/MANIFEST.json" in said
 
 
@@ -200,7 +200,7 @@ def test_a_tar_that_torchserve_would_unpack_elsewhere_is_refused(
         info.type, info.linkname = kind, "/etc/passwd"
         archive.addfile(info)
     path.write_bytes(gzip.compress((tmp_path / "net.tar").read_bytes()))
-    assert "is not safe" in sentence(lambda: packed.read(path))
+    assert "is not safe" in sentence(lambda: reader.read(path))
 
 
 def test_a_tar_whose_header_claims_gigabytes_is_refused_before_it_is_read(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_tar_whose_header_claims_gigabytes_is_refused_before_it_is_read(tmp_pa
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, 6 << 30
     path = tmp_path / "net.tgz"
     path.write_bytes(gzip.compress(info.tobuf() + bytes(1 << 20)))
-    assert "claims 6442450944 bytes" in sentence(lambda: packed.read(path))
+    assert "claims 6442450944 bytes" in sentence(lambda: reader.read(path))
 
 
 def store_of(project: Project) -> Path:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from marquee.archives import own_weights
+from marquee.archives import weight_files
 from marquee.archives.rooms import default_version, names, versions
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -24,7 +24,7 @@ def place(folder: Path, name: str) -> Path:
 def found(project: Project, version: str = "2.0", *, sole: bool = False) -> Path:
     listed = {} if sole else {"1.0": ["lenet.pth"]}
     listed["2.0"] = ["vgg11.pth", "final.pth"]
-    return own_weights.find(project, "cifar", version, listed)
+    return weight_files.find(project, "cifar", version, listed)
 
 
 def test_our_models_and_their_versions() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from marquee.archives import golden, model_folder, packed, requirements
+from marquee.archives import golden, model_folder, reader, requirements
 from marquee.archives.script import ScriptSource, build
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -50,7 +50,7 @@ def test_a_folder_becomes_an_archive_and_stays_until_it_changes(
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("built ")
     path = project.model_store / "greeter-2.1.mar"
-    assert packed.read(path).content["model"] == {
+    assert reader.read(path).content["model"] == {
         "modelName": "greeter",
         "modelVersion": "2.1",
         "handler": "handler.py",

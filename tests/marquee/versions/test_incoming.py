@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from marquee.archives.content import MANIFEST
+from marquee.archives.digests import MANIFEST
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.versions.incoming import Incoming, find

@@ -63,7 +63,7 @@ def pack(project: Project, model: ModelVersion, out: Path) -> Path:
         return model.weights
     module = f"handlers.{model.name}.{Path(HOOK).stem}"
     done = subprocess.run(
-        [sys.executable, "-m", "marquee.archives.packing", module, str(model.weights), str(out)],
+        [sys.executable, "-m", "marquee.archives.pack_hook", module, str(model.weights), str(out)],
         env=os.environ | {"PYTHONPATH": str(project.root)},
         cwd=project.root,
         capture_output=True,

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from marquee.archives import configuration, zipsafety
-from marquee.archives.content import MANIFEST
+from marquee.archives.digests import MANIFEST
 from marquee.archives.manifest import MAX_BYTES, Manifest, parse, told
 from marquee.errors import MarqueeError
 

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from marquee.archives import golden
-from marquee.archives.likeness import media_type, spread
+from marquee.archives.comparison import media_type, spread
 from marquee.archives.worker import Asked, Reply, Worker
 
 # As handlers/script types an example by its name; mimetypes knows the others.

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from marquee.archives import own_weights, packing, rooms
+from marquee.archives import pack_hook, rooms, weight_files
 from marquee.archives.rooms import ModelVersion
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -40,7 +40,7 @@ class Left:
     @property
     def may_be_weights(self) -> bool:
         """Whether somebody may take it for weights: by its content, or by its name."""
-        return own_weights.has_weight_suffix(self.path) or not self.kind.is_beside
+        return weight_files.has_weight_suffix(self.path) or not self.kind.is_beside
 
 
 def check(project: Project, model: ModelVersion) -> None:
@@ -131,21 +131,21 @@ def _left(project: Project) -> Iterator[Left]:
     told = {path for name in rooms.names(project) for path in _told(project, name)}
     for path in islice(_files(project.weights), MAX_FILES):
         if path not in told and not any(parent in told for parent in path.parents):
-            kind = own_weights.kind_of(project, path)
+            kind = weight_files.kind_of(project, path)
             yield Left(path, kind, *_meant(project, path))
 
 
 def _told(project: Project, name: str) -> Iterator[Path]:
     """Yield what archives get, and the folders of models whose errors tell about them."""
     for model in _chosen(project, name).values():
-        yield from (model and _used(project, model)) or own_weights.model_folders(project, name)
+        yield from (model and _used(project, model)) or weight_files.model_folders(project, name)
 
 
 def _used(project: Project, model: ModelVersion) -> list[Path] | None:
     """Return what a version's archive is made from, or None where it cannot be made."""
     try:
         examples = rooms.examples(project, model.name, model.version)
-        return [*packing.inputs(project, model), *examples]
+        return [*pack_hook.inputs(project, model), *examples]
     except MarqueeError:
         return None
 
@@ -156,7 +156,7 @@ def _chosen(project: Project, name: str) -> dict[str, ModelVersion | None]:
     for version in _listed(project, name):
         try:
             chosen[version] = rooms.version_of(project, name, version)
-        except own_weights.NoWeights:
+        except weight_files.NoWeights:
             continue  # what lies there all the same is told here
         except MarqueeError:
             chosen[version] = None
@@ -176,14 +176,14 @@ def _files(folder: Path) -> Iterator[Path]:
     seen = {folder.resolve()}
     for place, names, files in os.walk(folder, followlinks=True):
         here = Path(place)
-        names[:] = sorted(name for name in names if not own_weights.is_hidden(name))
+        names[:] = sorted(name for name in names if not weight_files.is_hidden(name))
         # Links may lead in circles.
         reached = {name: (here / name).resolve() for name in names}
         names[:] = [name for name in names if reached[name] not in seen]
         seen |= set(reached.values())
         for name in sorted(files):
             explains = here == folder and name.lower().startswith("readme")
-            if not explains and not own_weights.is_hidden(name):
+            if not explains and not weight_files.is_hidden(name):
                 yield here / name
 
 
@@ -191,7 +191,7 @@ def _meant(project: Project, path: Path) -> tuple[str | None, str | None]:
     """Return the model and the version that a file is for, as far as place and name tell."""
     *folders, file = path.relative_to(project.weights).parts
     names = rooms.names(project)
-    stem = own_weights.stem_of(file).lower()
+    stem = weight_files.stem_of(file).lower()
     for name in names:
         if folders and folders[0].lower() == name.lower():
             return name, _version(project, name, folders[1:], stem)
@@ -209,15 +209,15 @@ def _speaks_of(name: str, parts: list[str]) -> bool:
 
 def _version(project: Project, name: str, folders: list[str], stem: str) -> str | None:
     versions = _listed(project, name)
-    inside = own_weights.version_of(folders[0], versions) if folders else None
+    inside = weight_files.version_of(folders[0], versions) if folders else None
     return inside or _by_name(project, name, stem, common=True)
 
 
 def _by_name(project: Project, name: str, stem: str, *, common: bool) -> str | None:
     """Return the version whose weights' names the file's begins with: ``lenet_best``."""
     for version, patterns in _listed(project, name).items():
-        for begin in (own_weights.stem_of(pattern).lower() for pattern in patterns):
+        for begin in (weight_files.stem_of(pattern).lower() for pattern in patterns):
             usable = begin.strip("*") and (common or begin not in COMMON)
-            if usable and own_weights.is_like(stem, f"{begin}*"):
+            if usable and weight_files.is_like(stem, f"{begin}*"):
                 return version
     return None

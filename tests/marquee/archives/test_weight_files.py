@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from handlers.cifar.model import LeNet
-from marquee.archives import own_weights, passed_over, rooms
+from marquee.archives import rooms, unused_weights, weight_files
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from tests.support import make_project
@@ -37,7 +37,7 @@ def put(project: Project, name: str, content: bytes | None = None) -> Path:
 
 def chosen(project: Project, version: str = "1.0", name: str = "cifar") -> Path:
     model = rooms.version_of(project, name, version)
-    passed_over.check(project, model)
+    unused_weights.check(project, model)
     return model.weights
 
 
@@ -68,7 +68,7 @@ def test_taken_whatever_it_is_called(project: Project, name: str) -> None:
     path = put(project, name)
     assert chosen(project) == path
     assert rooms.version_of(project, "cifar", "1.0").origin == "user"
-    assert not passed_over.warnings(project)
+    assert not unused_weights.warnings(project)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_nobodys_file_is_a_warning_and_stops_nobody(project: Project) -> None:
     put(project, "something.pth")
     put(project, "notes/x.safetensors")
     assert chosen(project).parent.name == "demo"
-    second, first = passed_over.warnings(project)
+    second, first = unused_weights.warnings(project)
     assert "weights/something.pth (a PyTorch file) is not packed; put it into weights/<m" in second
     assert "cifar, inkwash, rotifer, timetravel" in second
     assert "weights/notes/x.safetensors (a safetensors file) is not packed" in first
@@ -117,7 +117,7 @@ def test_beside_weights_that_are_taken_others_are_warnings(project: Project) -> 
     put(project, "cifar/training_log.txt", b"epoch 1\n")
     assert chosen(project).name == "lenet.pth"
     assert chosen(project, "2.0").parent.name == "demo"
-    said = passed_over.warnings(project)
+    said = unused_weights.warnings(project)
     assert (
         "older.pth (a PyTorch file) is not packed: cifar 1.0 gets weights/cifar/1.0/le" in said[1]
     )
@@ -129,9 +129,9 @@ def test_what_lies_there_is_named_also_where_there_is_no_demo(project: Project) 
     shutil.rmtree(project.handlers / "cifar" / "demo")
     put(project, "cifar/v9/best.pth")
     put(project, "inkwash.pth", b"<html>")
-    with pytest.raises(own_weights.NoWeights, match=r"put lenet\.pth into .*weights/cifar"):
+    with pytest.raises(weight_files.NoWeights, match=r"put lenet\.pth into .*weights/cifar"):
         chosen(project)
-    _, said = passed_over.warnings(project)
+    _, said = unused_weights.warnings(project)
     assert "weights/cifar/v9/best.pth (a PyTorch file) is not packed; put it into" in said
 
 
@@ -139,7 +139,7 @@ def test_what_lies_there_is_named_also_where_there_is_no_demo(project: Project) 
 def test_a_name_within_another_word_means_nothing(project: Project, name: str) -> None:
     put(project, name)
     assert chosen(project).parent.name == "demo"
-    (said,) = passed_over.warnings(project)
+    (said,) = unused_weights.warnings(project)
     assert "put it into weights/<model>/" in said
 
 
@@ -148,7 +148,7 @@ def test_what_systems_leave_behind_is_passed_over(project: Project) -> None:
                  "._lenet.pth", "README.md", "cifar/__MACOSX/1.0/x.pth"):  # fmt: skip
         put(project, name, b"\x00\x05\x16\x07")
     assert chosen(project).parent.name == "demo"
-    assert not passed_over.warnings(project)
+    assert not unused_weights.warnings(project)
     path = put(project, "cifar/1.0/best.pth")
     assert chosen(project) == path
 
@@ -174,7 +174,7 @@ def test_companions_and_examples_are_used(project: Project) -> None:
         shutil.copyfile(demo / f"rotifer.{kind}", project.weights / "rotifer" / f"rotifer.{kind}")
     put(project, "rotifer/example.jpg", b"\xff\xd8\xff")
     put(project, "timetravel/shape_predictor_68_face_landmarks.dat", bytes(range(99, 200)))
-    assert not passed_over.warnings(project)
+    assert not unused_weights.warnings(project)
     model = rooms.version_of(project, "rotifer", "1.0")
     assert model.origin == "user"
     assert [path.name for path in rooms.examples(project, model.name, model.version)] == [
@@ -196,7 +196,7 @@ def test_a_versions_example_beats_the_models(project: Project) -> None:
 
 def test_endings_are_taken_off_names() -> None:
     stems = {"best.pth.tar": "best", "a.b.ckpt": "a.b", ".pth": ".pth", "x": "x", "n.txt": "n.txt"}
-    assert {name: own_weights.stem_of(name) for name in stems} == stems
+    assert {name: weight_files.stem_of(name) for name in stems} == stems
 
 
 def test_what_lies_deep_is_named_and_links_in_circles_end(project: Project) -> None:
@@ -204,5 +204,5 @@ def test_what_lies_deep_is_named_and_links_in_circles_end(project: Project) -> N
     deep.mkdir(parents=True)
     (deep / "circle").symlink_to(project.weights)
     torch.save({"w": torch.ones(1)}, deep / "lenet.pth")
-    (said,) = passed_over.warnings(project)
+    (said,) = unused_weights.warnings(project)
     assert "a/b/c/d/e/f/g/h/lenet.pth" in said

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from marquee.archives.likeness import difference, spread
+from marquee.archives.comparison import difference, spread
 
 JSON = "application/json"
 NPY = "application/x-npy"
