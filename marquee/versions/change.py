@@ -12,7 +12,7 @@ from marquee.project import Project
 from marquee.torchserve.loads import LogMarks, wait_loaded
 from marquee.torchserve.management import Management, Version
 from marquee.versions import history, journal, recovery
-from marquee.versions.incoming import Incoming
+from marquee.versions.candidate import Candidate
 from marquee.versions.journal import Plan
 from marquee.versions.judgement import Options
 from marquee.versions.probe import Latency, Probe, compare, told
@@ -26,11 +26,11 @@ COMPARISONS = 2
 
 @dataclass
 class Change:
-    """From the version ``old`` to the one that is ``incoming``.
+    """From the version ``old`` to the one that is ``candidate``.
 
     Attributes:
         project, api: the server.
-        incoming, old: the new version, and the present default.
+        candidate, old: the new version, and the present default.
         options: what the new version must stand.
         steps: where the steps are told.
         action: ``swap`` or ``rollback``, for the history.
@@ -38,7 +38,7 @@ class Change:
 
     project: Project
     api: Management
-    incoming: Incoming
+    candidate: Candidate
     old: Version
     options: Options
     steps: Steps
@@ -46,10 +46,10 @@ class Change:
 
     def __post_init__(self) -> None:
         """Look at what there is; nothing is changed yet."""
-        old, new = self.old, self.incoming.version
+        old, new = self.old, self.candidate.version
         if new == old.version:
             raise MarqueeError(f"{old.name} {new} is the version that serves already")
-        self._asked = requests_of(self.incoming.archive)
+        self._asked = requests_of(self.candidate.archive)
         self._log = AccessLog.of(self.project, old.name)
         self._results: dict[str, Any] = {}
         registered = self.api.describe(old.name, new)
@@ -59,8 +59,8 @@ class Change:
             new=new,
             old_workers=old.min_workers,
             new_workers=registered.min_workers if registered else 0,
-            archive=self.incoming.archive.name,
-            copied=self.incoming.copied,
+            archive=self.candidate.archive.name,
+            copied=self.candidate.copied,
             keep=self.options.keep,
             action=self.action,
         )
@@ -110,7 +110,7 @@ class Change:
         journal.save(self.project, self._plan)
         if stale is not None:
             self.api.unregister(stale.name, stale.version)
-        self.api.register(self.incoming.archive.name)
+        self.api.register(self.candidate.archive.name)
 
     def _wait_loaded(self, since: LogMarks) -> Version:
         return wait_loaded(
@@ -230,7 +230,7 @@ class Change:
                 "from_workers": plan.old_workers,
                 "to": plan.new,
                 "archive": plan.archive,
-                "digest": self.incoming.digest,
+                "digest": self.candidate.digest,
                 "registered": plan.registered,
                 "outcome": outcome,
                 "reason": reason,

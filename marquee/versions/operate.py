@@ -15,7 +15,7 @@ from marquee.torchserve.management import Management, Version
 from marquee.versions import drain, history, journal
 from marquee.versions.answered import Workers
 from marquee.versions.canaries import check_none
-from marquee.versions.incoming import Incoming, find
+from marquee.versions.candidate import Candidate, find
 from marquee.versions.judgement import DEFAULT_OPTIONS, Options
 from marquee.versions.manner import Manner
 from marquee.versions.probe import Probe, told
@@ -44,19 +44,19 @@ def register(
             unregistered again.
     """
     with raised(), Management.of(project) as api:
-        incoming = find(project, None, target)
+        candidate = find(project, None, target)
         try:
-            with journal.locked(project, incoming.name):
-                return _register(project, api, incoming, options=options, steps=Steps(report))
+            with journal.locked(project, candidate.name):
+                return _register(project, api, candidate, options=options, steps=Steps(report))
         except (MarqueeError, KeyboardInterrupt):
-            incoming.discard()
+            candidate.discard()
             raise
 
 
 def _register(
-    project: Project, api: Management, incoming: Incoming, *, options: Options, steps: Steps
+    project: Project, api: Management, candidate: Candidate, *, options: Options, steps: Steps
 ) -> dict[str, Any]:
-    name, version, archive = incoming.name, incoming.version, incoming.archive
+    name, version, archive = candidate.name, candidate.version, candidate.archive
     if api.describe(name, version) is not None:
         raise MarqueeError(
             f"{name} {version} is registered already; let it serve: marquee swap {name} {version}"
@@ -79,7 +79,7 @@ def _register(
         with ignored():
             _unregister(api, name, version)
         raise
-    about = {"model": name, "to": version, "archive": archive.name, "digest": incoming.digest}
+    about = {"model": name, "to": version, "archive": archive.name, "digest": candidate.digest}
     return _record(project, "register", steps, about | {"workers": found.loaded})
 
 

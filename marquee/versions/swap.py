@@ -17,8 +17,8 @@ from marquee.project import Project
 from marquee.torchserve.management import Management, Version
 from marquee.versions import guard, history, journal, recovery
 from marquee.versions.canaries import check_none
+from marquee.versions.candidate import Candidate, find
 from marquee.versions.change import Change
-from marquee.versions.incoming import Incoming, find
 from marquee.versions.judgement import DEFAULT_OPTIONS, Options
 from marquee.versions.steps import Report, Steps, silent
 
@@ -42,8 +42,8 @@ def swap(
         check_none(project, model)
         _recover_first(project, api, model, report)
         old = _serving(api, model)
-        incoming = find(project, model, target)
-        return _run(project, api, incoming, old, options=options, report=report, action="swap")
+        candidate = find(project, model, target)
+        return _run(project, api, candidate, old, options=options, report=report, action="swap")
 
 
 def rollback(
@@ -67,8 +67,8 @@ def rollback(
                 f"go back to; name one: marquee swap {model} VERSION"
             )
         lenient = replace(options, max_slowdown=math.inf)
-        incoming = find(project, model, before)
-        return _run(project, api, incoming, old, options=lenient, report=report, action="rollback")
+        candidate = find(project, model, before)
+        return _run(project, api, candidate, old, options=lenient, report=report, action="rollback")
 
 
 def _recover_first(project: Project, api: Management, model: str, report: Report) -> None:
@@ -93,7 +93,7 @@ def _serving(api: Management, model: str) -> Version:
 def _run(
     project: Project,
     api: Management,
-    incoming: Incoming,
+    candidate: Candidate,
     old: Version,
     *,
     options: Options,
@@ -101,10 +101,10 @@ def _run(
     action: str,
 ) -> dict[str, Any]:
     try:
-        change = Change(project, api, incoming, old, options, Steps(report), action)
+        change = Change(project, api, candidate, old, options, Steps(report), action)
         with guard.watching(project, old.name):
             return change.run()
     except (MarqueeError, KeyboardInterrupt):
         if journal.unfinished(project, old.name) is None:  # else it is still to be put right
-            incoming.discard()
+            candidate.discard()
         raise

@@ -16,7 +16,7 @@ from marquee.container import unpacked
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.torchserve import loaded, preflight
-from marquee.versions import incoming
+from marquee.versions import candidate
 from tests.marquee.archives import odd
 from tests.marquee.archives.odd import HANDLER, folder, mar, model, tar, text_of
 from tests.support import make_project, marquee
@@ -110,8 +110,8 @@ def test_every_way_in_refuses_it_and_leaves_nothing_behind(
     before = snapshot(project.root.parent)
     for act in (
         lambda: inspect(path),
-        lambda: incoming.find(project, None, str(path)),
-        lambda: incoming.find(project, "net", str(path)),
+        lambda: candidate.find(project, None, str(path)),
+        lambda: candidate.find(project, "net", str(path)),
         lambda: unpacked.add_archive(path, project.model_store, {}),
         lambda: unpacked.add_archive(path, project.model_store, {"batchSize": 2}, "other"),
     ):

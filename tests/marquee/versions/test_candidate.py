@@ -9,7 +9,7 @@ import pytest
 from marquee.archives.digests import MANIFEST
 from marquee.errors import MarqueeError
 from marquee.project import Project
-from marquee.versions.incoming import Incoming, find
+from marquee.versions.candidate import Candidate, find
 from tests.support import make_project
 
 
@@ -26,7 +26,7 @@ def archive(path: Path, name: str = "cifar", version: str = "5.0", code: str = "
     return path
 
 
-def brought(project: Project, target: Path | str, model: str | None = "cifar") -> Incoming:
+def brought(project: Project, target: Path | str, model: str | None = "cifar") -> Candidate:
     return find(project, model, str(target))
 
 

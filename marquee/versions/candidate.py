@@ -27,7 +27,7 @@ SPARE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
-class Incoming:
+class Candidate:
     """A version that is to serve.
 
     Attributes:
@@ -49,7 +49,7 @@ class Incoming:
             self.archive.unlink(missing_ok=True)
 
 
-def find(project: Project, model: str | None, target: str) -> Incoming:
+def find(project: Project, model: str | None, target: str) -> Candidate:
     """Return what ``target`` names: a version, an archive in the store or a path to one, a URL.
 
     Raises:
@@ -72,7 +72,7 @@ def find(project: Project, model: str | None, target: str) -> Incoming:
     return _version(project, model, target)
 
 
-def _version(project: Project, model: str, version: str) -> Incoming:
+def _version(project: Project, model: str, version: str) -> Candidate:
     archives = listing.scan(project.model_store).archives
     present = {one.manifest.version: one.path for one in archives if one.manifest.name == model}
     if version in present:
@@ -86,17 +86,17 @@ def _version(project: Project, model: str, version: str) -> Incoming:
     )
 
 
-def _checked(model: str | None, path: Path) -> Incoming:
+def _checked(model: str | None, path: Path) -> Candidate:
     """Inspect an archive before anyone runs it."""
     found = inspect(path)
     if model is not None and found.model != model:
         raise MarqueeError(
             f"{path} is an archive of {found.model} {found.version}, expected one of {model}"
         )
-    return Incoming(found.model, found.version, path, found.sha256)
+    return Candidate(found.model, found.version, path, found.sha256)
 
 
-def _brought(project: Project, model: str | None, path: Path) -> Incoming:
+def _brought(project: Project, model: str | None, path: Path) -> Candidate:
     """Copy an archive into the store if it is not there."""
     found = _checked(model, path)
     if path.resolve().parent == project.model_store.resolve():
@@ -107,17 +107,17 @@ def _brought(project: Project, model: str | None, path: Path) -> Incoming:
     return _copied(project, found, path)
 
 
-def _same(found: Incoming, other: Path) -> Incoming:
+def _same(found: Candidate, other: Path) -> Candidate:
     digest = "an unpacked one" if other.is_dir() else file_digest(other)
     if digest != found.digest:
         raise MarqueeError(
             f"{other} is another {found.name} {found.version} ({digest[:15]}, the new one is "
             f"{found.digest[:12]}); give the new one a version of its own"
         )
-    return Incoming(found.name, found.version, other, digest)
+    return Candidate(found.name, found.version, other, digest)
 
 
-def _copied(project: Project, found: Incoming, path: Path) -> Incoming:
+def _copied(project: Project, found: Candidate, path: Path) -> Candidate:
     target = project.model_store / f"{found.name}-{found.version}.mar"
     if target.exists():
         raise MarqueeError(f"{target} is in the way: it is an archive of something else; rename it")
@@ -129,7 +129,7 @@ def _copied(project: Project, found: Incoming, path: Path) -> Incoming:
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
-    return Incoming(found.name, found.version, target, found.digest, copied=True)
+    return Candidate(found.name, found.version, target, found.digest, copied=True)
 
 
 @contextmanager
