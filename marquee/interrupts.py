@@ -103,13 +103,23 @@ def ignored() -> Iterator[None]:
 
 
 @contextmanager
+def noted() -> Iterator[Callable[[], bool]]:
+    """Lend the question whether a signal came in the block, where none ends anything."""
+    came: list[int] = []
+    with _handled_by(lambda number, _frame: came.append(number)):
+        yield lambda: bool(came)
+
+
+@contextmanager
 def _handled_by(
     handler: Callable[[int, FrameType | None], Any] | signal.Handlers,
 ) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # signals reach the main thread only, and Python lets no other change their handlers
         return
-    before = {number: signal.signal(number, handler) for number in SIGNALS}
+    # What nohup has it ignore stays ignored.
+    heeded = (one for one in SIGNALS if one != signal.SIGHUP or not _is_ignored(one))
+    before = {number: signal.signal(number, handler) for number in heeded}
     _came.clear()
     try:
         yield
@@ -117,3 +127,7 @@ def _handled_by(
         for number, old in before.items():
             signal.signal(number, old)
         _came.clear()
+
+
+def _is_ignored(number: signal.Signals) -> bool:
+    return signal.getsignal(number) == signal.SIG_IGN

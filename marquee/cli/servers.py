@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 
 import click
 
@@ -21,7 +20,7 @@ def serve(front: bool) -> None:
     """Start TorchServe, wait until every model answers, and stop it with Ctrl-C."""
     from marquee.serving.serve import run
 
-    sys.exit(run(Project.find(), front=front))
+    run(Project.find(), front=front)
 
 
 @click.command()

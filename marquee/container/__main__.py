@@ -47,7 +47,8 @@ def _own(word: str) -> int:
         return train.run(found.settings)
     from marquee.container import serve  # noqa: PLC0415
 
-    return serve.run(found)
+    serve.run(found)
+    return 0
 
 
 def _execute(words: Sequence[str]) -> NoReturn:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from types import FrameType
+from typing import IO
 
 from marquee.container import contents, control, devices, packages, unpacked, variables, workspace
 from marquee.container.contents import Contents
@@ -23,24 +22,19 @@ from marquee.front.process import folder_of
 from marquee.front.settings import FrontSettings
 from marquee.project import Project
 from marquee.serving.door import Door
-from marquee.torchserve import envelope, preflight, server
-from marquee.torchserve.lastwords import last_words
+from marquee.serving.run import Foreground
+from marquee.torchserve import envelope, preflight
+from marquee.torchserve.loaded import ModelId
 from marquee.torchserve.readiness import Prober, Readiness
-from marquee.torchserve.server import Server
 
 log = logging.getLogger(__name__)
 
-WATCH_SECONDS = 0.5
 # SageMaker's longest request: an asynchronous one.
 LONGEST_SECONDS = 3600
 # What rotifer's old clients look for in the answer to /ping.
 PONG = {"rotifer": {"data": "pong!"}}
 # Which web pages may ask a model, where the variable does not say: rotifer's old backend took all.
 ORIGINS = {"rotifer": (origins.ANY,)}
-
-
-class _Stop(Exception):
-    """SIGTERM or SIGINT arrived."""
 
 
 class _Alive(Prober):
@@ -52,8 +46,8 @@ class _Alive(Prober):
         return Readiness({})
 
 
-def run(found: Variables) -> int:
-    """Serve until told to stop; return the exit code: 0 after a stop, 1 if the server died.
+def run(found: Variables) -> None:
+    """Serve until told to stop.
 
     Raises:
         MarqueeError: why it does not start, or what ended it.
@@ -71,16 +65,62 @@ def run(found: Variables) -> int:
         prober=_Alive if settings.multi_model else Prober,
         canaries=False,
     )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _raise_stop)
-    try:
-        running = _start(project, settings, door)
-        log.info("Ready on port %d after %.1f s", settings.port, time.monotonic() - started)
-        return _watch(running, door)
-    except _Stop:
-        return 0
-    finally:
-        _stop(project, door)
+    Container(project, door, settings, started).run()
+
+
+class Container(Foreground):
+    """Prints a line for each step to the log.
+
+    Args:
+        project: what is served.
+        door: before it.
+        settings: of the container.
+        started: when, on the clock of time.monotonic.
+    """
+
+    hurries = False  # the platform has SIGKILL for more haste
+    printed = "what is printed before this line"  # the files end with the container
+
+    def __init__(self, project: Project, door: Door, settings: Settings, started: float) -> None:
+        super().__init__(project, door)
+        self._door, self._settings, self._started = door, settings, started
+
+    def output(self) -> AbstractContextManager[IO[str]]:
+        """Print what the server prints."""
+        return nullcontext(sys.stdout)
+
+    def opened(self) -> None:
+        """Take orders for models, where they come and go."""
+        socket = self._door.settings.models_socket
+        if socket is not None:
+            door = self._door
+            models = MultiModel(self.project, self._settings, door.management(), door.haproxy)
+            control.start(models, socket)
+
+    def loading(self) -> AbstractContextManager[Callable[[ModelId], None]]:
+        """Say which model has loaded."""
+        return nullcontext(lambda model: log.info("Loaded %s %s", *model))
+
+    def ready(self) -> None:
+        """Say where to ask."""
+        seconds = time.monotonic() - self._started
+        log.info("Ready on port %d after %.1f s", self._settings.port, seconds)
+
+    def stopping(self) -> None:
+        """Say that the stop begins."""
+        log.info("Stopping")
+
+    def draining(self, count: int) -> None:
+        """Say how many requests are waited for."""
+        log.info("%d requests in flight are answered", count)
+
+    def cut_off(self, count: int) -> None:
+        """Say how many requests were not waited for."""
+        log.warning("%d requests were cut off: they took too long", count)
+
+    def stopped(self) -> None:
+        """Say that everything has ended."""
+        log.info("Stopped")
 
 
 def _port_variable(name: str) -> str:
@@ -93,37 +133,6 @@ def longest(stored: list[Stored], settings: Settings) -> int:
     """Return the seconds after which TorchServe ends a request of the slowest model."""
     own = [unpacked.response_timeout(model.path) for model in stored]
     return settings.response_timeout or max(own, default=unpacked.RESPONSE_TIMEOUT)
-
-
-def _start(project: Project, settings: Settings, door: Door) -> Server:
-    """Start everything; return when every model has answered."""
-    started = server.start(project, door.prepare(), nullcontext(sys.stdout))
-    # The files end with the container; what is in them has been printed.
-    running = replace(started, printed="what is printed before this line")
-    door.open(lambda: running.alive)
-    if settings.multi_model and door.settings.models_socket is not None:
-        models = MultiModel(project, settings, door.management(), door.haproxy)
-        control.start(models, door.settings.models_socket)
-    running.wait_ready(_loaded, door.management())
-    door.wait_ready()
-    return running
-
-
-def _stop(project: Project, door: Door) -> None:
-    """Answer what is in flight, then end everything."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # another one must not cut the stop short
-    log.info("Stopping")
-
-    def told(count: int) -> None:
-        log.info("%d requests in flight are answered", count)
-
-    # The platform has SIGKILL for more haste.
-    cut_off = door.close(told, lambda: False)
-    if cut_off:
-        log.warning("%d requests were cut off: they took too long", cut_off)
-    server.stop(project)
-    log.info("Stopped")
 
 
 def prepare(found: Variables) -> Project:
@@ -201,22 +210,3 @@ def front_settings(project: Project, settings: Settings, stored: list[Stored]) -
         ping_fields=PONG.get(default or "", {}),
         allowed_origins=ORIGINS.get(default or "", ()) if allowed is None else allowed,
     )
-
-
-def _raise_stop(_number: int, _frame: FrameType | None) -> None:
-    raise _Stop
-
-
-def _loaded(model: tuple[str, str]) -> None:
-    log.info("Loaded %s %s", *model)
-
-
-def _watch(running: Server, door: Door) -> int:
-    """Keep the door open until the server ends."""
-    while running.alive:
-        if not door.check():
-            return 0  # stopped from elsewhere
-        time.sleep(WATCH_SECONDS)
-    if door.haproxy.closing or running.end_is_wanted:
-        return 0
-    raise MarqueeError(f"TorchServe ended by itself: {last_words(running.project)}")

@@ -16,6 +16,7 @@ from marquee.front import config, launch, program
 from marquee.front.process import Haproxy, running
 from marquee.front.settings import FrontSettings, read
 from marquee.front.traffic import Traffic
+from marquee.interrupts import until
 from marquee.project import Project
 from marquee.serving.keeper import Keeper
 from marquee.torchserve.health import Timing
@@ -29,7 +30,6 @@ from marquee.versions.watcher import Watcher
 
 KEYS_SECONDS = 60
 READY_SECONDS = 120
-POLL_SECONDS = 0.1
 # A HAProxy that dies is started again, but not for ever.
 RESTARTS, RESTART_SECONDS = 3, 60
 # Ten years: TorchServe's keys must not change behind the door, which knows them by digest.
@@ -116,9 +116,9 @@ class Door:
         return Keeper(self.settings, prober, self._traffic, self._canaries)
 
     def _lively(self, name: str, version: str) -> float | None:
-        found = canaries.load(self._project).get(name)
+        canary = canaries.load(self._project).get(name)
         own = self._traffic.last_success(name, version)
-        if found is not None and found.version == version:
+        if canary is not None and canary.version == version:
             return own
         default = self._traffic.last_success(name)
         return max((one for one in (own, default) if one is not None), default=None)
@@ -129,12 +129,9 @@ class Door:
         Raises:
             MarqueeError: which one did not, and what it did instead.
         """
-        deadline = time.monotonic() + READY_SECONDS
-        while self._keeper is None or not self._keeper.ready:
-            if time.monotonic() > deadline:
-                why = "" if self._keeper is None else self._keeper.problem
-                raise MarqueeError(f"not all models are ready after {READY_SECONDS} s: {why}")
-            time.sleep(POLL_SECONDS)
+        if not until(lambda: self._keeper is not None and self._keeper.ready, READY_SECONDS):
+            problem = "" if self._keeper is None else self._keeper.problem
+            raise MarqueeError(f"not all models are ready after {READY_SECONDS} s: {problem}")
 
     def check(self) -> bool:
         """Start HAProxy again if it has died.
@@ -186,13 +183,10 @@ def _log_file(path: Path) -> logging.Logger:
 
 
 def _wait_for_keys(project: Project, path: Path | None, alive: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + KEYS_SECONDS
-    while path is not None and not _is_written(path):
-        if not alive():
-            raise MarqueeError(f"TorchServe ended while starting: {last_words(project)}")
-        if time.monotonic() > deadline:
-            raise MarqueeError(f"TorchServe has written no {path} after {KEYS_SECONDS} s")
-        time.sleep(POLL_SECONDS)
+    if not until(lambda: path is None or _is_written(path) or not alive(), KEYS_SECONDS):
+        raise MarqueeError(f"TorchServe has written no {path} after {KEYS_SECONDS} s")
+    if not alive():
+        raise MarqueeError(f"TorchServe ended while starting: {last_words(project)}")
 
 
 def _is_written(path: Path) -> bool:

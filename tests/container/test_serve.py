@@ -6,13 +6,10 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
 import httpx
 import pytest
 
-from marquee.container import serve
-from marquee.errors import MarqueeError
 from tests.container.hosts import IMAGE, Served, serving, starting
 from tests.handlers.script import scripts
 from tests.handlers.script.harness import make_folder
@@ -156,19 +153,6 @@ def _watch_ping(served: Served, statuses: list[int]) -> None:
     while not statuses or statuses[-1] != 0:
         statuses.append(served.ping())
         time.sleep(0.05)
-
-
-@pytest.mark.parametrize(("closed", "wanted"), [(True, False), (False, True), (False, False)])
-def test_a_wanted_end_is_quiet(closed: bool, wanted: bool) -> None:
-    running = SimpleNamespace(
-        alive=closed, end_is_wanted=wanted, project=SimpleNamespace(logs=Path("/no/logs"))
-    )
-    door = SimpleNamespace(check=lambda: False, haproxy=SimpleNamespace(closing=closed))
-    if closed or wanted:
-        assert serve._watch(running, door) == 0  # type: ignore[arg-type]
-    else:
-        with pytest.raises(MarqueeError, match="ended by itself: what it printed is above"):
-            serve._watch(running, door)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

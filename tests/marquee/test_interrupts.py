@@ -8,7 +8,7 @@ import time
 import pytest
 
 from marquee.errors import MarqueeError
-from marquee.interrupts import Interrupted, check, ignored, pause, raised, waited
+from marquee.interrupts import Interrupted, check, ignored, noted, pause, raised, waited
 
 
 def later(number: int, seconds: float = 0.2) -> None:
@@ -56,3 +56,24 @@ def test_handlers_are_as_before_afterwards() -> None:
     with raised(), ignored():
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_what_is_only_noted_ends_nothing() -> None:
+    with raised():
+        os.kill(os.getpid(), signal.SIGTERM)
+        with noted() as came:
+            assert not came()  # that one was before
+            os.kill(os.getpid(), signal.SIGINT)
+            pause(0.05)
+            assert came()
+        check()
+
+
+def test_what_nohup_has_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with raised():
+            os.kill(os.getpid(), signal.SIGHUP)
+            check()
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 from marquee.project import Project
 from tests.marquee.archives import odd
@@ -101,6 +102,33 @@ def test_a_server_that_is_told_to_stop_leaves_nothing(
         assert not small_project.key_file.exists()
         assert not list(Path(running.environment["TEMP"]).glob("models/*"))
         assert "Stopped." in running.output.read_text()
+
+
+@pytest.mark.parametrize("words", [(), ("--front",)], ids=["alone", "front"])
+def test_a_stop_while_models_load_leaves_nothing(
+    small_project: Project, words: tuple[str, ...]
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="mq-", dir="/tmp") as temp:
+        process = subprocess.Popen(
+            [BIN / "marquee", "serve", *words],
+            cwd=small_project.root,
+            env=clean_environment(**server_environment(Path(temp))),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        pid_file = Path(temp) / ".model_server.pid"
+        deadline = time.monotonic() + 120
+        while not pid_file.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        java = psutil.Process(int(pid_file.read_text()))
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+        assert said.endswith("Stopped.\n")
+        assert "Ready" not in said
+        assert all_gone([java])
+        assert not pid_file.exists()
 
 
 def test_stop_from_elsewhere(small_project: Project) -> None:

@@ -1,0 +1,127 @@
+"""The run loop: a server and the door before it, from start to a clean stop.
+
+Signals are noted, and looked for where nothing is half done; see :mod:`marquee.interrupts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
+from typing import IO
+
+from marquee import interrupts
+from marquee.errors import MarqueeError
+from marquee.project import Project
+from marquee.serving.door import Door
+from marquee.torchserve import server
+from marquee.torchserve.lastwords import last_words
+from marquee.torchserve.loaded import ModelId
+from marquee.torchserve.server import Server
+
+WATCH_SECONDS = 0.5
+
+
+class Foreground:
+    """What runs until it is told to stop. It says nothing; subclasses tell people of each step.
+
+    Args:
+        project: whose server.
+        door: takes the requests, with the server behind it; None where there is none.
+    """
+
+    # Whether a second signal ends the wait for the requests in flight.
+    hurries = True
+    # Where the server's logs can be read, if not in its files.
+    printed = ""
+
+    def __init__(self, project: Project, door: Door | None) -> None:
+        self.project = project
+        self.door = door
+        self._server: Server | None = None
+
+    def run(self) -> None:
+        """Serve until a signal comes, or somebody stops the server from elsewhere.
+
+        Raises:
+            MarqueeError: why it does not start, or what ended it.
+        """
+        with interrupts.raised():
+            try:
+                with suppress(interrupts.Interrupted):
+                    self._watch(self._start())
+            except MarqueeError:
+                if self._server is None or not self._server.end_is_wanted:
+                    raise
+            finally:
+                with interrupts.noted() as hurried:
+                    self._stop(hurried if self.hurries else lambda: False)
+
+    def _start(self) -> Server:
+        """Start everything; return when every model has answered."""
+        variables = self.door.prepare() if self.door else {}
+        self._server = running = replace(
+            server.start(self.project, variables, self.output()), printed=self.printed
+        )
+        interrupts.check()
+        if self.door:
+            self.door.open(lambda: running.alive)
+        self.opened()
+        management = self.door.management() if self.door else None
+        with self.loading() as loaded:
+            interrupts.waited(lambda: running.wait_ready(loaded, management))
+        if self.door:
+            self.door.wait_ready()
+        self.ready()
+        return running
+
+    def _watch(self, running: Server) -> None:
+        """Keep the door open until the server ends, or the door is closed from elsewhere."""
+        with self.watching() as look:
+            while running.alive:
+                look()
+                if self.door and not self.door.check():
+                    return
+                interrupts.pause(WATCH_SECONDS)
+        if not (self.door and self.door.haproxy.closing):
+            raise MarqueeError(f"TorchServe ended by itself: {last_words(self.project)}")
+
+    def _stop(self, hurried: Callable[[], bool]) -> None:
+        """Answer what is in flight, then end everything."""
+        self.stopping()
+        cut_off = self.door.close(self.draining, hurried) if self.door else 0
+        if cut_off:
+            self.cut_off(cut_off)
+        elsewhere = self._server is not None and not server.pid_file(self.project).exists()
+        if server.stop(self.project) or elsewhere:
+            self.stopped()
+
+    def output(self) -> AbstractContextManager[IO[str]] | None:
+        """Return what takes the server's output; None for its own file."""
+        return None
+
+    def opened(self) -> None:
+        """Do what is to be done when the door is open, and no model has loaded."""
+
+    def loading(self) -> AbstractContextManager[Callable[[ModelId], None]]:
+        """Lend what is called for each model that has loaded, in a thread of its own."""
+        return nullcontext(lambda _: None)
+
+    def ready(self) -> None:
+        """Say that every model has answered."""
+
+    def watching(self) -> AbstractContextManager[Callable[[], None]]:
+        """Lend what is called now and then while the server runs."""
+        return nullcontext(lambda: None)
+
+    def stopping(self) -> None:
+        """Say that the stop begins."""
+
+    def draining(self, count: int) -> None:
+        """Say how many requests are waited for."""
+
+    def cut_off(self, count: int) -> None:
+        """Say how many requests were not waited for."""
+
+    def stopped(self) -> None:
+        """Say that everything has ended."""
