@@ -1,5 +1,6 @@
 """docs/new-model.md does what it says: its files are built and served exactly as they stand."""
 
+import io
 import re
 import subprocess
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from marquee.archives.new_room import TASKS
 from marquee.project import Project
 from tests.support import BIN, ROOT, clean_environment, make_project, marquee, serving
 
@@ -80,3 +82,42 @@ def test_it_passes_all_checks(project: Project) -> None:
     done = run(project, COMMANDS[3])
     assert done.returncode == 0, done.stdout
     assert "16 passed, 1 skipped" in done.stdout or "17 passed" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose rooms are all from the templates, built."""
+    found = make_project(tmp_path_factory.mktemp("made") / "project")
+    for task in TASKS:
+        done = marquee(found, "new", room_of(task), "--task", task)
+        assert done.returncode == 0, done.stderr
+        assert f"handlers/{room_of(task)}/handler.py" in done.stdout
+    built = marquee(found, "archive")
+    assert built.returncode == 0, built.stderr
+    return found
+
+
+def room_of(task: str) -> str:
+    return task.replace("-", "_")
+
+
+def test_rooms_from_the_templates_answer_their_samples(made: Project) -> None:
+    with serving(made) as running, running.client() as client:
+        for task in TASKS:
+            sample = (made.handlers / room_of(task) / "example.png").read_bytes()
+            answer = client.post(f"/predictions/{room_of(task)}", content=sample)
+            assert answer.status_code == 200, answer.text
+            drawn = {"Accept": "image/png"}
+            answer = client.post(f"/predictions/{room_of(task)}", content=sample, headers=drawn)
+            if task == "classification":
+                assert answer.status_code == 406
+                continue
+            with Image.open(io.BytesIO(answer.content)) as picture:
+                assert picture.size == (128, 96)
+
+
+def test_the_tests_of_new_rooms_pass(made: Project) -> None:
+    # As a module, which puts the project first on Python's path.
+    done = run(made, f"{BIN / 'python'} -m pytest -q -p no:cacheprovider tests/handlers")
+    assert done.returncode == 0, done.stdout
+    assert "9 passed" in done.stdout
