@@ -24,7 +24,7 @@ FILE = re.compile(
     r"`((?:\.github|bench|config|deploy|docker|docs|examples|handlers|marquee|scripts|tests)/[\w./-]+\w/?)`"
 )
 # What a reader makes, as the page says.
-READERS_OWN = re.compile(r"handlers/edges/|examples/run\.ipynb")
+READERS_OWN = re.compile(r"(?:tests/)?handlers/(?:edges|leaves)/|examples/run\.ipynb")
 DECISIONS = (ROOT / "docs" / "decisions.md").read_text()
 DECISION = re.compile(r"\*\*[^*]+\*\*.*\*\d{4}-\d{2}-\d{2}\*", re.DOTALL)
 
@@ -43,8 +43,9 @@ def named(words: list[str]) -> tuple[click.Command, list[str]]:
     """Return the command that words name, and the rest of them."""
     command: click.Command = main
     while isinstance(command, click.Group) and words:
-        assert words[0] in command.commands, f"there is no command {words[0]}"
-        command, words = command.commands[words[0]], words[1:]
+        known = command.get_command(click.Context(command), words[0])
+        assert known is not None, f"there is no command {words[0]}"
+        command, words = known, words[1:]
     return command, words
 
 
