@@ -27,7 +27,7 @@ SHAPE = (1, 256, 256, 6)
 
 def share(handler: Any, body: bytes) -> float:
     """Return the seconds of reading and printing over the seconds of the network."""
-    from handlers.runtime.handler import Exchange  # noqa: PLC0415
+    from handlers.runtime.exchange import Exchange  # noqa: PLC0415
 
     exchange = Exchange({"body": body}, {"content-type": "application/json"})
     handler.answer([exchange])

@@ -35,7 +35,7 @@ def load(folder: Path) -> Any:
 
 def measure(folder: Path, rounds: int) -> None:
     """Print a line a batch size: median seconds of the batch, the process' peak memory so far."""
-    from handlers.runtime.handler import Exchange  # noqa: PLC0415
+    from handlers.runtime.exchange import Exchange  # noqa: PLC0415
 
     handler = load(folder)
     body = next(folder.glob("example.*")).read_bytes()

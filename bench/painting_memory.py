@@ -34,7 +34,7 @@ def photo(width: int, height: int) -> bytes:
 def paint(weights: Path, width: int, height: int) -> None:
     """Paint in this process and print seconds and peak memory."""
     from handlers.inkwash.handler import InkwashHandler  # noqa: PLC0415
-    from handlers.runtime.handler import Exchange  # noqa: PLC0415
+    from handlers.runtime.exchange import Exchange  # noqa: PLC0415
 
     handler = InkwashHandler()
     handler.initialize(

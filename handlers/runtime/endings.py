@@ -6,7 +6,15 @@ import logging
 import os
 import threading
 
-from handlers.runtime.errors import InsufficientMemory, InternalError, RequestError, TooLarge
+import torch
+
+from handlers.runtime.errors import (
+    InsufficientMemory,
+    InternalError,
+    RequestError,
+    TooLarge,
+    Unavailable,
+)
 from handlers.runtime.memory import is_out_of_memory
 
 logger = logging.getLogger(__name__)
@@ -15,15 +23,26 @@ logger = logging.getLogger(__name__)
 EXIT_DELAY_SECONDS = 0.5
 
 
-def refusal_of(error: Exception, request_id: str) -> RequestError:
-    """Return what a client is told of an unforeseen error, of which the log has the story."""
+def refusal_of(error: BaseException, code: str, request_id: str) -> RequestError:
+    """Return what a client is told of an unforeseen error, of which the log has the story.
+
+    Args:
+        code: what raised it, such as "the model".
+    """
+    if isinstance(error, torch.AcceleratorError):
+        return device_lost()
     if is_out_of_memory(error):
         return InsufficientMemory("not enough memory for this input; send less")
     return InternalError(
-        "the model failed on this request; the server's log has the details "
+        f"{code} failed on this request; the server's log has the details "
         f"under request {request_id or 'without id'}",
         cause=error,
     )
+
+
+def device_lost() -> RequestError:
+    """Return what is answered once the device's context is lost, until the worker has ended."""
+    return Unavailable("the device failed and this worker is being replaced; send it again")
 
 
 def check_answer_size(body: bytes, limit: int) -> None:

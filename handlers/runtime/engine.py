@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 
 from handlers.runtime.device import Placement, map_tensors, to_host
-from handlers.runtime.errors import InsufficientMemory, InternalError, RequestError, Unavailable
+from handlers.runtime.endings import device_lost
+from handlers.runtime.errors import InsufficientMemory, InternalError, RequestError
 from handlers.runtime.memory import is_out_of_memory
+from handlers.runtime.outcome import Outcome
 
 logger = logging.getLogger(__name__)
 
+# Tensors, in whatever the model puts them.
 Output = Any
-# An output, or the RequestError that befell the item.
-Outcome = Any
 
 
 class Engine:
@@ -45,54 +46,51 @@ class Engine:
             item and with it for several, or the error that befell it.
         """
         items = [list(tensor.unbind()) if tensor.dim() == 4 else [tensor] for tensor in requests]
-        outputs = iter(self._run_items([item for of_one in items for item in of_one]))
-        results = [[next(outputs) for _ in of_one] for of_one in items]
+        outcomes = iter(self._run_items([item for of_one in items for item in of_one]))
         return [
-            _joined(result, several=tensor.dim() == 4)
-            for result, tensor in zip(results, requests, strict=True)
+            _joined([next(outcomes) for _ in of_one], several=tensor.dim() == 4)
+            for of_one, tensor in zip(items, requests, strict=True)
         ]
 
     def _run_items(self, items: list[Tensor]) -> list[Outcome]:
         groups: dict[Hashable, list[int]] = defaultdict(list)
         for index, item in enumerate(items):
             groups[(item.shape, item.dtype)].append(index)
-        results: list[Outcome] = [None] * len(items)
+        outcomes: dict[int, Outcome] = {}
         for indices in groups.values():
             for start in range(0, len(indices), self._max_batch):
                 chunk = indices[start : start + self._max_batch]
-                for index, result in zip(
-                    chunk, self._run_chunk([items[i] for i in chunk]), strict=True
-                ):
-                    results[index] = result
-        return results
+                outcomes |= zip(chunk, self._run_chunk([items[i] for i in chunk]), strict=True)
+        return [outcomes[index] for index in range(len(items))]
 
     def _run_chunk(self, items: list[Tensor]) -> list[Outcome]:
         if self.poisoned:
-            return [_restarting() for _ in items]
-        outcome = self._try(items)
-        if not isinstance(outcome, Exception):
-            return outcome
+            return [Outcome(error=device_lost()) for _ in items]
+        outcomes = self._try(items)
+        if not isinstance(outcomes, Exception):
+            return outcomes
         # Tried again here, outside of the handler of the exception, whose traceback would
         # keep the failed attempt's tensors alive.
-        if isinstance(outcome, torch.AcceleratorError):
+        error = outcomes
+        if isinstance(error, torch.AcceleratorError):
             self.poisoned = True
-            return [_restarting() for _ in items]
+            return [Outcome(error=device_lost()) for _ in items]
         if len(items) == 1:
-            return [_final(outcome)]
-        parts = 2 if is_out_of_memory(outcome) else len(items)
+            return [Outcome(error=_final(error))]
+        parts = 2 if is_out_of_memory(error) else len(items)
         size = -(-len(items) // parts)
         self._release()
         return [
-            result
+            outcome
             for start in range(0, len(items), size)
-            for result in self._run_chunk(items[start : start + size])
+            for outcome in self._run_chunk(items[start : start + size])
         ]
 
     def _try(self, items: list[Tensor]) -> list[Outcome] | Exception:
         try:
             with torch.inference_mode():
                 output = to_host(self._forward(self._placement.batch(items)))
-            return [_pick(output, index) for index in range(len(items))]
+            return [Outcome(_pick(output, index)) for index in range(len(items))]
         except RequestError as error:
             return error
         except Exception as error:  # the network is user code: it may raise anything
@@ -122,22 +120,16 @@ def _final(error: Exception) -> RequestError:
     )
 
 
-def _restarting() -> RequestError:
-    return Unavailable("the device failed and this worker is being replaced; send it again")
-
-
-def _joined(results: list[Outcome], *, several: bool) -> Outcome:
+def _joined(outcomes: list[Outcome], *, several: bool) -> Outcome:
     """Put the outputs of one request's items together, or return the first error among them."""
-    errors = [result for result in results if isinstance(result, RequestError)]
-    if errors:
-        return errors[0]
-    if not several:
-        return results[0]
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    if failed or not several:
+        return (failed or outcomes)[0]
     try:
-        return _stack(results)
+        return Outcome(_stack([outcome.output for outcome in outcomes]))
     except Exception as error:  # as much memory again; and outputs that do not fit together
-        logger.exception("the %d outputs of one request cannot be put together", len(results))
-        return _final(error)
+        logger.exception("the %d outputs of one request cannot be put together", len(outcomes))
+        return Outcome(error=_final(error))
 
 
 def _stack(outputs: list[Output]) -> Output:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -48,11 +49,13 @@ class Exchange:
     row: Row
     headers: Headers = field(default_factory=dict)
     request_id: str = ""
+    started: float = field(default_factory=time.monotonic)
     watch: Stopwatch = field(default_factory=Stopwatch)
     seconds: float = math.inf  # that an explanation may take
     request: Request | None = None
     items: Tensor | None = None
     answer: Answer | None = None
+    answer_headers: dict[str, str] = field(default_factory=dict)  # the model's own
     reason: str = ""  # what the model raised, for its operator
 
     @property
@@ -67,7 +70,7 @@ class Exchange:
         return self.headers.get("describe") == "True" and not self.row and not a_form
 
     @property
-    def asks_why(self) -> bool:
+    def asks_explanation(self) -> bool:
         """Whether it came to ``/explanations``."""
         return self.headers.get("explain") == "True" and not self.asks_description
 
@@ -77,13 +80,20 @@ class Exchange:
         self.answer = Answer(error.body(), JSON, error.status, error.phrase)
         self.reason = error.reason
 
-    def told(self) -> str:
+    @property
+    def outcome(self) -> str:
         """Say for the operator how it was answered: the reason, where the client gets none."""
         if self.answer is None:
             return "nothing"
         if self.reason:
             return f"{self.answer.status}: {self.reason}"
         return self.answer.body.decode(errors="replace")
+
+
+def header_text(value: object) -> str:
+    """Return ``value`` as one line of ASCII: TorchServe's protocol breaks on anything else."""
+    text = " ".join(str(value).split())
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in text)
 
 
 def identity(context: Context) -> dict[str, str]:

@@ -9,7 +9,7 @@ So a batch ends within 3/4 T, and one evaluation of a network.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from PIL import Image
 from torch import Tensor
@@ -22,7 +22,7 @@ CHANNELS = 3
 
 @dataclass(frozen=True)
 class Pace:
-    """The bounds of one batch, from when this is made.
+    """The bounds of a worker's batches.
 
     Attributes:
         timeout: seconds after which TorchServe kills the worker.
@@ -33,26 +33,23 @@ class Pace:
     timeout: float
     explain_seconds: float
     max_pixels: int
-    start: float = field(default_factory=time.monotonic)
 
-    def check(self) -> None:
+    def check(self, exchange: Exchange) -> None:
         """Refuse to begin another request when half of the time has passed.
 
         Raises:
             Unavailable: TorchServe would kill the worker, and with it the whole batch.
         """
-        if self._passed() > self.timeout / 2:
+        if time.monotonic() - exchange.started > self.timeout / 2:
             raise Unavailable(
                 "the requests before this one took half of the time that a batch has "
                 f"(responseTimeout, {self.timeout:g} s); send it again"
             )
 
-    def explanation(self, count: int) -> float:
-        """Return the seconds that each of ``count`` explanations has."""
-        return max(min(self.explain_seconds, self.timeout * 3 / 4 - self._passed()), 0.0) / count
-
-    def _passed(self) -> float:
-        return time.monotonic() - self.start
+    def explanation(self, exchanges: list[Exchange]) -> float:
+        """Return the seconds that each of a batch's explanations has from now on."""
+        left = exchanges[0].started + self.timeout * 3 / 4 - time.monotonic()
+        return max(min(self.explain_seconds, left), 0.0) / len(exchanges)
 
 
 def held_pixels(exchange: Exchange) -> int:

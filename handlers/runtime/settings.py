@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 from handlers.runtime.cores import cores
+from handlers.runtime.torchserve import response_timeout
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
-# TorchServe's own default for max_response_size, in bytes.
-DEFAULT_MAX_RESPONSE = 6_553_500
-# ... and for responseTimeout, in seconds.
-DEFAULT_RESPONSE_TIMEOUT = 120
-
 # All whole numbers, and the smallest that makes sense.
 LEAST = {
     "max_pixels": 1,
@@ -97,11 +90,6 @@ def threads_per_worker(settings: Settings, config: Mapping[str, Any] | None) -> 
     return max(1, cores() // workers)
 
 
-def response_timeout(config: Mapping[str, Any] | None) -> float:
-    """Return the seconds after which TorchServe kills a worker that has not answered."""
-    return float((config or {}).get("responseTimeout") or DEFAULT_RESPONSE_TIMEOUT)
-
-
 def explain_seconds(settings: Settings, config: Mapping[str, Any] | None) -> float:
     """Return the seconds that the explanations of a batch may take together.
 
@@ -115,50 +103,3 @@ def explain_seconds(settings: Settings, config: Mapping[str, Any] | None) -> flo
             f"responseTimeout ({timeout:g}): predictions of the same batch come first"
         )
     return float(settings.explain_seconds) or min(timeout / 4, MAX_EXPLAIN_SECONDS)
-
-
-def take_bodies_as_bytes() -> None:
-    """Have TorchServe leave bodies as they were sent, in this worker alone.
-
-    It would parse JSON, and hand on what is no JSON, or has NaN in it, without a word. Its worker
-    looks at the variable for every request; the server has set it to ``decode_input_request``,
-    which stays as it is for the workers of others.
-    """
-    os.environ["TS_DECODE_INPUT_REQUEST"] = "false"
-
-
-def max_response_size() -> int:
-    """Return TorchServe's ``max_response_size`` in bytes; a longer answer kills the worker.
-
-    TorchServe does not tell its workers. Its environment and its configuration file do: the
-    file is named by ``TS_CONFIG_FILE`` or on the command line of the server, our parent.
-    """
-    path = os.environ.get("TS_CONFIG_FILE") or _config_of_parent()
-    properties = _properties(Path(path)) if path else {}
-    value = properties.get("max_response_size", "")
-    if properties.get("enable_envvars_config", "").lower() == "true":
-        value = os.environ.get("TS_MAX_RESPONSE_SIZE") or value
-    return int(value) if value.isdecimal() else DEFAULT_MAX_RESPONSE
-
-
-def _config_of_parent() -> str | None:
-    """Return the ``-f`` argument of the parent process, where the system shows it (Linux)."""
-    command = Path(f"/proc/{os.getppid()}/cmdline")
-    if not command.is_file():
-        return None
-    words = command.read_bytes().decode(errors="replace").split("\0")
-    for flag in ("-f", "--ts-config-file"):
-        if flag in words[:-1]:
-            return words[words.index(flag) + 1]
-    return None
-
-
-def _properties(path: Path) -> dict[str, str]:
-    """Read a Java properties file, as far as plain words and numbers go."""
-    base = Path(f"/proc/{os.getppid()}/cwd")
-    found = path if path.is_absolute() else base / path
-    if not found.is_file():
-        return {}
-    lines = (line.strip() for line in found.read_bytes().decode("latin-1").splitlines())
-    pairs = (re.fullmatch(r"([\w.]+)[ \t\f]*[=: \t\f][ \t\f]*(.*)", line) for line in lines)
-    return {pair[1]: pair[2] for pair in pairs if pair}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 STAGES = ("decode", "preprocess", "model", "postprocess", "encode")
@@ -33,3 +33,13 @@ class Stopwatch:
         return ", ".join(
             f"{name};dur={seconds * 1000:.2f}" for name, seconds in self.seconds.items()
         )
+
+
+@contextmanager
+def shared_stage(name: str, watches: Sequence[Stopwatch]) -> Iterator[None]:
+    """Count the time of the ``with`` block for each of ``watches``, as each waited for it."""
+    shared = Stopwatch()
+    with shared.stage(name):
+        yield
+    for watch in watches:
+        watch.seconds[name] = shared.seconds[name]

@@ -7,17 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from handlers.runtime.handler import Answer
+from handlers.runtime.exchange import Answer
+from handlers.runtime.outcome import Outcome
 from handlers.script.context import ScriptContext
 from handlers.script.defaults import Defaults
-from handlers.script.options import Options
+from handlers.script.invocation import Invocation, response
+from handlers.script.options import ScriptOptions
 from handlers.script.script import Function, Functions
-from handlers.script.stack import Outcome, Stacker
-from handlers.script.turn import Turn, response
+from handlers.script.stack import Stacker
 
 
 class ScriptModel:
-    """What a worker runs: ``transform_fn``, or input, predict and output function in turn."""
+    """What a worker runs: ``transform_fn``, or input, predict and output function."""
 
     def __init__(
         self, functions: Functions, defaults: Defaults, context: ScriptContext, accept: str
@@ -42,7 +43,7 @@ class ScriptModel:
         if after is not None:
             after(self._context, model_dir, self._model)
 
-    def stackable(self, options: Options) -> bool:
+    def stackable(self, options: ScriptOptions) -> bool:
         """Tell whether several requests may be predicted in one call.
 
         By default only where no code of the script runs before the prediction: an ``input_fn``
@@ -60,48 +61,46 @@ class ScriptModel:
 
     # One request
 
-    def answer(self, turn: Turn) -> Answer:
+    def answer(self, invocation: Invocation) -> Answer:
         """Take one request through all functions."""
         if self._transform is not None:
-            return self._transformed(turn, self._transform)
-        self.read(turn)
-        with self._at(turn, "model"):
-            turn.outcome = self._predict(self._context, turn.data, self._model)
-        return self.write(turn)
+            return self._transformed(invocation, self._transform)
+        self.read(invocation)
+        with self._at(invocation, "model"):
+            prediction = self._predict(self._context, invocation.data, self._model)
+        invocation.outcome = Outcome(prediction)
+        return self.write(invocation)
 
-    def read(self, turn: Turn) -> None:
+    def read(self, invocation: Invocation) -> None:
         """Run ``input_fn``."""
-        with turn.exchange.watch.stage("decode"):
-            body = turn.body()
-        with self._at(turn, "preprocess"):
-            turn.data = self._input(self._context, body, turn.content_type)
+        with invocation.exchange.watch.stage("decode"):
+            body = invocation.body()
+        with self._at(invocation, "preprocess"):
+            invocation.data = self._input(self._context, body, invocation.content_type)
 
-    def write(self, turn: Turn) -> Answer:
+    def write(self, invocation: Invocation) -> Answer:
         """Run ``output_fn`` on the outcome, or raise what was raised in its place."""
-        outcome: Outcome = turn.outcome
-        turn.data = turn.outcome = None
-        if isinstance(outcome, BaseException):
-            raise outcome
-        turn.answering = True
-        accept = turn.accept(self._accept)
-        with self._at(turn, "postprocess"):
-            result = self._output(self._context, outcome, accept)
-        return self._encoded(turn, result, accept)
+        prediction = invocation.outcome.get()
+        invocation.data, invocation.outcome, invocation.answering = None, Outcome(), True
+        accept = invocation.accept(self._accept)
+        with self._at(invocation, "postprocess"):
+            result = self._output(self._context, prediction, accept)
+        return self._encoded(invocation, result, accept)
 
-    def _transformed(self, turn: Turn, transform: Function) -> Answer:
-        accept = turn.accept(self._accept)
-        with turn.exchange.watch.stage("decode"):
-            body = turn.body()
-        with self._at(turn, "model"):
-            result = transform(self._context, self._model, body, turn.content_type, accept)
-        return self._encoded(turn, result, accept)
+    def _transformed(self, invocation: Invocation, transform: Function) -> Answer:
+        accept = invocation.accept(self._accept)
+        with invocation.exchange.watch.stage("decode"):
+            body = invocation.body()
+        with self._at(invocation, "model"):
+            result = transform(self._context, self._model, body, invocation.content_type, accept)
+        return self._encoded(invocation, result, accept)
 
-    def _encoded(self, turn: Turn, result: Any, accept: str) -> Answer:
-        with turn.exchange.watch.stage("encode"):
-            return response(result, turn, accept, self._accept)
+    def _encoded(self, invocation: Invocation, result: Any, accept: str) -> Answer:
+        with invocation.exchange.watch.stage("encode"):
+            return response(result, invocation, accept, self._accept)
 
     @contextmanager
-    def _at(self, turn: Turn, stage: str) -> Iterator[None]:
+    def _at(self, invocation: Invocation, stage: str) -> Iterator[None]:
         """Show the script this request, and count its time."""
-        with self._context.showing(turn), turn.exchange.watch.stage(stage):
+        with self._context.showing(invocation), invocation.exchange.watch.stage(stage):
             yield

@@ -15,7 +15,7 @@ PRECISIONS = ("fp32", "tf32")
 
 
 @dataclass(frozen=True)
-class Options:
+class ScriptOptions:
     """What an archive says of its script.
 
     Attributes:
@@ -35,7 +35,7 @@ class Options:
         return {} if self.example_type is None else {"Content-Type": self.example_type}
 
 
-def read_options(settings: Settings) -> Options:
+def read_options(settings: Settings) -> ScriptOptions:
     """Check ``settings``.
 
     Raises:
@@ -44,7 +44,7 @@ def read_options(settings: Settings) -> Options:
     for key in settings.options:
         if key not in KNOWN:
             raise SettingsError(f"marquee.options.{key} is unknown; known are {', '.join(KNOWN)}")
-    options = Options(**settings.options)
+    options = ScriptOptions(**settings.options)
     if options.stack not in STACK_CHOICES:
         raise SettingsError(f"marquee.options.stack is {options.stack!r}, expected {STACK_CHOICES}")
     if options.program is not None and not isinstance(options.program, str):

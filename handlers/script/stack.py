@@ -11,14 +11,12 @@ import torch
 from torch import Tensor
 
 from handlers.runtime.device import map_tensors
+from handlers.runtime.outcome import Outcome
 
 logger = logging.getLogger(__name__)
 
 # A batch's rows differ from single ones by rounding: kernels add up in another order.
 RELATIVE = 1e-4
-
-# A prediction, or the exception that was raised in its place.
-Outcome = Any
 
 
 class Stacker:
@@ -40,13 +38,10 @@ class Stacker:
 
     def run(self, inputs: Sequence[Any]) -> list[Outcome]:
         """Return each input's prediction, or what was raised for it."""
-        outcomes: list[Outcome] = [None] * len(inputs)
+        outcomes: dict[int, Outcome] = {}
         for key, indices in self._groups(inputs).items():
-            for index, outcome in zip(
-                indices, self._tried(key, [inputs[i] for i in indices]), strict=True
-            ):
-                outcomes[index] = outcome
-        return outcomes
+            outcomes |= zip(indices, self._tried(key, [inputs[i] for i in indices]), strict=True)
+        return [outcomes[index] for index in range(len(inputs))]
 
     def _groups(self, inputs: Sequence[Any]) -> dict[Hashable, list[int]]:
         """Group the indices of inputs that may go together, at most ``max_rows`` rows each."""
@@ -79,27 +74,28 @@ class Stacker:
         if self._trusted.get(signature) and stacked is not None:
             return stacked
         last = self._alone(inputs[-1])
-        if stacked is not None and _agree(stacked[-1], last):
+        if stacked and last.error is None and _agree(stacked[-1].output, last.output):
             self._trusted[signature] = True
             return stacked
         outcomes = [*(self._alone(data) for data in inputs[:-1]), last]
-        if not any(isinstance(outcome, BaseException) for outcome in outcomes):
+        if all(outcome.error is None for outcome in outcomes):
             logger.warning("inputs like %s are predicted one by one from now on", signature)
             self._trusted[signature] = False
         return outcomes
 
     def _alone(self, data: Any) -> Outcome:
         try:
-            return self._predict(data)
+            return Outcome(self._predict(data))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - raised again for its request
-            return error
+            return Outcome(error=error)
 
     def _stacked(self, inputs: list[Tensor]) -> list[Outcome] | None:
         """Return the predictions of one call for all, or None where that does not work."""
         sizes = [len(data) for data in inputs]
         try:
             output = self._predict(torch.cat(inputs))
-            return [_rows(output, end - size, size, sum(sizes)) for size, end in _ends(sizes)]
+            total = sum(sizes)
+            return [Outcome(_rows(output, end - size, size, total)) for size, end in _ends(sizes)]
         except torch.AcceleratorError:
             raise
         except Exception as error:  # noqa: BLE001 - say, of a model that takes one item only

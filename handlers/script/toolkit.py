@@ -22,6 +22,7 @@ from handlers.runtime.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
+from handlers.runtime.exchange import header_text
 from handlers.runtime.media import JSON, NPY
 from handlers.script.codec import CSV, NPZ
 from handlers.script.npz import read_arrays
@@ -68,12 +69,6 @@ def refusal(error: BaseException, *, answering: bool) -> RequestError | None:
     refused = Refusal(str(error.message), status, header_text(error.phrase)[:MAX_PHRASE])
     refused.kind = type(error).__name__
     return refused
-
-
-def header_text(value: object) -> str:
-    """Return ``value`` as one line of ASCII: TorchServe's protocol breaks on anything else."""
-    text = " ".join(str(value).split())
-    return "".join(letter if " " <= letter <= "~" else "?" for letter in text)
 
 
 def harden_decoder(max_bytes: int) -> None:

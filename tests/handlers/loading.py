@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from handlers.runtime import VisionHandler
-from handlers.runtime.handler import Answer, Exchange
+from handlers.runtime.exchange import Answer, Exchange
 
 Handler = TypeVar("Handler", bound=VisionHandler)
 

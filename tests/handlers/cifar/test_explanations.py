@@ -15,7 +15,7 @@ from PIL import Image
 from handlers.cifar.data import draw_dataset
 from handlers.cifar.handler import CifarHandler
 from handlers.cifar.model import CLASSES, late_layer, normalise
-from handlers.runtime.handler import Answer
+from handlers.runtime.exchange import Answer
 from tests.handlers.loading import answers, array, explanation, load, png, prediction
 
 ROOM = Path(__file__).parents[3] / "handlers" / "cifar"

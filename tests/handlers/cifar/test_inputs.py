@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from handlers.cifar.handler import PLANE_BYTES, CifarHandler
-from handlers.runtime.handler import Exchange
+from handlers.runtime.exchange import Exchange
 from tests.handlers.loading import answers, load
 
 ROOM = Path(__file__).parents[3] / "handlers" / "cifar"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from handlers.inkwash.handler import InkwashHandler
-from handlers.runtime.handler import Answer
+from handlers.runtime.exchange import Answer
 from tests.handlers.loading import answers, array, explanation, load, png, prediction
 
 ROOM = Path(__file__).parents[3] / "handlers" / "inkwash"
@@ -105,7 +106,7 @@ def test_the_size_is_bounded(handler: InkwashHandler) -> None:
 
 def test_explanations_of_a_batch_share_the_servers_patience() -> None:
     hasty = load(InkwashHandler(), ROOM / "demo" / "latest_net_G.pth")
-    hasty._explain_seconds = 1e-3
+    hasty._pace = replace(hasty._pace, explain_seconds=1e-3)
     batch = [
         explanation(PHOTO, **SMALL),
         prediction(PHOTO, **SMALL),

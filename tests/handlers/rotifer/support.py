@@ -18,7 +18,7 @@ from handlers.rotifer.handler import RotiferHandler
 from handlers.rotifer.layers import Convolution, Scale
 from handlers.rotifer.model import Darknet
 from handlers.rotifer.weights import write_weights
-from handlers.runtime.handler import Answer, Exchange
+from handlers.runtime.exchange import Answer, Exchange
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "rotifer"
 ROOM = Path(__file__).parents[3] / "handlers" / "rotifer"

@@ -16,7 +16,7 @@ from handlers.rotifer.heads import OBJECTNESS
 from handlers.rotifer.model import Darknet
 from handlers.rotifer.pictures import resize
 from handlers.rotifer.why import locate
-from handlers.runtime.handler import Answer, Exchange
+from handlers.runtime.exchange import Answer, Exchange
 from tests.handlers.loading import array
 from tests.handlers.rotifer.support import GOLDEN, answers, ask, golden_files, loaded, pixels
 

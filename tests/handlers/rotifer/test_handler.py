@@ -18,8 +18,9 @@ from handlers.rotifer import pictures, regions
 from handlers.rotifer.cfg import ConfigError
 from handlers.rotifer.handler import RotiferHandler
 from handlers.runtime.errors import InsufficientMemory
-from handlers.runtime.handler import Answer, Exchange, LoadError
+from handlers.runtime.exchange import Answer, Exchange
 from handlers.runtime.settings import SettingsError
+from handlers.runtime.worker import LoadError
 from tests.handlers.rotifer.support import GOLDEN, answers, ask, golden_files, loaded, pixels
 
 PICTURE = (GOLDEN / "field_a.png").read_bytes()

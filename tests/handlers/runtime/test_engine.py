@@ -7,6 +7,7 @@ from torch import Tensor
 from handlers.runtime.device import Placement
 from handlers.runtime.engine import Engine, Output
 from handlers.runtime.errors import InsufficientMemory, InternalError, Unavailable
+from handlers.runtime.outcome import Outcome
 
 CPU = Placement(torch.device("cpu"), torch.float32)
 
@@ -33,8 +34,8 @@ def items(*values: float) -> list[Tensor]:
     return [torch.full((1, 2, 2), float(value)) for value in values]
 
 
-def doubled(results: list[Output]) -> list[float]:
-    return [float(result.flatten()[0]) for result in results]
+def doubled(outcomes: list[Outcome]) -> list[float]:
+    return [float(outcome.get().flatten()[0]) for outcome in outcomes]
 
 
 def test_requests_of_one_shape_run_as_one_batch_in_their_order() -> None:
@@ -42,7 +43,7 @@ def test_requests_of_one_shape_run_as_one_batch_in_their_order() -> None:
     mixed = [*items(1, 2), torch.full((1, 4, 4), 3.0), *items(4)]
     results = Engine(network, CPU, 8).run(mixed)
     assert doubled(results) == [2, 4, 6, 8]
-    assert [result.shape for result in results] == [item.shape for item in mixed]
+    assert [result.output.shape for result in results] == [item.shape for item in mixed]
     assert sorted(network.batches) == [1, 3]
 
 
@@ -50,7 +51,7 @@ def test_a_request_of_several_items_gets_them_back_together() -> None:
     network = Network()
     several = torch.stack(items(5, 6, 7))
     results = Engine(network, CPU, 2).run([several, *items(8)])
-    assert torch.equal(results[0], several * 2)
+    assert torch.equal(results[0].output, several * 2)
     assert doubled(results[1:]) == [16]
     assert network.batches == [2, 2]
 
@@ -63,7 +64,7 @@ def test_out_of_memory_halves_until_it_fits() -> None:
 
 def test_what_does_not_fit_alone_is_told_so() -> None:
     results = Engine(Network(fits=0), CPU, 4).run(items(1, 2))
-    assert all(isinstance(result, InsufficientMemory) for result in results)
+    assert all(isinstance(result.error, InsufficientMemory) for result in results)
 
 
 @pytest.mark.parametrize("error", [ValueError("odd"), RuntimeError("shape"), MemoryError()])
@@ -71,7 +72,7 @@ def test_one_bad_item_fails_alone(error: Exception) -> None:
     network = Network(error=error, bad=3)
     results = Engine(network, CPU, 8).run(items(1, 2, 3, 4))
     kind = InsufficientMemory if isinstance(error, MemoryError) else InternalError
-    assert isinstance(results.pop(2), kind)
+    assert isinstance(results.pop(2).error, kind)
     assert doubled(results) == [2, 4, 8]
 
 
@@ -79,7 +80,7 @@ def test_a_real_shortage_of_memory_is_recognised() -> None:
     def greedy(batch: Tensor) -> Tensor:
         return torch.empty(1 << 60, dtype=torch.uint8)
 
-    assert isinstance(Engine(greedy, CPU, 1).run(items(1))[0], InsufficientMemory)
+    assert isinstance(Engine(greedy, CPU, 1).run(items(1))[0].error, InsufficientMemory)
 
 
 def test_a_lost_device_ends_all_work() -> None:
@@ -88,7 +89,7 @@ def test_a_lost_device_ends_all_work() -> None:
     results = engine.run(items(1, 2, 3))
     assert engine.poisoned
     assert doubled(results[:1]) == [2]
-    assert all(isinstance(result, Unavailable) for result in results[1:])
+    assert all(isinstance(result.error, Unavailable) for result in results[1:])
     assert network.batches == [1, 1]
 
 
@@ -97,7 +98,7 @@ def test_outputs_of_several_tensors_are_split_and_joined() -> None:
         return {"twice": batch * 2, "parts": (batch, [batch.sum(dim=(1, 2, 3)).int()])}
 
     several = torch.stack(items(1, 2))
-    of_one, of_two = Engine(network, CPU, 8).run([*items(3), several])
+    of_one, of_two = (one.get() for one in Engine(network, CPU, 8).run([*items(3), several]))
     assert of_one["parts"][1][0].tolist() == 12
     assert of_two["twice"].shape == (2, 1, 2, 2)
     assert of_two["parts"][1][0].tolist() == [4, 8]
@@ -113,7 +114,7 @@ def test_results_come_back_as_float32() -> None:
 
     (result,) = Engine(network, half, 1).run(items(1))
     assert seen == [torch.bfloat16]
-    assert result.dtype == torch.float32
+    assert result.output.dtype == torch.float32
 
 
 @pytest.mark.parametrize(
@@ -137,5 +138,5 @@ def test_outputs_that_cannot_be_put_together_fail_their_request_only(
     several = stack(items(5, 6))
     monkeypatch.setattr(torch, "stack", scarce)
     results = Engine(Network(), CPU, 2).run([several, *items(8)])
-    assert isinstance(results[0], kind)
+    assert isinstance(results[0].error, kind)
     assert doubled(results[1:]) == [16]

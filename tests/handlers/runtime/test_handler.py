@@ -22,8 +22,8 @@ from handlers.runtime.errors import (
     Unprocessable,
 )
 from handlers.runtime.exchange import Answer, Exchange
-from handlers.runtime.handler import LoadError
 from handlers.runtime.pace import held_pixels
+from handlers.runtime.worker import LoadError
 from tests.handlers.loading import WorkerContext, answers, load, png, prediction
 from tests.handlers.runtime.test_handler_explanations import RED, Reddish
 
@@ -219,3 +219,34 @@ def test_a_header_of_a_clients_does_not_turn_its_request_into_another(tmp_path: 
     assert predicted.body == b"1.0"
     assert empty.status == 400
     assert no_fields.status == 415
+
+
+class Faulty(Reddish):
+    """Raises what its test says, for a blue picture."""
+
+    error: BaseException
+
+    def preprocess(self, request: Request) -> Tensor:
+        pixels = super().preprocess(request)
+        if pixels[2].max() > 0:
+            raise self.error
+        return pixels
+
+
+@pytest.mark.parametrize(
+    ("error", "statuses"),
+    [
+        (ValueError("odd"), [200, 500, 200]),
+        (SystemExit(1), [200, 500, 200]),
+        (MemoryError(), [200, 507, 200]),
+        # Nothing is begun on a lost device any more.
+        (torch.AcceleratorError("gone"), [200, 503, 503]),
+    ],
+)
+def test_what_a_request_raises_is_its_own_affair(
+    tmp_path: Path, error: BaseException, statuses: list[int]
+) -> None:
+    faulty = load(Faulty(), tmp_path / "none.pth")
+    faulty.error = error
+    batch = [prediction(body) for body in (RED, BLUE, RED)]
+    assert [answer.status for answer in answers(faulty, *batch)] == statuses

@@ -82,7 +82,7 @@ def test_time_is_shared_by_the_explanations_of_a_batch(tmp_path: Path) -> None:
     patient = load(ExplainedReddish(), tmp_path / "none.pth", responseTimeout=60)
     batch = [explanation(RED), prediction(RED), explanation(b"no image"), explanation(RED)]
     assert [answer.status for answer in answers(patient, *batch)] == [200, 200, 400, 200]
-    assert [round(one.seconds, 1) for one in batch if one.asks_why] == [5, 5, 5]
+    assert [round(one.seconds, 1) for one in batch if one.asks_explanation] == [5, 5, 5]
 
 
 def test_predictions_come_before_explanations(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from handlers.runtime.handler import LoadError
+from handlers.runtime import worker
 from handlers.runtime.settings import SettingsError
 from handlers.runtime.weights import WeightsError
+from handlers.runtime.worker import LoadError
 from handlers.script import handler as handler_module
 from handlers.script.defaults import find_model
 from handlers.script.script import ScriptError
@@ -49,12 +50,12 @@ def model_fn(model_dir):
 """
 
 
-def told(reply: Reply) -> dict[str, Any]:
+def message_of(reply: Reply) -> dict[str, Any]:
     assert reply.content_type == JSON
     assert b"Traceback" not in reply.body
-    message: dict[str, Any] = json.loads(reply.body)
-    assert message["code"] == reply.status
-    return message
+    error: dict[str, Any] = json.loads(reply.body)
+    assert error["code"] == reply.status
+    return error
 
 
 def npy(*shape: int, value: float = 1) -> bytes:
@@ -97,7 +98,7 @@ def test_each_of_a_batch_has_its_own_types_and_fate(tmp_path: Path) -> None:
     assert np.load(io.BytesIO(replies[0].body)).tolist() == [[1, 2]]
     assert replies[1].body == b"[3.0, 4.0]"
     assert replies[3].body == b"0.5,0.5\n"
-    assert "text/html" in told(replies[4])["message"]
+    assert "text/html" in message_of(replies[4])["message"]
 
 
 @pytest.mark.parametrize(
@@ -132,8 +133,8 @@ def test_failures_are_500_without_a_traceback_and_logged_in_full(
     replies = ours(folder, [Call(word) for word in words])
     assert [reply.status for reply in replies] == [200, 500, 500, 500, 507, 200]
     for reply in replies[1:5]:
-        assert "secret" not in told(reply)["message"]
-    assert "id-1" in told(replies[1])["message"]
+        assert "secret" not in message_of(reply)["message"]
+    assert "id-1" in message_of(replies[1])["message"]
     assert "secret: /srv/keys" in caplog.text
     assert 'inference.py", line' in caplog.text
     assert "request id-1 failed" in caplog.text
@@ -231,14 +232,14 @@ def test_forms_are_explained(tmp_path: Path, kind: str | None) -> None:
     folder = make_folder(tmp_path / "m", scripts.TUPLE)
     [reply] = ours(folder, [Form(b"", kind)])
     assert reply.status == 415
-    assert "--data-binary" in told(reply)["message"]
+    assert "--data-binary" in message_of(reply)["message"]
 
 
 def test_text_that_is_no_text_is_400(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "m", scripts.TRANSFORM)
     [reply] = ours(folder, [Call(b"\xff\xfe", JSON)])
     assert reply.status == 400
-    assert "UTF-8" in told(reply)["message"]
+    assert "UTF-8" in message_of(reply)["message"]
 
 
 class Asked(Call):
@@ -266,7 +267,7 @@ def test_an_answer_over_the_servers_limit_is_413(tmp_path: Path) -> None:
     script = "def model_fn(d): pass\ndef transform_fn(m, d, c, a): return b'x' * 7_000_000\n"
     [reply] = ours(make_folder(tmp_path / "m", script), [Call("x")])
     assert reply.status == 413
-    assert "max_response_size" in told(reply)["message"]
+    assert "max_response_size" in message_of(reply)["message"]
 
 
 @pytest.mark.parametrize(
@@ -303,6 +304,30 @@ def test_an_answer_names_its_worker(tmp_path: Path) -> None:
     replies = ours(folder, [Call("fine"), Call("raise"), Asked(b"", headers={"describe": "True"})])
     assert {reply.headers["x-marquee-worker"] for reply in replies} == {str(os.getpid())}
     assert {reply.headers["x-marquee-version"] for reply in replies} == {"script/unknown"}
+
+
+@pytest.mark.parametrize("function", ["predict_fn(data, model)", "output_fn(data, accept)"])
+@pytest.mark.parametrize("stack", ["never", "always"])
+def test_a_lost_device_answers_the_rest_of_the_batch_and_ends_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stack: str, function: str
+) -> None:
+    ended: list[bool] = []
+    monkeypatch.setattr(worker, "exit_soon", lambda: ended.append(True))
+    script = f"""
+import torch
+def model_fn(model_dir): pass
+def input_fn(data, content_type): return bytes(data).decode()
+def predict_fn(data, model): return data
+def {function}:
+    if data == "lost":
+        raise torch.AcceleratorError("gone")
+    return data
+"""
+    folder = make_folder(tmp_path / "m", script)
+    replies = ours(folder, [Call(body) for body in ("fine", "lost", "late", "later")], stack=stack)
+    assert [reply.status for reply in replies] == [200, 503, 503, 503]
+    assert "this worker is being replaced" in message_of(replies[3])["message"]
+    assert ended == [True]
 
 
 def test_the_example_is_answered_while_loading(tmp_path: Path) -> None:

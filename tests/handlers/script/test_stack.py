@@ -30,7 +30,7 @@ def test_rows_go_together_and_come_apart_in_their_order() -> None:
     inputs = [*rows(1, 2), *rows(3, count=3), torch.full((1, 5), 4.0), *rows(5)]
     outputs = Stacker(predict, 64).run(inputs)
     for given, output in zip(inputs, outputs, strict=True):
-        assert torch.equal(output, given * 2)
+        assert torch.equal(output.get(), given * 2)
     # One call for all of one shape, one more to check it, and the odd one.
     assert sorted(predict.sizes) == [1, 1, 6]
 
@@ -72,7 +72,7 @@ def test_a_model_that_mixes_its_rows_gets_them_one_by_one(function: Any) -> None
     alone = [function(data) for data in inputs]
     for _ in range(2):
         outputs = stacker.run(inputs)
-        assert [str(output) for output in outputs] == [str(output) for output in alone]
+        assert [str(output.get()) for output in outputs] == [str(output) for output in alone]
     assert predict.sizes[-3:] == [1, 1, 1]
 
 
@@ -80,8 +80,8 @@ def test_outputs_of_several_tensors_come_apart() -> None:
     stacker = Stacker(lambda data: {"a": data, "b": [data * 2, (data > 1).int()]}, 64)
     for _ in range(2):
         outputs = stacker.run(rows(1, 2))
-        assert torch.equal(outputs[1]["b"][0], torch.full((1, 2), 4.0))
-        assert outputs[0]["b"][1].tolist() == [[0, 0]]
+        assert torch.equal(outputs[1].get()["b"][0], torch.full((1, 2), 4.0))
+        assert outputs[0].get()["b"][1].tolist() == [[0, 0]]
 
 
 def test_a_bad_input_fails_alone_and_changes_nothing() -> None:
@@ -94,8 +94,8 @@ def test_a_bad_input_fails_alone_and_changes_nothing() -> None:
     stacker = Stacker(predict, 64)
     stacker.run(rows(1, 2))
     outputs = stacker.run(rows(1, 3, 5))
-    assert isinstance(outputs[1], ValueError)
-    assert [float(outputs[i].mean()) for i in (0, 2)] == [1, 5]
+    assert isinstance(outputs[1].error, ValueError)
+    assert [float(outputs[i].get().mean()) for i in (0, 2)] == [1, 5]
     predict.sizes.clear()
     stacker.run(rows(1, 2))
     assert predict.sizes == [2]
@@ -112,4 +112,4 @@ def test_a_script_that_exits_is_an_outcome() -> None:
         raise SystemExit(3)
 
     [outcome] = Stacker(leave, 64).run(rows(1))
-    assert isinstance(outcome, SystemExit)
+    assert isinstance(outcome.error, SystemExit)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from handlers.runtime.handler import Answer
+from handlers.runtime.exchange import Answer
 from handlers.smoke.demo.scenes import draw
 from handlers.smoke.handler import SmokeHandler
 from handlers.smoke.why import EXPLAINED_PIXELS

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from handlers.runtime import jsontext
-from handlers.runtime.handler import Answer, Exchange
+from handlers.runtime.exchange import Answer, Exchange
 from handlers.runtime.jsonbody import parse_json
 from handlers.smoke.demo.export import write_geotiff
 from handlers.smoke.demo.scenes import draw

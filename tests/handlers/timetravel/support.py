@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from handlers.runtime.handler import Answer, Exchange
+from handlers.runtime.exchange import Answer, Exchange
 from handlers.timetravel.align import Floats
 from handlers.timetravel.decoder import DecoderSizes
 from handlers.timetravel.encoder import EncoderSizes

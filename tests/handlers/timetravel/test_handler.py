@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handlers.runtime.handler import Exchange
+from handlers.runtime.exchange import Exchange
 from handlers.runtime.settings import SettingsError
 from handlers.timetravel.handler import TimetravelHandler
 from tests.handlers.timetravel.support import CROPPED, GOLDEN, ask, message, png, psnr, serve, tiles

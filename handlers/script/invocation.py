@@ -1,4 +1,4 @@
-"""One request's turn: what the script is given of it, and what the script says back."""
+"""One call of the script: what it is given of a request, and what it says back."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from handlers.runtime.errors import BadRequest, UnsupportedMediaType
-from handlers.runtime.exchange import identity
-from handlers.runtime.handler import Answer, Context, Exchange
+from handlers.runtime.exchange import Answer, Exchange, header_text
 from handlers.runtime.media import FORM, JSON, MULTIPART, OCTETS, media_type
+from handlers.runtime.outcome import Outcome
 from handlers.script.codec import CSV, NPZ, TEXT_TYPES, Body
-from handlers.script.toolkit import header_text
 
 # What the toolkit takes for the header's name.
 CONTENT_TYPE = re.compile(r"content-?type", re.IGNORECASE)
@@ -25,12 +24,12 @@ SUFFIX_TYPES = {".csv": CSV, ".json": JSON, ".npy": "application/x-npy", ".npz":
 
 
 @dataclass
-class Turn:
+class Invocation:
     """A request on its way to the script and back.
 
     Attributes:
         exchange: the request and its answer, as the runtime has them.
-        status, phrase, headers: what the script set on its context.
+        status, phrase: what the script set on its context.
         answering: the answer is being written, rather than the request read.
         data, outcome: the input and the output of ``predict_fn``, where they are kept.
     """
@@ -38,10 +37,9 @@ class Turn:
     exchange: Exchange
     status: int = 200
     phrase: str = "OK"
-    headers: dict[str, str] = field(default_factory=dict)
     answering: bool = False
     data: Any = None
-    outcome: Any = None
+    outcome: Outcome = field(default_factory=Outcome)
 
     @property
     def content_type(self) -> str | None:
@@ -74,22 +72,6 @@ class Turn:
             return body if isinstance(body, str) else _text(bytes(body))
         return bytearray(body.encode()) if isinstance(body, str) else body
 
-    def reply(self, index: int, context: Context) -> bytes:
-        """Give TorchServe this request's status, headers and body."""
-        answer = self.exchange.answer
-        if answer is None:
-            raise AssertionError("every turn has an answer")
-        headers = {key.lower(): value for key, value in self.headers.items()}
-        headers["content-type"] = answer.content_type
-        headers["server-timing"] = self.exchange.watch.server_timing()
-        headers |= identity(context)
-        if answer.status == 503:
-            headers.setdefault("retry-after", "3")
-        context.set_response_status(code=answer.status, phrase=answer.phrase, idx=index)
-        for key, value in headers.items():
-            context.set_response_header(index, header_text(key), header_text(value))
-        return answer.body
-
 
 def _text(body: bytes) -> str:
     try:
@@ -108,7 +90,7 @@ def _header(headers: Mapping[str, Any], name: re.Pattern[str]) -> str | None:
     return None
 
 
-def response(result: Any, turn: Turn, accept: str, default: str) -> Answer:
+def response(result: Any, invocation: Invocation, accept: str, default: str) -> Answer:
     """Turn what ``output_fn`` or ``transform_fn`` returned into an answer.
 
     A tuple is (body, content type); else the type is the one asked for. Bytes and text are
@@ -120,10 +102,11 @@ def response(result: Any, turn: Turn, accept: str, default: str) -> Answer:
     body, label = result, None
     if isinstance(result, tuple):
         body, label, *_ = result
-    if not 200 <= turn.status <= 599:
-        raise ValueError(f"the script set status {turn.status}, expected 200 to 599")
+    status, phrase = invocation.status, header_text(invocation.phrase)
+    if not 200 <= status <= 599:
+        raise ValueError(f"the script set status {status}, expected 200 to 599")
     content_type = label or (accepted_type(accept) or default)
-    return Answer(_bytes(body), header_text(content_type), turn.status, header_text(turn.phrase))
+    return Answer(_bytes(body), header_text(content_type), status, phrase)
 
 
 def accepted_type(accept: str) -> str | None:
@@ -148,11 +131,6 @@ def _as_list(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"the script's answer, a {type(value).__name__}, has no JSON form")
-
-
-def described(description: dict[str, Any]) -> Answer:
-    """Return a description as an answer."""
-    return Answer(_bytes(description), JSON)
 
 
 def example_exchange(path: Path, stated: Mapping[str, str]) -> Exchange:
