@@ -15,6 +15,8 @@ from typing import Any
 DEFAULT_PROGRAM = "inference.py"
 PROGRAM_VARIABLE = "SAGEMAKER_PROGRAM"
 CODE = "code"
+# Packages that marquee has an extra for, and what to install in their place.
+EXTRAS = {"sagemaker_inference": "'marquee[scripts]'"}
 
 # What each function is given; one argument more is the context.
 ARGUMENTS = {
@@ -100,7 +102,8 @@ def _imported(folder: Path, path: Path) -> ModuleType:
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0].replace("_", "-")
+        module_name = (error.name or "").partition(".")[0]
+        package = EXTRAS.get(module_name, module_name.replace("_", "-"))
         raise ScriptError(
             f"{path.name} imports '{error.name}', which is not installed here; run: "
             f"pip install {package} (or what code/requirements.txt names)"

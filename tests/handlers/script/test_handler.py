@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -419,6 +420,17 @@ def test_what_does_not_load(
     folder = make_folder(tmp_path / "m", script)
     with pytest.raises(error, match=words), loaded(folder, **options):
         pass
+
+
+def test_without_the_toolkit_a_script_that_imports_it_is_told_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sagemaker_inference", None)
+    folder = make_folder(tmp_path / "m", "from sagemaker_inference import decoder")
+    with pytest.raises(ScriptError, match=r"pip install 'marquee\[scripts\]'"), loaded(folder):
+        pass
+    with loaded(make_folder(tmp_path / "plain", scripts.TUPLE)):
+        pass  # a script that does not import it needs none
 
 
 def test_model_files_that_are_no_torchscript(tmp_path: Path) -> None:
