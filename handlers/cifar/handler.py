@@ -22,7 +22,7 @@ from handlers.runtime.arrays import NPY_MAGIC, Array
 from handlers.runtime.explain import METHOD, STEPS, attribute
 from handlers.runtime.heatmap import picture_of
 from handlers.runtime.looks import is_image
-from handlers.runtime.media import UNTOLD
+from handlers.runtime.media import UNDECLARED
 
 SIDE = 32
 PLANES = (3, SIDE, SIDE)
@@ -78,14 +78,14 @@ class CifarHandler(VisionHandler):
         """Explain the logit of one class, against mid-gray as the input that says nothing."""
         image = self._only_picture(request)
         target = self._target(request.parameters["target"], image)
-        found = attribute(
+        attribution = attribute(
             request,
             lambda batch: self.network(batch)[:, target],
             image,
             placement=self.placement,
             layer=late_layer(self.network),
         )
-        return found.result(picture_of(image), CLASSES[target])
+        return attribution.result(picture_of(image), CLASSES[target])
 
     def _only_picture(self, request: Request) -> Tensor:
         pictures = self.preprocess(request)
@@ -120,8 +120,8 @@ def _are_planes(data: bytes, content_type: str) -> bool:
     R, G and B plane without a header, sent as application/x-npy or without a true type. Their
     size alone does not say so: an image file may have it too.
     """
-    told = content_type in UNTOLD or content_type == NPY
-    return told and len(data) == PLANE_BYTES and not _is_file(data)
+    undeclared = content_type in UNDECLARED or content_type == NPY
+    return undeclared and len(data) == PLANE_BYTES and not _is_file(data)
 
 
 def _is_file(data: bytes) -> bool:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import torch
 from torch import Tensor, nn
@@ -73,6 +73,15 @@ class Progress:
     best_accuracy: float = -1.0
     best: dict[str, Tensor] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
+
+
+class Checkpoint(TypedDict):
+    """What the file of a run holds, all of it readable with ``weights_only``."""
+
+    recipe: dict[str, object]
+    network: dict[str, Tensor]
+    optimiser: dict[str, Any]
+    progress: dict[str, Any]
 
 
 def build(network: str, width: int) -> nn.Module:
@@ -200,7 +209,7 @@ class Trainer:
 
         The learning rate follows from the progress, so no scheduler has a state to keep.
         """
-        content = {
+        content: Checkpoint = {
             "recipe": self._fingerprint(),
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -233,14 +242,14 @@ class Trainer:
         return {**asdict(self.recipe), "pictures": len(self.train[0])}
 
 
-def _read_checkpoint(path: Path) -> dict[str, Any]:
+def _read_checkpoint(path: Path) -> Checkpoint:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch has no class of its own for damaged files
         raise CheckpointError(f"{path}: cannot be read; delete it or give --no-resume") from error
     if not isinstance(content, dict) or "progress" not in content:
         raise CheckpointError(f"{path}: no checkpoint of this program")
-    return content
+    return cast(Checkpoint, content)
 
 
 def write_whole(content: object, path: Path) -> None:

@@ -133,14 +133,14 @@ class InkwashHandler(VisionHandler):
                 f"{EXPLAINED_PIXELS} are explained; ask for a smaller size"
             )
         generator = cast(Generator, self.network)
-        found = attribute(
+        attribution = attribute(
             request,
             lambda batch: _darkness(run(generator.model, batch, instance_norm), box),
             photo,
             placement=self.placement,
             baseline=blurred(photo, sigma=min(photo.shape[1:]) / 10),
         )
-        return found.result(picture_of(photo), list(box))
+        return attribution.result(picture_of(photo), list(box))
 
 
 def _darkness(painting: Tensor, box: Box) -> Tensor:

@@ -140,5 +140,5 @@ def _count_blocks(state: Mapping[str, Tensor]) -> int:
 
 
 def _described(state: Mapping[str, Tensor]) -> str:
-    shown = [f"{key} {tuple(value.shape)}" for key, value in list(state.items())[:3]]
-    return f"{len(state)} tensors, first {', '.join(shown)}" if shown else "no tensors"
+    listed = [f"{key} {tuple(value.shape)}" for key, value in list(state.items())[:3]]
+    return f"{len(state)} tensors, first {', '.join(listed)}" if listed else "no tensors"

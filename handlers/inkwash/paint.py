@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from handlers.inkwash.model import MIN_SIDE, Generator, ResidualBlock
+from handlers.runtime import tiles
 
 # 64 channels of 2**20 float32 pixels are 256 MiB, and up to three such arrays live at a time.
 MAX_PIXELS = 1 << 20
@@ -38,31 +39,6 @@ class Moments:
     def apply(self, x: Tensor) -> Tensor:
         """Normalise (N, C, h, w) of any float type; the result has its type."""
         return functional.batch_norm(x, self.mean, self.variance, eps=EPS)
-
-
-@dataclass(frozen=True)
-class Span:
-    """One side of a tile: it reads ``[read_from, read_to)`` and paints ``[start, stop)``."""
-
-    start: int
-    stop: int
-    read_from: int
-    read_to: int
-
-    @property
-    def source(self) -> slice:
-        """What the tile reads, in the picture."""
-        return slice(self.read_from, self.read_to)
-
-    @property
-    def target(self) -> slice:
-        """What the tile paints, in the painting."""
-        return slice(self.start, self.stop)
-
-    @property
-    def core(self) -> slice:
-        """The target, in the painted tile."""
-        return slice(self.start - self.read_from, self.stop - self.read_from)
 
 
 def paint(generator: Generator, image: Tensor, max_pixels: int = MAX_PIXELS) -> Tensor:
@@ -190,17 +166,9 @@ def halo(blocks: int) -> int:
     return 8 * blocks + 12
 
 
-def spans(length: int, core: int, margin: int) -> Iterator[Span]:
-    """Cut one side into equal spans of at most ``core``, all multiples of 4.
-
-    Outside the picture there is no halo: there the network's own padding does
-    what it does without tiles. The last span ends at the rounded-up length.
-    """
-    count = math.ceil(length / core)
-    step = _round_up(math.ceil(length / count))
-    for start in range(0, length, step):
-        stop = min(start + step, _round_up(length))
-        yield Span(start, stop, max(start - margin, 0), min(stop + margin, length))
+def spans(length: int, core: int, margin: int) -> Iterator[tiles.Span]:
+    """Cut one side into spans of at most ``core``; the last ends at the rounded-up length."""
+    return tiles.spans(length, _round_up(length), math.ceil(length / core), margin, stride=4)
 
 
 def _sample(image: Tensor, max_pixels: int) -> Tensor:

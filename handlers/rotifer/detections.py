@@ -112,10 +112,10 @@ def _dropped(boxes: Floats, alive: Indices, rule: Suppression) -> Indices:
 
 def _sorted(boxes: Floats, probabilities: Floats, order: Indices) -> list[Detection]:
     ranks, classes = np.nonzero(probabilities[order] > 0)
-    found = probabilities[order][ranks, classes]
-    best_first = np.argsort(-found, kind="stable")
+    scores = probabilities[order][ranks, classes]
+    best_first = np.argsort(-scores, kind="stable")
     return [
-        Detection(int(classes[i]), float(found[i]), _box(boxes[order[ranks[i]]]))
+        Detection(int(classes[i]), float(scores[i]), _box(boxes[order[ranks[i]]]))
         for i in best_first
     ]
 

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from handlers.rotifer.crop import crop_box
 from handlers.rotifer.detections import Detection, Floats, TooManyCandidates, suppress
+from handlers.rotifer.explanation import chosen, locate
 from handlers.rotifer.labels import read_labels
 from handlers.rotifer.model import Darknet, load_network
 from handlers.rotifer.options import OUT_OF_MEMORY_ADVICE, input_size
 from handlers.rotifer.pictures import Pixels, TooMuchToDraw, check_outlines, draw, resize
 from handlers.rotifer.regions import TooFragmented
-from handlers.rotifer.why import chosen, locate
 from handlers.runtime import (
     JPEG,
     JSON,
@@ -116,13 +116,13 @@ class RotiferHandler(VisionHandler):
     def postprocess(self, output: tuple[Tensor, ...], request: Request) -> Result:
         """``output`` holds for each head (anchors * (5 + classes), H, W)."""
         pixels = request.notes["pixels"]
-        found = self._detections(tuple(head.numpy() for head in output), request)
-        picture = Result(image=_drawn(pixels, found), jpeg_quality=QUALITY)
+        detections = self._detections(tuple(head.numpy() for head in output), request)
+        picture = Result(image=_drawn(pixels, detections), jpeg_quality=QUALITY)
         if request.accept != JSON:
             return picture
         # A JPEG, as the original's; a longer picture than that can hold comes as PNG.
         drawn = picture.encode(JPEG if max(pixels.shape) <= LARGEST_JPEG_SIDE else PNG)
-        return Result(json=self._answer(drawn, found))
+        return Result(json=self._answer(drawn, detections))
 
     def _detections(self, heads: tuple[Floats, ...], request: Request) -> list[Detection]:
         network, (height, width) = cast(Darknet, self.network), request.notes["pixels"].shape[:2]
@@ -142,22 +142,22 @@ class RotiferHandler(VisionHandler):
         index = request.parameters["target"]
         detection = chosen(self._detections(heads, request), index)
         threshold = request.parameters["thresh"]
-        place = locate(detection, network.heads, heads, (width, height), threshold)
-        found = attribute(
+        position = locate(detection, network.heads, heads, (width, height), threshold)
+        attribution = attribute(
             request,
-            lambda batch: place.objectness(self.forward(batch)),
+            lambda batch: position.objectness(self.forward(batch)),
             picture,
             placement=self.placement,
             baseline=picture.mean(dim=(1, 2), keepdim=True),
         )
         target = {"detection": index, **self._described(detection)}
-        return found.result(picture_of(picture, low=0), target)
+        return attribution.result(picture_of(picture, low=0), target)
 
-    def _answer(self, picture: bytes, found: list[Detection]) -> dict[str, Any]:
+    def _answer(self, picture: bytes, detections: list[Detection]) -> dict[str, Any]:
         return {
             "img": base64.b64encode(picture).decode(),
-            "stat": self._labels.count(found),
-            "detections": [self._described(detection) for detection in found],
+            "stat": self._labels.count(detections),
+            "detections": [self._described(detection) for detection in detections],
         }
 
     def _described(self, detection: Detection) -> dict[str, Any]:
@@ -169,12 +169,12 @@ class RotiferHandler(VisionHandler):
         }
 
 
-def _drawn(pixels: Pixels, found: list[Detection]) -> Pixels:
+def _drawn(pixels: Pixels, detections: list[Detection]) -> Pixels:
     try:
-        check_outlines(pixels.shape, found)
+        check_outlines(pixels.shape, detections)
     except TooMuchToDraw as error:
         raise Unprocessable(f"{error}; ask with a higher thresh, or a lower nms") from error
-    return draw(pixels, found)
+    return draw(pixels, detections)
 
 
 def _cropped(pixels: Pixels) -> Pixels:

@@ -19,7 +19,7 @@ from handlers.rotifer.detections import Candidates, Floats
 
 OBJECTNESS, FIRST_CLASS = 4, 5
 
-Places = NDArray[np.intp]
+Positions = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -73,16 +73,16 @@ class Head(nn.Module):
             threshold: for objectness, and for objectness times class.
         """
         least = np.float32(threshold)
-        places = self.places(output, threshold)
-        boxes = self.boxes(output, places, size)
-        found = self._parts(output, places)
-        objectness = found[:, OBJECTNESS]
-        probabilities = objectness[:, None] * found[:, FIRST_CLASS:]
+        positions = self.positions(output, threshold)
+        boxes = self.boxes(output, positions, size)
+        parts = self._parts(output, positions)
+        objectness = parts[:, OBJECTNESS]
+        probabilities = objectness[:, None] * parts[:, FIRST_CLASS:]
         probabilities[~(probabilities > least)] = 0
         usable = np.isfinite(boxes).all(axis=1)  # e^w of a badly trained network overflows
         return Candidates(boxes[usable], objectness[usable], probabilities[usable])
 
-    def places(self, output: Floats, threshold: float) -> Places:
+    def positions(self, output: Floats, threshold: float) -> Positions:
         """Return where the objectness is above ``threshold``: (K, 3) anchor, row, column.
 
         In darknet's order, cell by cell and anchor by anchor.
@@ -96,34 +96,34 @@ class Head(nn.Module):
         """Return the channel of the output that holds the objectness of ``anchor``."""
         return anchor * (FIRST_CLASS + self.grid.classes) + OBJECTNESS
 
-    def boxes(self, output: Floats, places: Places, size: tuple[int, int]) -> Floats:
-        """Return the boxes at ``places`` (K, 3) in pixels of a picture of ``size``: (K, 4)."""
-        found = self._parts(output, places)
-        boxes = self._boxes(found, places[:, :0:-1], places[:, 0], output.shape[1:])
+    def boxes(self, output: Floats, positions: Positions, size: tuple[int, int]) -> Floats:
+        """Return the boxes at ``positions`` (K, 3) in pixels of a picture of ``size``: (K, 4)."""
+        parts = self._parts(output, positions)
+        boxes = self._boxes(parts, positions[:, :0:-1], positions[:, 0], output.shape[1:])
         boxes *= np.asarray([*size, *size], np.float32)
         return boxes
 
-    def _parts(self, output: Floats, places: Places) -> Floats:
-        """Return all channels of the anchor and cell at ``places``: (K, 5 + classes)."""
+    def _parts(self, output: Floats, positions: Positions) -> Floats:
+        """Return all channels of the anchor and cell at ``positions``: (K, 5 + classes)."""
         parts = output.reshape(len(self.grid.anchors), -1, *output.shape[1:])
-        anchors, rows, columns = places.T
-        found: Floats = parts[anchors, :, rows, columns]
-        return found
+        anchors, rows, columns = positions.T
+        chosen: Floats = parts[anchors, :, rows, columns]
+        return chosen
 
     def _boxes(
         self,
-        found: Floats,
+        parts: Floats,
         cells: NDArray[np.intp],
         anchors: NDArray[np.intp],
         extent: tuple[int, ...],
     ) -> Floats:
         """Return (K, 4) centre and size as shares of the picture; ``extent`` is (H, W)."""
         height, width = extent
-        centres = (cells.astype(np.float32) + found[:, :2]) / np.asarray(
+        centres = (cells.astype(np.float32) + parts[:, :2]) / np.asarray(
             [width, height], np.float32
         )
         pixels = np.asarray(self.grid.anchors, np.float32).astype(np.float64)[anchors]
-        sides = self.sides(found[:, 2:4]) * pixels / (self.grid.width, self.grid.height)
+        sides = self.sides(parts[:, 2:4]) * pixels / (self.grid.width, self.grid.height)
         with np.errstate(over="ignore"):
             return np.concatenate([centres, sides.astype(np.float32)], axis=1)
 
@@ -176,10 +176,10 @@ class Region(Head):
 
     def candidates(self, output: Floats, size: tuple[int, int], threshold: float) -> Candidates:
         """The boxes with a class above ``threshold``; each counts with objectness 1."""
-        found = super().candidates(output, size, threshold)
-        kept = found.probabilities.any(axis=1)
+        candidates = super().candidates(output, size, threshold)
+        kept = candidates.probabilities.any(axis=1)
         ones = np.ones(int(kept.sum()), np.float32)
-        return Candidates(found.boxes[kept], ones, found.probabilities[kept])
+        return Candidates(candidates.boxes[kept], ones, candidates.probabilities[kept])
 
 
 def _exponential(raw: Floats) -> NDArray[np.float64]:

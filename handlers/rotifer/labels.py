@@ -53,9 +53,9 @@ def read_labels(names: Path, data: Path, classes: int) -> Labels:
     Raises:
         LabelsError: the ``.data`` file counts other classes, or names are missing.
     """
-    said = parse_options(_text(data)).get("classes", str(DEFAULT_CLASSES))
-    if not said.isdecimal() or int(said) != classes:
-        raise LabelsError(f"{data}: classes is {said}, but the .cfg has heads for {classes}")
+    stated = parse_options(_text(data)).get("classes", str(DEFAULT_CLASSES))
+    if not stated.isdecimal() or int(stated) != classes:
+        raise LabelsError(f"{data}: classes is {stated}, but the .cfg has heads for {classes}")
     labels = Labels.parse(_text(names))
     if len(labels.names) < classes:
         raise LabelsError(f"{names}: names {len(labels.names)} classes, expected {classes}")

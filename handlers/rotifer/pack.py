@@ -35,13 +35,13 @@ def _beside(weights: Path, kind: str) -> Path:
     if same.is_file():
         return same
     # A Mac leaves a twin beside each file that it packs, ._net.cfg beside net.cfg.
-    found = sorted(p for p in weights.parent.glob(f"*.{kind}") if not p.name.startswith("."))
-    if len(found) != 1:
-        listed = ", ".join(path.name for path in found) or "none"
+    candidates = sorted(p for p in weights.parent.glob(f"*.{kind}") if not p.name.startswith("."))
+    if len(candidates) != 1:
+        listed = ", ".join(path.name for path in candidates) or "none"
         raise PackError(
             f"{weights.parent}: expected {same.name}, or a single .{kind} file, found {listed}"
         )
-    return found[0]
+    return candidates[0]
 
 
 def _names(weights: Path, data: Path) -> Path:
@@ -50,12 +50,12 @@ def _names(weights: Path, data: Path) -> Path:
     if match is None:
         return _beside(weights, "names")
     # Read by Windows' rules: both kinds of slash part a path, and capitals make no difference.
-    said = PureWindowsPath(match[1].strip("\"'"))
-    inside = data.parent.joinpath(*said.parts[bool(said.anchor) :])
-    for path in (data.parent / match[1], inside, *_called(said.name, data.parent)):
+    named = PureWindowsPath(match[1].strip("\"'"))
+    inside = data.parent.joinpath(*named.parts[bool(named.anchor) :])
+    for path in (data.parent / match[1], inside, *_called(named.name, data.parent)):
         if path.is_file():
             return path
-    raise PackError(f"{data}: its names file {said.name} is not in {data.parent}; put it there")
+    raise PackError(f"{data}: its names file {named.name} is not in {data.parent}; put it there")
 
 
 def _called(name: str, folder: Path) -> list[Path]:

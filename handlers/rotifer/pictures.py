@@ -42,8 +42,8 @@ def resize(pixels: Pixels, size: tuple[int, int]) -> Floats:
     rows, below = _positions(pixels.shape[0], height)
     last = pixels.shape[0] - 1
     # At most two for each row of the result, however high the picture is.
-    used, places = np.unique([rows, np.minimum(rows + 1, last)], return_inverse=True)
-    upper, lower = places.reshape(2, -1)
+    used, positions = np.unique([rows, np.minimum(rows + 1, last)], return_inverse=True)
+    upper, lower = positions.reshape(2, -1)
     wide = _widened(pixels[used], columns, right[:, None])
     below = below[:, None, None]
     result = (1 - below) * wide[upper]
@@ -72,9 +72,9 @@ def _unit(values: Pixels) -> Floats:
 def _positions(length: int, wanted: int) -> tuple[NDArray[np.intp], Floats]:
     """Return for each output cell the input cell before it and the distance from there."""
     step = np.float32(length - 1) / np.float32(max(1, wanted - 1))
-    places = np.arange(wanted, dtype=np.float32) * step
-    cells = places.astype(np.intp)
-    return cells, places - cells.astype(np.float32)
+    positions = np.arange(wanted, dtype=np.float32) * step
+    cells = positions.astype(np.intp)
+    return cells, positions - cells.astype(np.float32)
 
 
 class TooMuchToDraw(ValueError):

@@ -48,7 +48,7 @@ MAX_MAPPINGS = 100
 
 
 @dataclass(frozen=True)
-class Found:
+class StateDict:
     """Weights in a checkpoint.
 
     Attributes:
@@ -69,7 +69,7 @@ class Found:
         return f"{place} under {self.prefix}" if self.prefix else place
 
 
-def find(content: object, known: Collection[str]) -> Found | None:
+def find(content: object, known: Collection[str]) -> StateDict | None:
     """Return the weights in ``content``, or None where there are none.
 
     Args:
@@ -80,18 +80,18 @@ def find(content: object, known: Collection[str]) -> Found | None:
     Raises:
         ValueError: two fit and are not the same; names both.
     """
-    found = [one for place in _mappings(content, known) for one in _forms(*place, known)]
-    if not found:
+    candidates = [one for place in _mappings(content, known) for one in _forms(*place, known)]
+    if not candidates:
         return None
-    scores = [sum(key in one.state for key in known) for one in found]
+    scores = [sum(key in one.state for key in known) for one in candidates]
     if known and not any(scores):
         # Of another network: what it lacks is told by who knows the network.
-        return max(found, key=lambda one: len(one.state))
+        return max(candidates, key=lambda one: len(one.state))
     if not known:  # what lies in a container was put there on purpose
-        found = [one for one in found if one.place] or found
-        scores = [0] * len(found)
+        candidates = [one for one in candidates if one.place] or candidates
+        scores = [0] * len(candidates)
     best = max(scores)
-    first, *others = (one for one, score in zip(found, scores, strict=True) if score == best)
+    first, *others = (one for one, score in zip(candidates, scores, strict=True) if score == best)
     other = next((one for one in others if not _same(first, one, known)), None)
     if other is not None:
         raise ValueError(
@@ -101,7 +101,7 @@ def find(content: object, known: Collection[str]) -> Found | None:
     return first
 
 
-def _same(one: Found, other: Found, known: Collection[str]) -> bool:
+def _same(one: StateDict, other: StateDict, known: Collection[str]) -> bool:
     """Compare those weights that count."""
     keys = [key for key in known if key in one.state] or [*(one.state.keys() | other.state.keys())]
     return all(_equal(one.state.get(key), other.state.get(key)) for key in keys)
@@ -132,14 +132,16 @@ def _mappings(
             waiting += [one for one in inner if isinstance(one[1], Mapping)]
 
 
-def _forms(place: str, content: Mapping[object, object], known: Collection[str]) -> Iterator[Found]:
+def _forms(
+    place: str, content: Mapping[object, object], known: Collection[str]
+) -> Iterator[StateDict]:
     """Yield what the mapping's tensors are called, with and without what trainers add."""
     tensors = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
     if not tensors:
         return
     if not known:
         prefix = _common(tensors)
-        yield _without(place, tensors, prefix) if prefix else Found(place, "", tensors, ())
+        yield _without(place, tensors, prefix) if prefix else StateDict(place, "", tensors, ())
         return
     for named in filter(None, (tensors, _unwrapped(tensors))):
         for prefix in dict.fromkeys(["", *(p for key in named for p in _prefixes(key))]):
@@ -166,10 +168,10 @@ def _prefixes(key: str) -> Iterator[str]:
         yield prefix
 
 
-def _without(place: str, tensors: Mapping[str, Tensor], prefix: str) -> Found:
+def _without(place: str, tensors: Mapping[str, Tensor], prefix: str) -> StateDict:
     inside = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     beside = tuple(key for key in tensors if not key.startswith(prefix))
-    return Found(place, prefix, inside, beside)
+    return StateDict(place, prefix, inside, beside)
 
 
 def _unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:

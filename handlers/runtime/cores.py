@@ -61,15 +61,15 @@ def _groups(root: Path) -> Iterator[Path]:
 
 def _memberships(text: str) -> dict[str, str]:
     """Read /proc/self/cgroup: the path of our group, by version 2 and version 1's cpu."""
-    found: dict[str, str] = {}
+    paths: dict[str, str] = {}
     for line in text.splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if number == "0" and not controllers:
-            found["cgroup2"] = path
+            paths["cgroup2"] = path
         elif "cpu" in controllers.split(","):
-            found["cgroup"] = path
-    return found
+            paths["cgroup"] = path
+    return paths
 
 
 def _mounts(text: str) -> Iterator[tuple[str, str, str]]:

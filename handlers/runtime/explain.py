@@ -3,8 +3,8 @@
 A handler turns its question into a score: a function of a batch (N, C, H, W) with one number
 an item, (N,), differentiable where gradients are needed, such as the logit of one class. Then
 
-    found = attribute(request, score, item, placement=self.placement)
-    return found.result(picture, target="ship")
+    attribution = attribute(request, score, item, placement=self.placement)
+    return attribution.result(picture, target="ship")
 
 answers ``/explanations/<model>`` in every form. The methods are captum's
 (https://captum.ai, BSD-3-Clause), which is needed by those who ask for explanations only.
@@ -105,16 +105,16 @@ def attribute(
         # Cloned: what was made in inference mode has no gradients.
         point = item.detach().clone().to(placement.device, torch.float32)[None]
         origin = torch.as_tensor(baseline, dtype=torch.float32, device=placement.device)
-        asked = _Question(captum, score, placement, request.deadline, point, origin, steps, layer)
-        values = asked.answer(method)
-        scores = asked.both_scores()
+        run = _Explanation(captum, score, placement, request.deadline, point, origin, steps, layer)
+        values = run.values(method)
+        scores = run.both_scores()
     return Attribution(
         method, steps, _checked(values), *scores, complete=method == INTEGRATED_GRADIENTS
     )
 
 
 @dataclass(frozen=True)
-class _Question:
+class _Explanation:
     """One explanation; called as a function, it is the score that captum asks for."""
 
     captum: Any
@@ -139,7 +139,7 @@ class _Question:
             raise ValueError(f"the score of {tuple(batch.shape)} is {tuple(scores.shape)}")
         return scores.float()
 
-    def answer(self, method: str) -> Tensor:
+    def values(self, method: str) -> Tensor:
         """Return (1, C or 1, H, W)."""
         methods = {
             INTEGRATED_GRADIENTS: self.integrated_gradients,

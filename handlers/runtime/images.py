@@ -47,8 +47,8 @@ class Damaged(BadRequest):
     """An image file whose pixels cannot all be read."""
 
     def __init__(self, reason: Exception | str) -> None:
-        why = reason if isinstance(reason, str) else f"{type(reason).__name__}: {reason}"
-        super().__init__(f"the image is truncated or damaged ({why})")
+        text = reason if isinstance(reason, str) else f"{type(reason).__name__}: {reason}"
+        super().__init__(f"the image is truncated or damaged ({text})")
 
 
 def open_image(

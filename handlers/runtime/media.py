@@ -36,7 +36,7 @@ ALIASES = {
     "application/x-json": JSON,
 }
 # Types that say nothing about the bytes, such as what object stores give a file of unknown type.
-UNTOLD = frozenset(
+UNDECLARED = frozenset(
     {
         "",
         "*/*",

@@ -92,9 +92,9 @@ class Parameter:
 
     def _refusal(self, raw: Any) -> BadRequest:
         # What is nested may be so deep that it cannot be printed.
-        shown = f"a JSON {KINDS[type(raw)]}" if type(raw) in KINDS else repr(raw)
-        shown = shown if len(shown) <= 60 else shown[:57] + "..."
-        return BadRequest(f"parameter '{self.name}' is {shown}, expected {self.expectation()}")
+        text = f"a JSON {KINDS[type(raw)]}" if type(raw) in KINDS else repr(raw)
+        text = text if len(text) <= 60 else text[:57] + "..."
+        return BadRequest(f"parameter '{self.name}' is {text}, expected {self.expectation()}")
 
     def expectation(self) -> str:
         """Say in words what values are allowed, such as ``integer from 1 to 10``."""

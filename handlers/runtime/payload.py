@@ -115,10 +115,10 @@ def from_text(data: bytes) -> tuple[bytes, str] | None:
     if start != b"data:" and data.translate(None, BASE64_LETTERS):
         return None
     try:
-        found, media = from_base64(data.decode("ascii"), "body")
+        decoded, media = from_base64(data.decode("ascii"), "body")
     except (BadRequest, UnicodeDecodeError):
         return None
-    return (found, media) if is_image(found) or found.startswith(NPY_MAGIC) else None
+    return (decoded, media) if is_image(decoded) or decoded.startswith(NPY_MAGIC) else None
 
 
 def from_base64(text: str, name: str) -> tuple[bytes, str]:

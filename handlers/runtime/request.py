@@ -19,7 +19,7 @@ from handlers.runtime.media import (
     JSON,
     MULTIPART,
     PLAIN,
-    UNTOLD,
+    UNDECLARED,
     matches,
     media_type,
     negotiate,
@@ -121,7 +121,7 @@ class _Draft:
         interface = self.interface
         if len(self.payloads) >= interface.max_items:
             raise TooLarge(f"at most {interface.max_items} inputs a request are taken, send fewer")
-        known = content_type not in UNTOLD and content_type != JSON
+        known = content_type not in UNDECLARED and content_type != JSON
         if known and not any(matches(content_type, pattern) for pattern in interface.consumes):
             raise UnsupportedMediaType(_unreadable(content_type, interface))
         limit = interface.max_pixels
@@ -245,7 +245,7 @@ def _read_body(draft: _Draft, body: Any, content_type: str) -> None:
         _read_json(draft, body)
     elif content_type == JSON or content_type.endswith("+json"):
         _read_json(draft, parse_json(bytes(body)))
-    elif body and (content_type in UNTOLD or content_type == PLAIN):
+    elif body and (content_type in UNDECLARED or content_type == PLAIN):
         _read_untold(draft, bytes(body), content_type)
     elif body:
         draft.add(bytes(body), content_type)
@@ -262,8 +262,8 @@ def _read_untold(draft: _Draft, body: bytes, content_type: str) -> None:
             _read_json(draft, parse_json(body))
         except NotJson:
             draft.add(body, content_type)
-    elif found := from_text(body):
-        draft.add(*found)
+    elif decoded := from_text(body):
+        draft.add(*decoded)
     else:
         # Scripts and forms call files text; other text no model reads.
         draft.add(body, "" if is_image(body) else content_type)

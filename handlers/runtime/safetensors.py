@@ -51,7 +51,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         # A private copy of what is written to, as torch.load maps files.
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     header.pop("__metadata__", None)
-    return {name: _tensor(name, said, data, start) for name, said in header.items()}
+    return {name: _tensor(name, entry, data, start) for name, entry in header.items()}
 
 
 def _header(first: bytes, read: Any, size: int) -> tuple[dict[str, Any], int]:
@@ -64,12 +64,12 @@ def _header(first: bytes, read: Any, size: int) -> tuple[dict[str, Any], int]:
         raise ValueError("its header is no JSON object; it is damaged, copy it again") from error
 
 
-def _tensor(name: str, said: Any, data: mmap.mmap, start: int) -> Tensor:
+def _tensor(name: str, entry: Any, data: mmap.mmap, start: int) -> Tensor:
     try:
-        dtype, shape, (begin, end) = DTYPES[said["dtype"]], said["shape"], said["data_offsets"]
+        dtype, shape, (begin, end) = DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
     except (TypeError, KeyError, ValueError) as error:
         raise ValueError(
-            f"its header describes {name!r} as {str(said)[:100]}; expected dtype ("
+            f"its header describes {name!r} as {str(entry)[:100]}; expected dtype ("
             f"{', '.join(DTYPES)}), shape and data_offsets"
         ) from error
     whole = [*shape, begin, end] if isinstance(shape, list) else [None]

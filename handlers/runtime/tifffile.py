@@ -104,16 +104,16 @@ def _value(tags: dict[int, Tag], tag: int, default: int = 0) -> int:
 
 def _tags(data: bytes) -> dict[int, Tag]:
     """Read the tags of the first directory that are asked for, as far as the file goes."""
-    found: dict[int, Tag] = {}
+    tags: dict[int, Tag] = {}
     try:
         for entry in entries(data, MAX_ENTRIES):
             if entry.tag in ASKED:
-                if entry.tag in found:
+                if entry.tag in tags:
                     raise BadRequest(f"the TIFF has tag {entry.tag} twice; save it again")
-                found[entry.tag] = Tag(entry.number, _single(data, entry))
+                tags[entry.tag] = Tag(entry.number, _single(data, entry))
     except (struct.error, OverflowError):
-        return found
-    return found
+        return tags
+    return tags
 
 
 def _single(data: bytes, entry: Entry) -> int:

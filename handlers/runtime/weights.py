@@ -101,15 +101,15 @@ def plain_state(content: object, path: Path, known: Collection[str] = ()) -> dic
         WeightsError: there is none, or two that differ.
     """
     try:
-        found = find(content, known)
+        chosen = find(content, known)
     except ValueError as error:
         raise WeightsError(f"{path}: {error}") from error
-    if found is None:
+    if chosen is None:
         raise WeightsError(f"{path}: {_nothing(content)}")
-    if found.place or found.prefix or found.beside:
-        beside = f"; beside it: {_some(found.beside)}" if found.beside else ""
-        logger.info("%s: took %s, %d tensors%s", path.name, found, len(found.state), beside)
-    return dict(found.state)
+    if chosen.place or chosen.prefix or chosen.beside:
+        beside = f"; beside it: {_some(chosen.beside)}" if chosen.beside else ""
+        logger.info("%s: took %s, %d tensors%s", path.name, chosen, len(chosen.state), beside)
+    return dict(chosen.state)
 
 
 def _nothing(content: object) -> str:
@@ -157,11 +157,11 @@ def fit_state(
         ("of another shape", wrong),
         ("no plain numbers", [key for key in wanted if key in state and _is_odd(state[key])]),
     ]
-    found = [f"{len(keys)} {what}: {_some(keys)}" for what, keys in problems if keys]
-    if found:
+    mismatches = [f"{len(keys)} {what}: {_some(keys)}" for what, keys in problems if keys]
+    if mismatches:
         raise WeightsError(
             f"{path}: does not fit {type(network).__name__} ({len(wanted)} tensors expected, "
-            f"{len(state)} found); {'; '.join(found)}"
+            f"{len(state)} found); {'; '.join(mismatches)}"
         )
     network.load_state_dict(state, assign=assign)
     if not assign:  # else its file would be read through, at every start

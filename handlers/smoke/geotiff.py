@@ -117,8 +117,8 @@ def read_geotiff(data: bytes, *, max_pixels: int, bands: Collection[int]) -> Arr
     # What GDAL left out, since there were no data, has the value that it reads there.
     pixels = np.full(layout.shape, no_data(data, native), native)
     rows, columns = layout.chunk
-    places = zip(layout.chunks(), layout.offsets, layout.counts, strict=False)
-    for (band, row, column), offset, count in places:
+    chunks = zip(layout.chunks(), layout.offsets, layout.counts, strict=False)
+    for (band, row, column), offset, count in chunks:
         which = slice(band, band + 1) if layout.separate else slice(None)
         target = pixels[row : row + rows, column : column + columns, which]
         if count:
@@ -157,10 +157,10 @@ def _dtype(tags: Tags, order: str) -> np.dtype[np.generic]:
 
 
 def _check_shape(shape: tuple[int, int, int], max_pixels: int, bands: Collection[int]) -> None:
-    height, width, found = shape
-    if found not in bands:
+    height, width, count = shape
+    if count not in bands:
         expected = " or ".join(str(number) for number in bands)
-        raise BadRequest(f"the TIFF has {found} bands, expected {expected}")
+        raise BadRequest(f"the TIFF has {count} bands, expected {expected}")
     if not height * width:
         raise BadRequest(f"the TIFF is {width} x {height} pixels; it must have at least one")
     if height * width > max_pixels:

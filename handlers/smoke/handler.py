@@ -17,11 +17,11 @@ from handlers.runtime import (
 )
 from handlers.runtime.explain import METHOD, STEPS, attribute
 from handlers.runtime.region import region_of, region_parameter
+from handlers.smoke.explanation import area, band_means, only_scene
 from handlers.smoke.model import TILE, load_network
 from handlers.smoke.overlay import OPACITY, THRESHOLD, composite, overlay
 from handlers.smoke.scene import TIFF, read_scenes
 from handlers.smoke.stitch import WINDOW, predict, window_of
-from handlers.smoke.why import area, band_means, only_scene
 
 
 class SmokeHandler(VisionHandler):
@@ -72,29 +72,29 @@ class SmokeHandler(VisionHandler):
     def forward(self, batch: Tensor) -> Tensor:
         """Return (N, 1, H, W); scenes larger than a tile go one by one, in windows."""
         if batch.shape[2:] == (TILE, TILE):
-            found: Tensor = self.network(batch)
-            return found
+            probabilities: Tensor = self.network(batch)
+            return probabilities
         dtype, window = self.placement.dtype, self.window
         return torch.stack([predict(self.network, s, dtype=dtype, window=window) for s in batch])
 
     def postprocess(self, output: Tensor, request: Request) -> Result:
         """``output`` (N, 1, H, W) is answered as it was asked: channels last, N always there."""
-        found = output.permute(0, 2, 3, 1).contiguous().numpy()
+        probabilities = output.permute(0, 2, 3, 1).contiguous().numpy()
         if request.accept != PNG:
-            return Result(json={"predictions": found}, array=found)
+            return Result(json={"predictions": probabilities}, array=probabilities)
         (scene,) = read_scenes(request.payloads, self.settings.max_pixels)
         threshold, opacity = request.parameters["threshold"], request.parameters["opacity"]
-        return Result(image=overlay(scene, found[0, ..., 0], threshold, opacity))
+        return Result(image=overlay(scene, probabilities[0, ..., 0], threshold, opacity))
 
     def explain(self, request: Request) -> Result:
         """Explain how much of a region is smoke, against a scene of the same bands without form."""
         scene = only_scene(self.preprocess(request))
         box = region_of(request)
-        found = attribute(
+        attribution = attribute(
             request,
             lambda batch: area(self.network, batch, box),
             scene,
             placement=self.placement,
             baseline=band_means(scene),
         )
-        return found.result(composite(scene.permute(1, 2, 0).numpy()), list(box))
+        return attribution.result(composite(scene.permute(1, 2, 0).numpy()), list(box))

@@ -26,19 +26,19 @@ def composite(bands: Array) -> NDArray[np.uint8]:
 
 
 def overlay(
-    bands: Array, found: Array, threshold: float = THRESHOLD, opacity: float = OPACITY
+    bands: Array, probabilities: Array, threshold: float = THRESHOLD, opacity: float = OPACITY
 ) -> NDArray[np.uint8]:
     """Return the composite with smoke in orange, uint8 (H, W, 3).
 
     Args:
         bands: (H, W, 6).
-        found: probabilities (H, W).
+        probabilities: of smoke, (H, W).
         threshold: below it a pixel stays as it is.
         opacity: of the orange, 0 to 1.
     """
     picture = composite(bands)
-    smoke = found >= threshold
-    colours = _colours(found[smoke], threshold)
+    smoke = probabilities >= threshold
+    colours = _colours(probabilities[smoke], threshold)
     mixed = picture[smoke] * (1 - opacity) + colours * opacity
     picture[smoke] = np.rint(mixed).astype(np.uint8)
     return picture

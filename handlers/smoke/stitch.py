@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from handlers.runtime import tiles
 from handlers.runtime.settings import SettingsError
 from handlers.smoke.model import STRIDE
 
@@ -30,32 +30,10 @@ HALO = 160
 WINDOW = 1024
 
 
-@dataclass(frozen=True)
-class Span:
-    """One side of a window: it reads ``[read_from, read_to)`` and fills ``[start, stop)``."""
-
-    start: int
-    stop: int
-    read_from: int
-    read_to: int
-
-    @property
-    def core(self) -> slice:
-        """What is kept of the window's result."""
-        return slice(self.start - self.read_from, self.stop - self.read_from)
-
-
-def spans(length: int, window: int) -> Iterator[Span]:
-    """Cut one side into spans that read at most ``window`` pixels each.
-
-    All begin at multiples of 16. At the scene's edge there is no halo: there the network's own
-    padding does what it does for a tile.
-    """
+def spans(length: int, window: int) -> Iterator[tiles.Span]:
+    """Cut one side into spans that read at most ``window`` pixels each."""
     count = 1 if length <= window else math.ceil(length / (window - 2 * HALO))
-    step = math.ceil(length / count / STRIDE) * STRIDE
-    for start in range(0, length, step):
-        stop = min(start + step, length)
-        yield Span(start, stop, max(start - HALO, 0), min(stop + HALO, length))
+    return tiles.spans(length, length, count, HALO, STRIDE)
 
 
 def predict(
@@ -74,14 +52,13 @@ def predict(
         window: longest side, halo included, that the network gets at a time.
     """
     height, width = scene.shape[1:]
-    found = scene.new_empty((1, height, width), dtype=dtype)
+    probabilities = scene.new_empty((1, height, width), dtype=dtype)
     for rows in spans(height, window):
         for columns in spans(width, window):
-            part = scene[:, rows.read_from : rows.read_to, columns.read_from : columns.read_to]
+            part = scene[:, rows.source, columns.source]
             result = network(whole_cells(part[None].to(dtype)))[0]
-            target = found[:, rows.start : rows.stop, columns.start : columns.stop]
-            target.copy_(result[:, rows.core, columns.core])
-    return found
+            probabilities[:, rows.target, columns.target] = result[:, rows.core, columns.core]
+    return probabilities
 
 
 def window_of(options: Mapping[str, Any]) -> int:

@@ -16,8 +16,8 @@ def inputs(weights: Path) -> list[Path]:
     ``weights/``; where there is none, the one of an installed package is used when serving.
     """
     folders = [weights.parent, USER_WEIGHTS / "timetravel", USER_WEIGHTS]
-    found = (folder / PREDICTOR for folder in folders if (folder / PREDICTOR).is_file())
-    return [weights, *([path] if (path := next(found, None)) else [])]
+    candidates = (folder / PREDICTOR for folder in folders if (folder / PREDICTOR).is_file())
+    return [weights, *([path] if (path := next(candidates, None)) else [])]
 
 
 def pack(weights: Path, out: Path) -> Path:

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from handlers.rotifer.detections import suppress
+from handlers.rotifer.explanation import locate
 from handlers.rotifer.handler import RotiferHandler
 from handlers.rotifer.heads import OBJECTNESS
 from handlers.rotifer.model import Darknet
 from handlers.rotifer.pictures import resize
-from handlers.rotifer.why import locate
 from handlers.runtime.exchange import Answer, Exchange
 from tests.handlers.loading import array
 from tests.handlers.rotifer.support import GOLDEN, answers, ask, golden_files, loaded, pixels

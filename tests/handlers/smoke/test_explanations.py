@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from handlers.runtime.exchange import Answer
 from handlers.smoke.demo.scenes import draw
+from handlers.smoke.explanation import EXPLAINED_PIXELS
 from handlers.smoke.handler import SmokeHandler
-from handlers.smoke.why import EXPLAINED_PIXELS
 from tests.handlers.loading import answers, array, explanation, load, prediction
 
 ROOM = Path(__file__).parents[3] / "handlers" / "smoke"

@@ -1,7 +1,7 @@
 """What is explained of a detection: the objectness at its own anchor and cell of its own head.
 
 Which detections there are is decided by thresholds and suppression, which have no gradient. So
-the place is found once, and then stays what it is while the input changes.
+the position is found once, and then stays what it is while the input changes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from handlers.runtime.errors import Unprocessable
 
 
 @dataclass(frozen=True)
-class Place:
+class Position:
     """Where a detection's objectness stands in what the network gives."""
 
     head: int
@@ -57,8 +57,8 @@ def locate(
     outputs: Sequence[Floats],
     size: tuple[int, int],
     threshold: float,
-) -> Place:
-    """Find the place whose box ``detection`` has; of several, the one with most objectness.
+) -> Position:
+    """Find the position whose box ``detection`` has; of several, the one with most objectness.
 
     Args:
         detection: made from the rest, so that numbers are equal to the last bit.
@@ -68,11 +68,11 @@ def locate(
         threshold: the objectness above which boxes were read.
     """
     box = np.asarray(detection.box, np.float32)
-    found: list[tuple[float, Place]] = []
+    matches: list[tuple[float, Position]] = []
     for number, (head, output) in enumerate(zip(heads, outputs, strict=True)):
-        places = head.places(output, threshold)
-        same = (head.boxes(output, places, size) == box).all(axis=1)
-        for anchor, row, column in places[same].tolist():
-            place = Place(number, head.channel(anchor), row, column)
-            found.append((float(output[place.channel, row, column]), place))
-    return max(found, key=itemgetter(0))[1]
+        positions = head.positions(output, threshold)
+        same = (head.boxes(output, positions, size) == box).all(axis=1)
+        for anchor, row, column in positions[same].tolist():
+            position = Position(number, head.channel(anchor), row, column)
+            matches.append((float(output[position.channel, row, column]), position))
+    return max(matches, key=itemgetter(0))[1]

@@ -42,5 +42,5 @@ def band_means(scene: Tensor) -> Tensor:
 def area(network: nn.Module, batch: Tensor, box: Box) -> Tensor:
     """Return the mean probability in ``box`` for scenes (N, 6, H, W) of any size: (N,)."""
     height, width = batch.shape[2:]
-    found: Tensor = network(whole_cells(batch))[..., :height, :width]
-    return cut(found, box).mean(dim=(1, 2, 3))
+    probabilities: Tensor = network(whole_cells(batch))[..., :height, :width]
+    return cut(probabilities, box).mean(dim=(1, 2, 3))
