@@ -1,5 +1,6 @@
 """What the documentation names is there: commands, files; and the decisions are in order."""
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ import click
 import pytest
 
 from marquee.cli.main import main
+from tests.marquee.test_walls import FLOORS, HEIGHT
 from tests.support import ROOT
 
 PAGES = [
@@ -105,3 +107,12 @@ def test_the_contents_of_the_decisions_are_their_headings() -> None:
     assert [anchor for _, anchor in listed] == [
         title.lower().replace(" ", "-") for title in decisions()
     ]
+
+
+def test_the_picture_of_the_floors_is_that_of_the_walls() -> None:
+    picture = (ROOT / "docs" / "images" / "floors.svg").read_text()
+    drawn = re.findall(r'class="name" x="(\d+)" y="(\d+)"[^>]*>([a-z]+)<', picture)
+    heights = {name: int(y) for _, y, name in drawn}
+    assert heights.keys() == HEIGHT.keys()
+    for lower, upper in itertools.combinations(FLOORS, 2):
+        assert min(heights[name] for name in lower) > max(heights[name] for name in upper)
