@@ -192,13 +192,11 @@ def _inputs(account: Account, endpoint: str) -> str:
 def _awaited(account: Account, endpoint: str, accepted: Answer, timeout: float) -> EndpointAnswer:
     output, failure = accepted["OutputLocation"], accepted.get("FailureLocation")
 
-    def location() -> str | None:
-        stored = (
-            one for one in (output, failure) if one and objects.size(account, one) is not None
-        )
-        return next(stored, None)
+    def look() -> str | None:
+        known = filter(None, (output, failure))
+        return next((one for one in known if objects.size(account, one) is not None), None)
 
-    stored = until(location, timeout, POLL_SECONDS)
+    stored = until(look, timeout, POLL_SECONDS)
     if stored == output:
         return _fetched(account, output)
     if stored is not None:
