@@ -65,8 +65,15 @@ class Client:
         self._api.close()
 
     def example(self, model: str) -> Path:
-        """Return a model's example."""
-        return next(iter(sorted((self._project.handlers / model).glob("example.*"))))
+        """Return a model's example.
+
+        Raises:
+            MarqueeError: the project has none.
+        """
+        found = sorted((self._project.handlers / model).glob("example.*"))
+        if not found:
+            raise MarqueeError(f"{self._project.handlers / model} has no example.* to send")
+        return found[0]
 
     def ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """Return the API's answer.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,36 +32,23 @@ def variables(address: str) -> dict[str, str]:
 
 def client(service: str, address: str, **config: Any) -> Any:
     """Return the SDK's client of a service at ``address``, whatever the environment says."""
-    boto3, options = _sdk()
+    import boto3  # noqa: PLC0415 - it takes a second to import
+    from botocore.config import Config  # noqa: PLC0415
+
     session = boto3.Session(
         aws_access_key_id=KEY_ID, aws_secret_access_key=SECRET, region_name=REGION
     )
     settings: Mapping[str, Any] = {"retries": {"total_max_attempts": 1}, "proxies": {}} | config
-    return session.client(service, endpoint_url=address, config=options(**settings))
-
-
-def _sdk() -> tuple[Any, Any]:
-    try:
-        import boto3  # noqa: PLC0415 - an extra; it takes a second to import
-        from botocore.config import Config  # noqa: PLC0415
-    except ImportError as error:
-        raise missing(error) from error
-    return boto3, Config
-
-
-def missing(error: ImportError) -> MarqueeError:
-    """Say which package the cloud lacks."""
-    return MarqueeError(
-        f"the cloud needs the package {error.name}, which is not installed; run make env, or "
-        'pip install "marquee[cloud]"'
-    )
+    return session.client(service, endpoint_url=address, config=Config(**settings))
 
 
 def needed() -> None:
     """Raise MarqueeError unless all that the cloud needs is installed."""
     try:
-        import boto3  # noqa: F401, PLC0415
-        import moto.server  # noqa: F401, PLC0415
-        import samtranslator  # noqa: F401, PLC0415
+        for name in ("boto3", "moto.server", "samtranslator"):
+            importlib.import_module(name)
     except ImportError as error:
-        raise missing(error) from error
+        raise MarqueeError(
+            f"the cloud needs the package {error.name}, which is not installed; run make env, or "
+            'pip install "marquee[cloud]"'
+        ) from error

@@ -10,34 +10,34 @@ from deploy.local.routes import BINARY, Api, refusals, routes
 from deploy.local.template import Made
 
 
-def rest_api(place: StackView, name: str, props: Props) -> Made:
+def rest_api(view: StackView, name: str, props: Props) -> Made:
     """Make the API's record; its routes are read by :func:`deployed`."""
-    called = props.get("Name") or f"{place.stack}-{name}"
-    made = place.client("apigateway").create_rest_api(name=called)
+    called = props.get("Name") or f"{view.stack}-{name}"
+    made = view.client("apigateway").create_rest_api(name=called)
     return Made(made["id"], {"RootResourceId": made.get("rootResourceId", "")})
 
 
-def deployment(_place: StackView, name: str, _props: Props) -> Made:
+def deployment(_view: StackView, name: str, _props: Props) -> Made:
     """A deployment has nothing that the routes do not say."""
     return Made(name, {})
 
 
-def stage(_place: StackView, _name: str, props: Props) -> Made:
+def stage(_view: StackView, _name: str, props: Props) -> Made:
     """A stage is its name; its settings are read by :func:`deployed`."""
     return Made(props["StageName"], {})
 
 
-def api_key(place: StackView, name: str, props: Props) -> Made:
+def api_key(view: StackView, name: str, props: Props) -> Made:
     """Make a key; the emulator draws its value."""
-    called = props.get("Name") or f"{place.stack}-{name}"
-    made = place.client("apigateway").create_api_key(name=called, enabled=props["Enabled"])
+    called = props.get("Name") or f"{view.stack}-{name}"
+    made = view.client("apigateway").create_api_key(name=called, enabled=props["Enabled"])
     return Made(made["id"], {"APIKeyId": made["id"]})
 
 
-def usage_plan(place: StackView, _name: str, props: Props) -> Made:
+def usage_plan(view: StackView, _name: str, props: Props) -> Made:
     """Make a usage plan."""
     throttle, quota = props.get("Throttle", {}), props.get("Quota", {})
-    made = place.client("apigateway").create_usage_plan(
+    made = view.client("apigateway").create_usage_plan(
         name=props["UsagePlanName"],
         throttle={_small(key): _number(value) for key, value in throttle.items()},
         quota={_small(key): _number(value) for key, value in quota.items()},
@@ -45,9 +45,9 @@ def usage_plan(place: StackView, _name: str, props: Props) -> Made:
     return Made(made["id"], {"Id": made["id"]})
 
 
-def usage_plan_key(place: StackView, name: str, props: Props) -> Made:
+def usage_plan_key(view: StackView, name: str, props: Props) -> Made:
     """Put a key under a plan."""
-    place.client("apigateway").create_usage_plan_key(
+    view.client("apigateway").create_usage_plan_key(
         usagePlanId=props["UsagePlanId"], keyId=props["KeyId"], keyType=props["KeyType"]
     )
     return Made(name, {})

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 import time
 import uuid
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +15,9 @@ from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Request, Response
 
 from deploy.local.account import ACCOUNT
+from deploy.local.clock import moment
 from deploy.local.endpoints import ASYNC_CONCURRENCY, ApiError, Endpoint, Endpoints, invalid
+from deploy.local.queues import Queues
 from deploy.local.runtime import PREFIX, Runtime, error_response, region_of
 
 INVOCATION_SECONDS = 900
@@ -61,9 +60,7 @@ class AsyncRuntime:
         self._runtime = runtime
         self._s3 = s3
         self._sns = sns
-        self._lock = threading.Lock()
-        self._queues: dict[tuple[str, int], ThreadPoolExecutor] = {}
-        self._closed = False
+        self.queues = Queues()
 
     def invoke(self, request: Request, name: str) -> Response:
         """Answer ``POST /endpoints/<name>/async-invocations``."""
@@ -79,29 +76,15 @@ class AsyncRuntime:
                 self._s3.create_bucket(Bucket=default_bucket(endpoint))  # there or not
         except ApiError as refused:
             return error_response(refused)
-        self._queue(endpoint).submit(self._run, work).add_done_callback(_note_failure)
+        config = (endpoint.asynchronous or {}).get("ClientConfig") or {}
+        at_once = int(config.get("MaxConcurrentInvocationsPerInstance") or ASYNC_CONCURRENCY)
+        # Another configuration, another queue.
+        self.queues.submit((endpoint.name, at_once), at_once, self._run, work)
         body = json.dumps({"InferenceId": work.inference_id})
         response = Response(body, status=202, content_type="application/json")
         response.headers[f"{PREFIX}OutputLocation"] = work.output
         response.headers[f"{PREFIX}FailureLocation"] = work.failure
         return response
-
-    def close(self) -> None:
-        """Forget what waits."""
-        with self._lock:
-            self._closed = True
-            queues = [*self._queues.values()]
-        for queue in queues:
-            queue.shutdown(wait=False, cancel_futures=True)
-
-    def _queue(self, endpoint: Endpoint) -> ThreadPoolExecutor:
-        config = (endpoint.asynchronous or {}).get("ClientConfig") or {}
-        at_once = int(config.get("MaxConcurrentInvocationsPerInstance") or ASYNC_CONCURRENCY)
-        key = (endpoint.name, at_once)  # another configuration, another queue
-        with self._lock:
-            if key not in self._queues:
-                self._queues[key] = ThreadPoolExecutor(at_once)
-            return self._queues[key]
 
     def _run(self, work: Work) -> None:
         try:
@@ -160,7 +143,7 @@ class AsyncRuntime:
 
     def _tell(self, work: Work, status: str, more: Mapping[str, Any]) -> None:
         topic = work.topics.get("SuccessTopic" if status == "Completed" else "ErrorTopic")
-        if topic and not self._closed:
+        if topic and not self.queues.closed:
             self._sns.publish(TopicArn=topic, Message=json.dumps(message(work, status, more)))
 
 
@@ -239,8 +222,8 @@ def message(work: Work, status: str, more: Mapping[str, Any]) -> dict[str, Any]:
     """Return what SageMaker publishes about a request."""
     return {
         "awsRegion": work.endpoint.region,
-        "eventTime": _moment(time.time()),
-        "receivedTime": _moment(work.received),
+        "eventTime": moment(),
+        "receivedTime": moment(work.received),
         "invocationStatus": status,
         "requestParameters": {
             "contentType": work.headers.get("Content-Type"),
@@ -254,13 +237,3 @@ def message(work: Work, status: str, more: Mapping[str, Any]) -> dict[str, Any]:
         "eventSource": "aws:sagemaker",
         "eventName": "InferenceResult",
     }
-
-
-def _moment(seconds: float) -> str:
-    text = datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
-
-
-def _note_failure(run: Future[None]) -> None:
-    if not run.cancelled() and (error := run.exception()) is not None:
-        log.error("an asynchronous request was lost", exc_info=error)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 KEPT = 10_000
 
@@ -27,6 +28,12 @@ class TimedRun:
     name: str
     began: float
     seconds: float
+
+
+def moment(seconds: float | None = None) -> str:
+    """Return a time, by default now, as AWS writes it."""
+    at = datetime.fromtimestamp(time.time() if seconds is None else seconds, timezone.utc)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Clock:

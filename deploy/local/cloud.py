@@ -143,15 +143,10 @@ class Cloud:
         inference = self._closing.enter_context(Inference.of(self.project, most=CONNECTIONS))
         served = {name for name, _ in loaded.models(self.project)}
         endpoints = Endpoints(sagemaker, _fetcher(s3), served, self.options.endpoints)
-        answers = Runtime(
-            endpoints,
-            inference,
-            self.clock,
-            seconds=self.options.invocation_seconds,
-            payload=payload,
-        )
+        seconds = self.options.invocation_seconds
+        answers = Runtime(endpoints, inference, self.clock, seconds, payload)
         later = AsyncRuntime(endpoints, answers, s3, sns)
-        self._closing.callback(later.close)
+        self._closing.callback(later.queues.close)
         services.answer("invocations", answers.invoke)
         services.answer("async-invocations", later.invoke)
 

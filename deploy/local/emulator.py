@@ -2,7 +2,7 @@
 
 moto itself runs functions in Docker only. Four of its joints are ours: its Lambda without
 Docker, S3's call of a function, which topic a notification came from, and SageMaker's update of
-an endpoint. Its version is pinned, and ``tests/cloud`` has a test for each joint.
+an endpoint. Its version is pinned, and ``tests/deploy/local`` has a test for each joint.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from datetime import datetime, timezone
 from typing import Any, Protocol
 
 import moto.awslambda_simple.models as simple
@@ -29,6 +28,7 @@ from moto.sagemaker.responses import SageMakerResponse
 from moto.sns.models import Subscription
 
 from deploy.local.account import ACCOUNT
+from deploy.local.clock import moment
 from deploy.local.functions import Outcome
 
 Json = dict[str, Any]
@@ -182,7 +182,6 @@ def _s3_record(record: Mapping[str, Any]) -> Json:
 
 def sns_event(known: Mapping[str, Any], message: str, subject: str | None) -> Json:
     """Return a topic's message as Lambda gets it; there is nothing that could be verified."""
-    now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     attributes = {
         name: {"Type": found["Type"], "Value": found["Value"]}
         for name, found in known.get("attributes", {}).items()
@@ -200,7 +199,7 @@ def sns_event(known: Mapping[str, Any], message: str, subject: str | None) -> Js
                     "Subject": subject,
                     "Message": message,
                     "MessageAttributes": attributes,
-                    "Timestamp": now,
+                    "Timestamp": moment(),
                     "SignatureVersion": "1",
                     "Signature": "",
                     "SigningCertUrl": "",

@@ -7,7 +7,7 @@ import random
 import re
 import tarfile
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -88,26 +88,22 @@ class Endpoint:
         return random.choices(names, weights)[0] if any(weights) else names[0]  # noqa: S311
 
 
+@dataclass(frozen=True)
 class Endpoints:
     """The endpoints of all regions.
 
     Attributes:
+        control_plane: SageMaker's, of a region.
+        fetch: returns an object of S3, or None if it is not there.
         served: names of the models that TorchServe has.
-        aliases: models of endpoints by name, as the operator told.
+        aliases: models of endpoints by name, as the operator says.
     """
 
-    def __init__(
-        self,
-        control_plane: Callable[[str], Any],
-        fetch: Callable[[str], bytes | None],
-        served: Collection[str],
-        aliases: Mapping[str, Target],
-    ) -> None:
-        self._control_plane = control_plane
-        self._fetch = fetch
-        self._served = served
-        self._aliases = aliases
-        self._packed: dict[tuple[str, datetime | None], Target | None] = {}
+    control_plane: Callable[[str], Any]
+    fetch: Callable[[str], bytes | None]
+    served: Collection[str]
+    aliases: Mapping[str, Target]
+    _packed: dict[tuple[str, datetime | None], Target | None] = field(default_factory=dict)
 
     def find(self, name: str, region: str) -> Endpoint:
         """Return an endpoint that is in service.
@@ -115,9 +111,9 @@ class Endpoints:
         Raises:
             ApiError: there is none of that name.
         """
-        backend = self._control_plane(region)
+        backend = self.control_plane(region)
         found = backend.endpoints.get(name)
-        if found is None and name in self._aliases:
+        if found is None and name in self.aliases:
             return Endpoint(name, region, None, {"AllTraffic": 1.0}, {}, created=False)
         if found is None:
             raise invalid(
@@ -145,9 +141,9 @@ class Endpoints:
         """
         if target_model:
             return self._named(endpoint, target_model)
-        if endpoint.name in self._aliases:
-            return self._aliases[endpoint.name]
-        model = self._control_plane(endpoint.region)._models.get(endpoint.models[variant])
+        if endpoint.name in self.aliases:
+            return self.aliases[endpoint.name]
+        model = self.control_plane(endpoint.region)._models.get(endpoint.models[variant])
         container = (model.primary_container or model.containers[0]) if model else {}
         if wanted := (container.get("Environment") or {}).get("SAGEMAKER_DEFAULT_MODEL"):
             return Target(wanted)
@@ -158,9 +154,9 @@ class Endpoints:
     def _named(self, endpoint: Endpoint, *texts: str) -> Target:
         for text in texts:
             words = _WORDS.findall(text.lower())
-            if found := [name for name in self._served if name in words]:
+            if found := [name for name in self.served if name in words]:
                 return Target(found[0])
-        served = ", ".join(sorted(self._served)) or "none"
+        served = ", ".join(sorted(self.served)) or "none"
         raise invalid(
             f"nothing tells which model endpoint {endpoint.name} is (served are: {served}); start "
             f"the cloud with --endpoint {endpoint.name}=MODEL, or set SAGEMAKER_DEFAULT_MODEL in "
@@ -171,7 +167,7 @@ class Endpoints:
         """Return the model whose archive is in a model.tar.gz, if it can be read and has one."""
         fetched = url, since
         if fetched not in self._packed:
-            data = self._fetch(url)
+            data = self.fetch(url)
             if data is None:
                 return None  # it may still be uploaded
             self._packed[fetched] = archive_in(data)

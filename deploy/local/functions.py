@@ -13,12 +13,12 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from deploy.local import account
+from deploy.local.clock import moment
 
 WORKER = Path(__file__).with_name("worker.py")
 # What Lambda takes and hands back in one piece.
@@ -124,8 +124,7 @@ class FunctionProcess:
 
     def _timed_out(self, request: Mapping[str, Any]) -> Outcome:
         self.stop()
-        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")[:-6]
-        words = f"{now}Z {request['id']} Task timed out after {request['seconds']:.2f} seconds"
+        words = f"{moment()} {request['id']} Task timed out after {request['seconds']:.2f} seconds"
         return Outcome.failed("Sandbox.Timedout", words)
 
     def _died(self, request: Mapping[str, Any]) -> Outcome:

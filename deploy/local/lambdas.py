@@ -10,17 +10,16 @@ import threading
 import uuid
 import zipfile
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from moto.awslambda.models import LambdaFunction
 
 from deploy.local import account
-from deploy.local.clock import Clock
+from deploy.local.clock import Clock, moment
 from deploy.local.functions import CONCURRENCY, REQUEST_BYTES, DeployedFunction, Outcome, Pool
+from deploy.local.queues import Queues
 
 # Lambda waits one minute, then two; nobody wants to wait that long at a desk.
 RETRY_SECONDS = (1.0, 2.0)
@@ -64,9 +63,8 @@ class Lambdas:
         self._clock = clock
         self._lock = threading.Lock()
         self._pools: dict[str, Pool] = {}
-        self._queues: dict[str, ThreadPoolExecutor] = {}
+        self._queues = Queues()
         self._timers: set[threading.Timer] = set()
-        self._closed = False
 
     def run(self, deployed: LambdaFunction, event: Any) -> Outcome:
         """Run a function and wait for its outcome."""
@@ -81,13 +79,11 @@ class Lambdas:
 
     def close(self) -> None:
         """End all processes and forget what waits."""
+        self._queues.close()
         with self._lock:
-            self._closed = True
-            timers, queues, pools = self._timers, self._queues, self._pools
+            timers, pools = self._timers, self._pools
         for timer in [*timers]:
             timer.cancel()
-        for queue in queues.values():
-            queue.shutdown(wait=False, cancel_futures=True)
         for pool in pools.values():
             pool.close()
 
@@ -102,17 +98,11 @@ class Lambdas:
             return self._pool(function).invoke(function, event, request_id)
 
     def _submit(self, event: _Event) -> None:
-        with self._lock:
-            if self._closed:
-                return
-            name = event.function.arn
-            if name not in self._queues:
-                self._queues[name] = ThreadPoolExecutor(event.function.concurrency)
-            self._queues[name].submit(self._try, event).add_done_callback(_note_failure)
+        self._queues.submit(event.function.arn, event.function.concurrency, self._try, event)
 
     def _try(self, event: _Event) -> None:
         outcome = self._once(event.function, event.payload, event.request_id)
-        if not outcome.error or self._closed:
+        if not outcome.error or self._queues.closed:
             return
         log.warning("%s: %s", event.function.name, outcome.payload[:500])
         if event.tries < event.retries:
@@ -121,9 +111,7 @@ class Lambdas:
             self._bury(event, outcome)
 
     def _later(self, event: _Event) -> None:
-        again = _Event(
-            event.function, event.payload, event.request_id, event.settings, event.tries + 1
-        )
+        again = replace(event, tries=event.tries + 1)
         timer = threading.Timer(RETRY_SECONDS[event.tries], self._submit, [again])
         timer.daemon = True
         with self._lock:
@@ -173,12 +161,6 @@ class Lambdas:
         return folder
 
 
-def _note_failure(run: Future[None]) -> None:
-    """Log what no function raised, but we did: an executor would keep it to itself."""
-    if not run.cancelled() and (error := run.exception()) is not None:
-        log.error("an event was lost", exc_info=error)
-
-
 def _revision(deployed: LambdaFunction) -> str:
     known = [deployed.code_sha_256, deployed.handler, deployed.timeout, deployed.memory_size]
     text = json.dumps([*known, deployed.environment_vars], default=str, sort_keys=True)
@@ -189,7 +171,7 @@ def _failure_record(event: _Event, outcome: Outcome) -> dict[str, Any]:
     """Return what Lambda sends to a function's failure destination."""
     return {
         "version": "1.0",
-        "timestamp": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+        "timestamp": moment(),
         "requestContext": {
             "requestId": event.request_id,
             "functionArn": f"{event.function.arn}:$LATEST",

@@ -43,10 +43,10 @@ def text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def bucket(place: StackView, name: str, props: Props) -> Made:
+def bucket(view: StackView, name: str, props: Props) -> Made:
     """Make a bucket, its notifications included, which CloudFormation emulators drop."""
-    s3 = place.client("s3")
-    called = props.get("BucketName") or f"{place.stack}-{name}".lower()
+    s3 = view.client("s3")
+    called = props.get("BucketName") or f"{view.stack}-{name}".lower()
     s3.create_bucket(Bucket=called)
     if rules := props.get("CorsConfiguration", {}).get("CorsRules"):
         cors = [{("MaxAgeSeconds" if k == "MaxAge" else k): v for k, v in r.items()} for r in rules]
@@ -68,10 +68,10 @@ def _notification(given: Props) -> Props:
     return made | ({"Filter": {"Key": {"FilterRules": rules}}} if rules else {})
 
 
-def table(place: StackView, name: str, props: Props) -> Made:
+def table(view: StackView, name: str, props: Props) -> Made:
     """Make a DynamoDB table."""
-    dynamodb = place.client("dynamodb")
-    called = props.get("TableName") or f"{place.stack}-{name}"
+    dynamodb = view.client("dynamodb")
+    called = props.get("TableName") or f"{view.stack}-{name}"
     kept = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
     dynamodb.create_table(TableName=called, **{k: props[k] for k in kept if k in props})
     if life := props.get("TimeToLiveSpecification"):
@@ -79,31 +79,31 @@ def table(place: StackView, name: str, props: Props) -> Made:
     return Made(called, {"Arn": arn("dynamodb", f"table/{called}")})
 
 
-def queue(place: StackView, name: str, props: Props) -> Made:
+def queue(view: StackView, name: str, props: Props) -> Made:
     """Make an SQS queue."""
-    called = props.pop("QueueName", f"{place.stack}-{name}")
+    called = props.pop("QueueName", f"{view.stack}-{name}")
     attributes = {key: text(value) for key, value in props.items() if key != "Tags"}
-    made = place.client("sqs").create_queue(QueueName=called, Attributes=attributes)
+    made = view.client("sqs").create_queue(QueueName=called, Attributes=attributes)
     return Made(made["QueueUrl"], {"Arn": arn("sqs", called), "QueueName": called})
 
 
-def topic(place: StackView, name: str, props: Props) -> Made:
+def topic(view: StackView, name: str, props: Props) -> Made:
     """Make an SNS topic."""
-    called = props.get("TopicName") or f"{place.stack}-{name}"
-    made = place.client("sns").create_topic(Name=called)["TopicArn"]
+    called = props.get("TopicName") or f"{view.stack}-{name}"
+    made = view.client("sns").create_topic(Name=called)["TopicArn"]
     return Made(made, {"TopicArn": made, "TopicName": called})
 
 
-def subscription(place: StackView, _name: str, props: Props) -> Made:
+def subscription(view: StackView, _name: str, props: Props) -> Made:
     """Subscribe to a topic."""
-    made = place.client("sns").subscribe(ReturnSubscriptionArn=True, **props)["SubscriptionArn"]
+    made = view.client("sns").subscribe(ReturnSubscriptionArn=True, **props)["SubscriptionArn"]
     return Made(made, {"Arn": made})
 
 
-def role(place: StackView, name: str, props: Props) -> Made:
+def role(view: StackView, name: str, props: Props) -> Made:
     """Make a role; nobody is kept from anything by it here."""
-    iam = place.client("iam")
-    called = f"{place.stack}-{name}"[:64]
+    iam = view.client("iam")
+    called = f"{view.stack}-{name}"[:64]
     document = json.dumps(props["AssumeRolePolicyDocument"])
     made = iam.create_role(RoleName=called, AssumeRolePolicyDocument=document)["Role"]
     for policy in props.get("Policies", []):
@@ -111,9 +111,9 @@ def role(place: StackView, name: str, props: Props) -> Made:
     return Made(called, {"Arn": made["Arn"]})
 
 
-def role_policy(place: StackView, _name: str, props: Props) -> Made:
+def role_policy(view: StackView, _name: str, props: Props) -> Made:
     """Add a policy to a role."""
-    _role_policy(place.client("iam"), props["RoleName"], props)
+    _role_policy(view.client("iam"), props["RoleName"], props)
     return Made(props["PolicyName"], {})
 
 
@@ -125,16 +125,16 @@ def _role_policy(iam: Any, role_name: str, policy: Mapping[str, Any]) -> None:
     )
 
 
-def function(place: StackView, name: str, props: Props) -> Made:
+def function(view: StackView, name: str, props: Props) -> Made:
     """Make a function of the folder that the template names, packed as it is."""
     code = props["Code"]
     if code.get("S3Bucket") != CODE_BUCKET:
         raise MarqueeError(f"{name}: its code is {code}; a folder beside the template is expected")
     variables = props.get("Environment", {}).get("Variables", {})
     kept = ("Handler", "Role", "Runtime", "Timeout", "MemorySize", "Architectures")
-    made = place.client("lambda").create_function(
-        FunctionName=props.get("FunctionName") or f"{place.stack}-{name}"[:64],
-        Code={"ZipFile": packed(place.code / code["S3Key"])},
+    made = view.client("lambda").create_function(
+        FunctionName=props.get("FunctionName") or f"{view.stack}-{name}"[:64],
+        Code={"ZipFile": packed(view.code / code["S3Key"])},
         Environment={"Variables": {key: text(value) for key, value in variables.items()}},
         **{key: props[key] for key in kept if key in props},
     )
@@ -154,65 +154,61 @@ def packed(folder: Path) -> bytes:
     return out.getvalue()
 
 
-def event_invoke_config(place: StackView, name: str, props: Props) -> Made:
+def event_invoke_config(view: StackView, name: str, props: Props) -> Made:
     """Say how often a function's events are tried again, and where they go then."""
     del props["Qualifier"]
-    place.client("lambda").put_function_event_invoke_config(**props)
+    view.client("lambda").put_function_event_invoke_config(**props)
     return Made(name, {})
 
 
-def sagemaker_model(place: StackView, name: str, props: Props) -> Made:
-    """Make a SageMaker model."""
-    called = props.setdefault("ModelName", f"{place.stack}-{name}")
-    place.client("sagemaker").create_model(**props)
-    return Made(arn("sagemaker", f"model/{called}".lower()), {"ModelName": called})
+def sagemaker(kind: str, create: str, key: str) -> Maker:
+    """Return what makes one of SageMaker's parts of an endpoint."""
+
+    def make(view: StackView, name: str, props: Props) -> Made:
+        called = props.setdefault(key, f"{view.stack}-{name}")
+        getattr(view.client("sagemaker"), create)(**props)
+        return Made(arn("sagemaker", f"{kind}/{called}".lower()), {key: called})
+
+    return make
 
 
-def endpoint_config(place: StackView, name: str, props: Props) -> Made:
-    """Make an endpoint configuration."""
-    called = props.setdefault("EndpointConfigName", f"{place.stack}-{name}")
-    place.client("sagemaker").create_endpoint_config(**props)
-    made = arn("sagemaker", f"endpoint-config/{called}".lower())
-    return Made(made, {"EndpointConfigName": called})
-
-
-def endpoint(place: StackView, name: str, props: Props) -> Made:
+def endpoint(view: StackView, name: str, props: Props) -> Made:
     """Make an endpoint; how it is updated is for updates alone."""
-    called = props.get("EndpointName") or f"{place.stack}-{name}"
-    place.client("sagemaker").create_endpoint(
+    called = props.get("EndpointName") or f"{view.stack}-{name}"
+    view.client("sagemaker").create_endpoint(
         EndpointName=called, EndpointConfigName=props["EndpointConfigName"]
     )
     made = arn("sagemaker", f"endpoint/{called}".lower())
     return Made(made, {"EndpointName": called})
 
 
-def alarm(place: StackView, name: str, props: Props) -> Made:
+def alarm(view: StackView, name: str, props: Props) -> Made:
     """Make an alarm; nothing feeds it here."""
-    called = props.setdefault("AlarmName", f"{place.stack}-{name}")
-    place.client("cloudwatch").put_metric_alarm(**props)
+    called = props.setdefault("AlarmName", f"{view.stack}-{name}")
+    view.client("cloudwatch").put_metric_alarm(**props)
     return Made(called, {"Arn": arn("cloudwatch", f"alarm:{called}")})
 
 
-def scalable_target(place: StackView, _name: str, props: Props) -> Made:
+def scalable_target(view: StackView, _name: str, props: Props) -> Made:
     """Say between how many instances an endpoint may grow; nothing grows here."""
-    place.client("application-autoscaling").register_scalable_target(**props)
+    view.client("application-autoscaling").register_scalable_target(**props)
     parts = (props["ResourceId"], props["ScalableDimension"], props["ServiceNamespace"])
     return Made("|".join(parts), {})
 
 
-def scaling_policy(place: StackView, _name: str, props: Props) -> Made:
+def scaling_policy(view: StackView, _name: str, props: Props) -> Made:
     """Say when an endpoint should grow."""
     resource, dimension, service = props.pop("ScalingTargetId").split("|")
-    made = place.client("application-autoscaling").put_scaling_policy(
+    made = view.client("application-autoscaling").put_scaling_policy(
         ResourceId=resource, ScalableDimension=dimension, ServiceNamespace=service, **props
     )
     return Made(made["PolicyARN"], {"Arn": made["PolicyARN"]})
 
 
-def log_group(place: StackView, _name: str, props: Props) -> Made:
+def log_group(view: StackView, _name: str, props: Props) -> Made:
     """Make a log group; functions here write to files."""
     called = props["LogGroupName"]
-    logs = place.client("logs")
+    logs = view.client("logs")
     logs.create_log_group(logGroupName=called)
     logs.put_retention_policy(logGroupName=called, retentionInDays=int(props["RetentionInDays"]))
     return Made(called, {"Arn": arn("logs", f"log-group:{called}:*")})
@@ -228,8 +224,10 @@ MAKERS: Mapping[str, Maker] = {
     "AWS::IAM::RolePolicy": role_policy,
     "AWS::Lambda::Function": function,
     "AWS::Lambda::EventInvokeConfig": event_invoke_config,
-    "AWS::SageMaker::Model": sagemaker_model,
-    "AWS::SageMaker::EndpointConfig": endpoint_config,
+    "AWS::SageMaker::Model": sagemaker("model", "create_model", "ModelName"),
+    "AWS::SageMaker::EndpointConfig": sagemaker(
+        "endpoint-config", "create_endpoint_config", "EndpointConfigName"
+    ),
     "AWS::SageMaker::Endpoint": endpoint,
     "AWS::CloudWatch::Alarm": alarm,
     "AWS::ApplicationAutoScaling::ScalableTarget": scalable_target,

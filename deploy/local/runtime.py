@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from dataclasses import dataclass
 
 import httpx
 from werkzeug.datastructures import Headers
@@ -61,33 +62,26 @@ def model_error(variant: str, status: int, message: str) -> ApiError:
     )
 
 
+@dataclass(frozen=True)
 class Runtime:
     """Answers invocations.
 
-    Args:
+    Attributes:
+        endpoints, inference, clock: which model is asked, by what, and timed by what.
         seconds: that an answer may take.
         payload: bytes that a request, and an answer, may have.
     """
 
-    def __init__(
-        self,
-        endpoints: Endpoints,
-        inference: Inference,
-        clock: Clock,
-        *,
-        seconds: float = SECONDS,
-        payload: int = PAYLOAD_BYTES,
-    ) -> None:
-        self._endpoints = endpoints
-        self._inference = inference
-        self._clock = clock
-        self._seconds = seconds
-        self._payload = payload
+    endpoints: Endpoints
+    inference: Inference
+    clock: Clock
+    seconds: float = SECONDS
+    payload: int = PAYLOAD_BYTES
 
     def invoke(self, request: Request, name: str) -> Response:
         """Answer ``POST /endpoints/<name>/invocations``."""
         try:
-            endpoint = self._endpoints.find(name, region_of(request))
+            endpoint = self.endpoints.find(name, region_of(request))
             return self._answer(request, endpoint)
         except ApiError as refused:
             return error_response(refused)
@@ -96,13 +90,13 @@ class Runtime:
         headers, body = request.headers, request.get_data()
         if endpoint.asynchronous is not None:
             raise invalid(f"Endpoint {endpoint.name} is asynchronous; call InvokeEndpointAsync")
-        most = f"over {self._payload} ({PAYLOAD_PARAMETER})"
-        if len(body) > self._payload:
+        most = f"over {self.payload} ({PAYLOAD_PARAMETER})"
+        if len(body) > self.payload:
             words = f"the body has {len(body)} bytes, {most}; send less, or call "
             raise ApiError(413, "413", f"{words}InvokeEndpointAsync of an asynchronous endpoint")
         variant = endpoint.variant(headers.get(f"{PREFIX}Target-Variant"))
-        answer = self.forward(endpoint, variant, body, headers, self._seconds)
-        if len(answer.content) > self._payload:
+        answer = self.forward(endpoint, variant, body, headers, self.seconds)
+        if len(answer.content) > self.payload:
             size = len(answer.content)
             raise model_error(variant, 413, f"the answer has {size} bytes, {most}")
         response = Response(answer.content, content_type=answer.headers.get("content-type"))
@@ -125,11 +119,11 @@ class Runtime:
         Raises:
             ApiError: as SageMaker says that there is none, or that it is an error.
         """
-        target = self._endpoints.target(endpoint, variant, headers.get(f"{PREFIX}Target-Model"))
+        target = self.endpoints.target(endpoint, variant, headers.get(f"{PREFIX}Target-Model"))
         kept = {name: headers[name] for name in FORWARDED if name in headers}
         try:
-            with self._clock.timed("endpoint", endpoint.name):
-                answer = self._inference.predict(
+            with self.clock.timed("endpoint", endpoint.name):
+                answer = self.inference.predict(
                     target.model, target.version, body, kept, seconds=seconds
                 )
         except httpx.TimeoutException as error:

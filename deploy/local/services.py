@@ -17,7 +17,7 @@ from deploy.local.clock import Clock
 from marquee.errors import MarqueeError
 
 HOST = "127.0.0.1"
-Answer = Callable[[Request, str], Response]
+Responder = Callable[[Request, str], Response]
 Wsgi = Callable[..., Any]
 _INVOCATION = re.compile(r"/endpoints/(?P<name>[^/]+)/(?P<kind>(?:async-)?invocations)")
 
@@ -32,10 +32,10 @@ class Services:
     def __init__(self, emulator: Wsgi, clock: Clock) -> None:
         self._emulator = emulator
         self._clock = clock
-        self._invocations: dict[str, Answer] = {}
+        self._invocations: dict[str, Responder] = {}
         self._table = threading.Lock()
 
-    def answer(self, kind: str, answer: Answer) -> None:
+    def answer(self, kind: str, answer: Responder) -> None:
         """Have ``invocations`` or ``async-invocations`` answered."""
         self._invocations[kind] = answer
 

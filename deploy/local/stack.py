@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from deploy.local import account, apis, resources, template
 from deploy.local.routes import Api
 from deploy.local.template import Made, Resolver
@@ -116,8 +118,6 @@ class Stack:
         return made
 
     def _make_now(self, name: str) -> Made:
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-
         described = self._template["Resources"].get(name)
         if described is None:
             raise MarqueeError(f"the template speaks of {name}, and does not have it")

@@ -9,6 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
+from samtranslator import yaml_helper
+from samtranslator.parser.parser import Parser
+from samtranslator.public.exceptions import InvalidDocumentException
+from samtranslator.translator.translator import Translator
+
 from deploy.local import account
 from marquee.errors import MarqueeError
 
@@ -36,13 +42,6 @@ def read(path: Path, parameters: Mapping[str, str]) -> Json:
     """
     if not path.is_file():
         raise MarqueeError(f"there is no template {path}; run this in a clone of marquee")
-    try:
-        import boto3  # noqa: PLC0415
-        from samtranslator.parser.parser import Parser  # noqa: PLC0415
-        from samtranslator.public.exceptions import InvalidDocumentException  # noqa: PLC0415
-        from samtranslator.translator.translator import Translator  # noqa: PLC0415
-    except ImportError as error:
-        raise account.missing(error) from error
     template = source(path)
     _place_code(template)
     session = boto3.Session(region_name=account.REGION)
@@ -59,8 +58,6 @@ def read(path: Path, parameters: Mapping[str, str]) -> Json:
 
 def source(path: Path) -> Json:
     """Return the template as it stands in its file."""
-    from samtranslator import yaml_helper  # noqa: PLC0415
-
     parse: Any = yaml_helper.yaml_parse
     parsed: Json = parse(path.read_text())
     return parsed

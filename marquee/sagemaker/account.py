@@ -56,13 +56,10 @@ class Account:
                 self.report(call.step)
             answer = self.make(call)
             deadline = time.monotonic() + timeout
-            while call.wait and (pending := call.wait.pending(answer)):
+            while call.pending and (pending := call.pending(answer)):
                 self.report(pending)
                 if time.monotonic() > deadline:
-                    raise MarqueeError(
-                        f"{call.wait.subject} is still {pending} after {timeout:.0f} s; "
-                        f"{call.wait.advice}"
-                    )
+                    raise MarqueeError(call.late.format(pending=pending, seconds=f"{timeout:.0f}"))
                 time.sleep(POLL_SECONDS)
                 answer = self.make(call)
         return answer

@@ -11,6 +11,7 @@ from marquee.sagemaker.hosting import VARIANT
 
 CLOUDWATCH = "cloudwatch"
 ERRORS, LATENCY, BACKLOG = "errors", "latency", "backlog"
+AT_LEAST, QUIET = "GreaterThanOrEqualToThreshold", "notBreaching"
 
 
 def alarm_name(endpoint: str, kind: str) -> str:
@@ -23,79 +24,48 @@ def names(endpoint: str) -> list[str]:
     return [alarm_name(endpoint, kind) for kind in (ERRORS, LATENCY, BACKLOG)]
 
 
-def _alarm(endpoint: str, kind: str, metric: str, threshold: float, **more: Any) -> Call:
+def errors_alarm(endpoint: str, threshold: int) -> Call:
+    """Return the call for an alarm on at least so many failures of the model within a minute."""
+    reason = "an update is rolled back when the model fails this often"
+    statistic = {"Statistic": "Sum", "ComparisonOperator": AT_LEAST, "TreatMissingData": QUIET}
+    return _alarm(endpoint, ERRORS, "Invocation5XXErrors", threshold, reason, **statistic)
+
+
+def latency_alarm(endpoint: str, milliseconds: float) -> Call:
+    """Return the call for an alarm on the 95th percentile of the model's time within a minute."""
+    reason = "an update is rolled back when the model is this slow"
+    above = {"ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": QUIET}
+    statistic = {"ExtendedStatistic": "p95"} | above
+    microseconds = milliseconds * 1000
+    return _alarm(endpoint, LATENCY, "ModelLatency", microseconds, reason, **statistic)
+
+
+def backlog_alarm(endpoint: str, action: str) -> Call:
+    """Return the call for an alarm that does ``action`` when requests wait without an instance."""
+    reason = "requests wait and there is no instance"
+    statistic = {"Statistic": "Average", "ComparisonOperator": AT_LEAST}
+    more = {"TreatMissingData": "missing", "AlarmActions": [action]}
+    return _alarm(endpoint, BACKLOG, "HasBacklogWithoutCapacity", 1, reason, **statistic, **more)
+
+
+def _alarm(
+    endpoint: str, kind: str, metric: str, threshold: float, reason: str, **more: Any
+) -> Call:
+    variant = {"Name": "VariantName", "Value": VARIANT}
     alarm = {
         "AlarmName": alarm_name(endpoint, kind),
+        "AlarmDescription": f"marquee: {reason}",
         "Namespace": "AWS/SageMaker",
         "MetricName": metric,
+        # Metrics of the queue know no variants.
+        "Dimensions": [{"Name": "EndpointName", "Value": endpoint}]
+        + ([] if kind == BACKLOG else [variant]),
         "Period": 60,
         "EvaluationPeriods": 1,
         "Threshold": float(threshold),
         **more,
     }
     return Call(CLOUDWATCH, "PutMetricAlarm", alarm)
-
-
-def _of_variant(endpoint: str) -> list[dict[str, str]]:
-    of_endpoint = {"Name": "EndpointName", "Value": endpoint}
-    return [of_endpoint, {"Name": "VariantName", "Value": VARIANT}]
-
-
-def errors_alarm(endpoint: str, threshold: int) -> Call:
-    """Return the call for an alarm on at least so many failures of the model within a minute."""
-    return _rollback_alarm(
-        endpoint,
-        ERRORS,
-        "Invocation5XXErrors",
-        threshold,
-        "fails this often",
-        Statistic="Sum",
-        ComparisonOperator="GreaterThanOrEqualToThreshold",
-    )
-
-
-def latency_alarm(endpoint: str, milliseconds: float) -> Call:
-    """Return the call for an alarm on the 95th percentile of the model's time within a minute."""
-    return _rollback_alarm(
-        endpoint,
-        LATENCY,
-        "ModelLatency",
-        milliseconds * 1000,  # the metric is in microseconds
-        "is this slow",
-        ExtendedStatistic="p95",
-        ComparisonOperator="GreaterThanThreshold",
-    )
-
-
-def _rollback_alarm(
-    endpoint: str, kind: str, metric: str, threshold: float, reason: str, **statistic: str
-) -> Call:
-    return _alarm(
-        endpoint,
-        kind,
-        metric,
-        threshold,
-        AlarmDescription=f"marquee: an update is rolled back when the model {reason}",
-        Dimensions=_of_variant(endpoint),
-        TreatMissingData="notBreaching",
-        **statistic,
-    )
-
-
-def backlog_alarm(endpoint: str, action: str) -> Call:
-    """Return the call for an alarm that does ``action`` when requests wait without an instance."""
-    return _alarm(
-        endpoint,
-        BACKLOG,
-        "HasBacklogWithoutCapacity",
-        1,
-        AlarmDescription="marquee: requests wait and there is no instance",
-        Dimensions=_of_variant(endpoint)[:1],  # metrics of the queue know no variants
-        Statistic="Average",
-        ComparisonOperator="GreaterThanOrEqualToThreshold",
-        TreatMissingData="missing",
-        AlarmActions=[action],
-    )
 
 
 def described(wanted: list[str]) -> Call:

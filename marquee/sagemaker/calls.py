@@ -15,21 +15,6 @@ Answer = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Wait:
-    """Until when a call is made again and again.
-
-    Attributes:
-        subject: what is waited for.
-        pending: says what is still going on, or nothing; raises MarqueeError when it has failed.
-        advice: what to do when it takes too long.
-    """
-
-    subject: str
-    pending: Callable[[Answer], str]
-    advice: str
-
-
-@dataclass(frozen=True)
 class Call:
     """A call to AWS.
 
@@ -37,14 +22,17 @@ class Call:
         service, operation: by their names in AWS's reference, such as ``CreateEndpoint``.
         parameters: of the operation; a path stands for the file's bytes.
         step: what users see when it is made.
-        wait: makes it again and again.
+        pending: makes it again and again: says what is still going on by its answer, or nothing;
+            raises MarqueeError when that has failed.
+        late: what is said when it goes on for too long, with ``{pending}`` and ``{seconds}``.
     """
 
     service: str
     operation: str
     parameters: Mapping[str, Any]
     step: str = ""
-    wait: Wait | None = None
+    pending: Callable[[Answer], str] | None = None
+    late: str = ""
 
 
 def unread(member: str, operation: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from marquee.errors import MarqueeError
 from marquee.sagemaker.account import Account
-from marquee.sagemaker.calls import Answer, Call, Wait
+from marquee.sagemaker.calls import Answer, Call
 
-SAGEMAKER = "sagemaker"
+SAGEMAKER, DESCRIBE = "sagemaker", "Describe"
 IN_SERVICE = "InService"
 BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 ENDPOINT, CONFIG, MODEL = "Endpoint", "EndpointConfig", "Model"
@@ -31,19 +33,14 @@ def exists(account: Account, endpoint: str) -> bool:
     return endpoint in names(account, ENDPOINT, endpoint)
 
 
-def described(endpoint: str) -> Call:
-    """Return the call that describes an endpoint."""
-    return Call(SAGEMAKER, "DescribeEndpoint", {"EndpointName": endpoint})
-
-
-def config_described(name: str) -> Call:
-    """Return the call that describes an endpoint configuration."""
-    return Call(SAGEMAKER, "DescribeEndpointConfig", {"EndpointConfigName": name})
+def named(verb: str, kind: str, name: str, step: str = "") -> Call:
+    """Return the call that describes or deletes an endpoint, a configuration or a model."""
+    return Call(SAGEMAKER, f"{verb}{kind}", {f"{kind}Name": name}, step)
 
 
 def deletion(kind: str, name: str) -> Call:
-    """Return the call that deletes an endpoint, a configuration or a model."""
-    return Call(SAGEMAKER, f"Delete{kind}", {f"{kind}Name": name}, f"Deleting {kind} {name}")
+    """Return the call that deletes one of these, and says so."""
+    return named("Delete", kind, name, f"Deleting {kind} {name}")
 
 
 def in_service(endpoint: str, config_name: str) -> Call:
@@ -70,9 +67,11 @@ def in_service(endpoint: str, config_name: str) -> Call:
             )
         return ""
 
-    advice = "SageMaker goes on by itself: look at its state in the console, or raise --timeout"
-    wait = Wait(f"the endpoint {endpoint}", pending, f"{advice} next time")
-    return Call(SAGEMAKER, "DescribeEndpoint", {"EndpointName": endpoint}, wait=wait)
+    late = (
+        f"the endpoint {endpoint} is still {{pending}} after {{seconds}} s; SageMaker goes on by "
+        "itself: look at its state in the console, or raise --timeout next time"
+    )
+    return replace(named(DESCRIBE, ENDPOINT, endpoint), pending=pending, late=late)
 
 
 def gone(endpoint: str) -> Call:
@@ -81,8 +80,11 @@ def gone(endpoint: str) -> Call:
     def pending(answer: Answer) -> str:
         return "being deleted" if endpoint in _names(answer, ENDPOINT) else ""
 
-    wait = Wait(f"the endpoint {endpoint}", pending, "run the same command again for the rest")
-    return Call(SAGEMAKER, "ListEndpoints", {"NameContains": endpoint}, wait=wait)
+    late = (
+        f"the endpoint {endpoint} is still {{pending}} after {{seconds}} s; run the same command "
+        "again for the rest"
+    )
+    return replace(listed(ENDPOINT, endpoint), pending=pending, late=late)
 
 
 def _state(answer: Answer) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -75,15 +74,10 @@ def _advice(doing: str, code: str) -> str:
 def _model_error(response: dict[str, Any]) -> MarqueeError:
     """The container answered, and not with a 200: what it said is what counts."""
     status = response.get("OriginalStatusCode", "an error")
-    said = " ".join(str(response.get("OriginalMessage", "no message")).split())
-    group = _log_group(str(response.get("LogStreamArn", "")))
+    message = " ".join(str(response.get("OriginalMessage", "no message")).split())
+    _, _, group = str(response.get("LogStreamArn", "")).partition("log-group:")
     more = f" (its log: {group})" if group else ""
-    return MarqueeError(f"the model answered {status}: {said[:2000]}{more}")
-
-
-def _log_group(arn: str) -> str:
-    found = re.search(r"log-group:(.+)$", arn)
-    return found[1] if found else ""
+    return MarqueeError(f"the model answered {status}: {message[:2000]}{more}")
 
 
 def _message(error: Exception) -> str:

@@ -15,7 +15,7 @@ from marquee.interrupts import until
 from marquee.sagemaker import objects
 from marquee.sagemaker.account import RUNTIME, Account
 from marquee.sagemaker.calls import Answer, Call, unread
-from marquee.sagemaker.endpoints import config_described, described
+from marquee.sagemaker.endpoints import CONFIG, DESCRIBE, ENDPOINT, named
 from marquee.sagemaker.hosting import given, split_s3
 
 POLL_SECONDS = 2.0
@@ -127,12 +127,11 @@ def dry_run_async(
     request_seconds: int | None = None,
 ) -> list[Call]:
     """Return the calls of :func:`invoke_async` for a request that is answered."""
-    config_name = unread("EndpointConfigName", "DescribeEndpoint")
-    reads = [] if inputs else [described(endpoint), config_described(config_name)]
+    reads = [(ENDPOINT, endpoint), (CONFIG, unread("EndpointConfigName", "DescribeEndpoint"))]
     prefix = inputs or f"s3://{UNKNOWN_BUCKET}/{INPUTS}/{endpoint}"
     key = unread("OutputLocation", "InvokeEndpointAsync")
     return [
-        *reads,
+        *(named(DESCRIBE, *one) for one in ([] if inputs else reads)),
         *_queued(endpoint, request, prefix, request_seconds),
         Call(objects.S3, "ListObjectsV2", {"Bucket": UNKNOWN_BUCKET, "Prefix": key}),
         Call(objects.S3, "GetObject", {"Bucket": UNKNOWN_BUCKET, "Key": key}),
@@ -182,8 +181,8 @@ def _queued(
 
 def _inputs(account: Account, endpoint: str) -> str:
     """Return a prefix in the bucket that the endpoint writes to."""
-    config_name = account.make(described(endpoint))["EndpointConfigName"]
-    queue = account.make(config_described(config_name)).get("AsyncInferenceConfig")
+    config_name = account.make(named(DESCRIBE, ENDPOINT, endpoint))["EndpointConfigName"]
+    queue = account.make(named(DESCRIBE, CONFIG, config_name)).get("AsyncInferenceConfig")
     if queue is None:
         raise MarqueeError(f"{endpoint} is a real-time endpoint; invoke it without --async")
     bucket, _ = split_s3(queue["OutputConfig"]["S3OutputPath"], "the endpoint's S3OutputPath")
@@ -193,13 +192,11 @@ def _inputs(account: Account, endpoint: str) -> str:
 def _awaited(account: Account, endpoint: str, accepted: Answer, timeout: float) -> EndpointAnswer:
     output, failure = accepted["OutputLocation"], accepted.get("FailureLocation")
 
-    def location() -> str | None:
-        stored = (
-            one for one in (output, failure) if one and objects.size(account, one) is not None
-        )
-        return next(stored, None)
+    def look() -> str | None:
+        known = filter(None, (output, failure))
+        return next((one for one in known if objects.size(account, one) is not None), None)
 
-    stored = until(location, timeout, POLL_SECONDS)
+    stored = until(look, timeout, POLL_SECONDS)
     if stored == output:
         return _fetched(account, output)
     if stored is not None:

@@ -11,7 +11,6 @@ from marquee.sagemaker.calls import Call
 from marquee.sagemaker.hosting import given
 
 ALL_AT_ONCE, CANARY, LINEAR = "all-at-once", "canary", "linear"
-KINDS = (ALL_AT_ONCE, CANARY, LINEAR)
 # SageMaker's own bounds for a step, in percent of the new fleet.
 STEPS = {CANARY: (1, 50), LINEAR: (10, 50)}
 MOST_SECONDS = 3600

@@ -11,7 +11,7 @@ from marquee.sagemaker import scaling as auto_scaling
 from marquee.sagemaker.account import Account
 from marquee.sagemaker.calls import Answer, Call, unread
 from marquee.sagemaker.deploy import make_parts, parts, reads_of_parts
-from marquee.sagemaker.endpoints import CONFIG, ENDPOINT, IN_SERVICE, MODEL, SAGEMAKER
+from marquee.sagemaker.endpoints import CONFIG, DESCRIBE, ENDPOINT, IN_SERVICE, MODEL, SAGEMAKER
 from marquee.sagemaker.hosting import VARIANT, Hosting, is_ours
 from marquee.sagemaker.rollout import Rollout
 from marquee.sagemaker.scaling import Scaling
@@ -25,21 +25,17 @@ class Current:
     Attributes:
         config_name: its configuration.
         instance_type: of its instances.
-        instances: how many it has.
         scales: whether by itself.
+        retained: instances to keep: what it has scaled to counts for more than what it started
+            with.
         removable: kind and name of those of its parts that were made here.
     """
 
     config_name: str
     instance_type: str
-    instances: int
     scales: bool
+    retained: int
     removable: tuple[tuple[str, str], ...]
-
-    @property
-    def retained(self) -> int:
-        """Instances to keep: what it has scaled to counts for more than what it started with."""
-        return self.instances if self.scales else 0
 
     def moves(self, hosting: Hosting) -> bool:
         """Whether scaling must end for the update: the type of a scaling instance changes."""
@@ -57,12 +53,12 @@ def dry_run(
     """Return the calls of an update of an endpoint that scales, to the same type of instances."""
     endpoint, config_name = hosting.endpoint, unread("EndpointConfigName", "DescribeEndpoint")
     removable = ((CONFIG, config_name), (MODEL, unread("ModelName", "DescribeEndpointConfig")))
-    current = Current(config_name, hosting.instance_type, hosting.count, True, removable)
+    current = Current(config_name, hosting.instance_type, True, hosting.count, removable)
     rollout.check_fleet(current.retained)
     return [
         endpoints.listed(ENDPOINT, endpoint),
-        endpoints.described(endpoint),
-        endpoints.config_described(config_name),
+        endpoints.named(DESCRIBE, ENDPOINT, endpoint),
+        endpoints.named(DESCRIBE, CONFIG, config_name),
         auto_scaling.described(endpoint),
         *([alarms.described([*rollout.alarms])] if rollout.alarms else []),
         *reads_of_parts(hosting, packed),
@@ -118,7 +114,7 @@ def update(
 def _read(account: Account, endpoint: str) -> Current:
     found = _endpoint(account, endpoint)
     config_name = found["EndpointConfigName"]
-    variants = account.make(endpoints.config_described(config_name))["ProductionVariants"]
+    variants = account.make(endpoints.named(DESCRIBE, CONFIG, config_name))["ProductionVariants"]
     names = [variant["VariantName"] for variant in variants]
     if names != [VARIANT]:
         raise MarqueeError(
@@ -127,12 +123,14 @@ def _read(account: Account, endpoint: str) -> Current:
         )
     model_name = variants[0]["ModelName"]
     model = ((MODEL, model_name),) if is_ours(endpoint, model_name) else ()
+    scales = auto_scaling.registered(account, endpoint)
+    instances = int(found["ProductionVariants"][0].get("DesiredInstanceCount", 0))
     own = ((CONFIG, config_name), *model)
     return Current(
         config_name,
         variants[0].get("InstanceType", ""),
-        int(found["ProductionVariants"][0].get("DesiredInstanceCount", 0)),
-        auto_scaling.registered(account, endpoint),
+        scales,
+        instances if scales else 0,
         own if is_ours(endpoint, config_name) else (),
     )
 
@@ -143,7 +141,7 @@ def _endpoint(account: Account, endpoint: str) -> Answer:
             f"there is no endpoint {endpoint} in this region; create it with: marquee sagemaker "
             "deploy"
         )
-    found = account.make(endpoints.described(endpoint))
+    found = account.make(endpoints.named(DESCRIBE, ENDPOINT, endpoint))
     if found["EndpointStatus"] != IN_SERVICE:
         raise MarqueeError(
             f"the endpoint {endpoint} is {found['EndpointStatus']}; an update needs it InService: "

@@ -25,6 +25,7 @@ from deploy.local.runtime import PAYLOAD_BYTES, PAYLOAD_PARAMETER, PREFIX, Runti
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.torchserve.inference import Inference
+from tests.deploy.local.support import eventually
 from tests.support import free_ports, make_project
 
 ENDPOINT = Endpoint("e", "us-east-1", {}, {"main": 1.0}, {})
@@ -171,14 +172,13 @@ def test_an_endpoint_that_is_only_named_answers_both_kinds_of_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: str
 ) -> None:
     now, bucket, topic = runtime(tmp_path, slow, monkeypatch), Bucket(), Topic()
-    later = AsyncRuntime(now._endpoints, now, bucket, topic)
+    later = AsyncRuntime(now.endpoints, now, bucket, topic)
     assert now.invoke(asked(b"x"), "e").status_code == 200
     taken = later.invoke(asked(b"x"), "e")
     assert taken.status_code == 202
     place = taken.headers[f"{PREFIX}OutputLocation"]
     assert bucket.buckets == ["sagemaker-us-east-1-123456789012"] == [split(place)[0]]
-    later._queue(now._endpoints.find("e", "us-east-1")).shutdown(wait=True)
-    assert bucket.objects == {split(place)[1]: b"late"}
+    assert eventually(lambda: bucket.objects) == {split(place)[1]: b"late"}
 
 
 @pytest.mark.parametrize(

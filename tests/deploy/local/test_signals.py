@@ -87,9 +87,8 @@ def _is_up(project: Project) -> bool:
     ("moment", "number"),
     [
         (_server_starts, signal.SIGTERM),
-        (_services_listen, signal.SIGINT),
+        (_services_listen, signal.SIGHUP),
         (_is_up, signal.SIGTERM),
-        (_is_up, signal.SIGHUP),
     ],
 )
 def test_a_signal_leaves_nothing(
