@@ -141,6 +141,8 @@ def test_keys_are_written_as_digests_that_nobody_else_reads(tmp_path: Path) -> N
     [
         {},
         {"management_address": None, "key_file": None},
+        {"management_address": None, "key_file": None, "open_to_all": True},
+        {"management_address": None, "open_to_all": True},
         {"inference_address": "http://[::1]:8080", "sticky_header": "X-User"},
         {
             "inference_address": "http://0.0.0.0:8080",
