@@ -1,7 +1,7 @@
-"""What is written from the settings' own model: a JSON schema for editors, a table for people.
+"""What is written from the settings' own models: JSON schemas for editors, a table for people.
 
-``python -m scripts.schemas`` writes schemas/front.schema.json and the table in
-docs/operations.md; ``make docs`` calls it.
+``python -m scripts.schemas`` writes schemas/ and the table in docs/operations.md; ``make docs``
+calls it.
 """
 
 from __future__ import annotations
@@ -10,27 +10,29 @@ import json
 import re
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from marquee.front.settings import FrontFile
 
 ROOT = Path(__file__).parents[1]
-SCHEMA = ROOT / "schemas" / "front.schema.json"
+SCHEMAS: dict[Path, type[BaseModel]] = {ROOT / "schemas" / "front.schema.json": FrontFile}
 PAGE = ROOT / "docs" / "operations.md"
 HEAD = "| Setting | May be | Default | What for |\n|---|---|---|---|\n"
 
 
-def schema() -> str:
-    """Return the JSON schema of config/front.yaml."""
+def schema(model: type[BaseModel]) -> str:
+    """Return the text of a model's JSON schema."""
     own = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return json.dumps(own | FrontFile.model_json_schema(), indent=2) + "\n"
+    return json.dumps(own | model.model_json_schema(), indent=2) + "\n"
 
 
 def page() -> str:
     """Return the page with the table as it must be."""
-    text, places = re.subn(
+    text, tables = re.subn(
         re.escape(HEAD) + r"(?:\|.*\n)*", lambda _: HEAD + _rows(), PAGE.read_text()
     )
-    if places != 1:
-        raise ValueError(f"{PAGE} has {places} tables that begin with {HEAD!r}, expected one")
+    if tables != 1:
+        raise ValueError(f"{PAGE} has {tables} tables that begin with {HEAD!r}, expected one")
     return text
 
 
@@ -47,6 +49,6 @@ def _default(value: object) -> str:
 
 
 if __name__ == "__main__":
-    SCHEMA.parent.mkdir(exist_ok=True)
-    SCHEMA.write_text(schema())
+    for path, model in SCHEMAS.items():
+        path.write_text(schema(model))
     PAGE.write_text(page())

@@ -48,9 +48,16 @@ def _origins(value: Any) -> Any:
 
 
 def _seconds(default: float, description: str, most: int | None = None) -> Any:
-    title = "whole seconds above 0" if isinstance(default, int) else "seconds above 0"
-    title += "" if most is None else f", at most {most}"
-    return Field(default, gt=0, le=most, title=title, description=description)
+    whole = "whole " if isinstance(default, int) else ""
+    limit = "" if most is None else f", at most {most}"
+    return Field(
+        default,
+        gt=0,
+        le=most,
+        title=f"{whole}seconds above 0{limit}",
+        description=description,
+        json_schema_extra={"unit": "seconds"},
+    )
 
 
 def _optional(title: str, description: str, **bounds: Any) -> Any:

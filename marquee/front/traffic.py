@@ -128,6 +128,6 @@ def as_json(default: Summary, canary: Summary) -> dict[str, Any]:
     return {DEFAULT: asdict(default), CANARY: asdict(canary)}
 
 
-def from_json(found: Mapping[str, Any]) -> tuple[Summary, Summary]:
+def from_json(sides: Mapping[str, Any]) -> tuple[Summary, Summary]:
     """Return the default's side and the canary's."""
-    return Summary(**found[DEFAULT]), Summary(**found[CANARY])
+    return Summary(**sides[DEFAULT]), Summary(**sides[CANARY])

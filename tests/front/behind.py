@@ -49,8 +49,8 @@ class Handler(BaseHTTPRequestHandler):
         self.server.go.wait(30)
         self.server.held -= 1
         headers = {name.lower(): value for name, value in self.headers.items()}
-        told = {"path": self.path, "headers": headers, "bytes": len(body)}
-        content = json.dumps(told).encode()
+        received = {"path": self.path, "headers": headers, "bytes": len(body)}
+        content = json.dumps(received).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()

@@ -59,13 +59,13 @@ def test_a_request_counts_until_it_is_answered(
 ) -> None:
     with behind(settings.inference_socket) as server:
         server.go.clear()
-        asking = ask(settings, path)
+        request = ask(settings, path)
         wait_for(lambda: server.held == 1, "the request")
         assert front.in_flight("m", "1.0") == counts
         epoch = front.begin_epoch()
         assert front.in_flight("m", "1.0", before=epoch) == counts
         server.go.set()
-        asking.join(30)
+        request.join(30)
         wait_for(lambda: front.in_flight("m", "1.0") == 0, "the end of the request")
 
 
@@ -75,23 +75,23 @@ def test_requests_that_came_since_are_of_another_epoch(
     with behind(settings.inference_socket) as server:
         server.go.clear()
         epoch = front.begin_epoch()
-        asking = ask(settings, "/predictions/m")
+        request = ask(settings, "/predictions/m")
         wait_for(lambda: server.held == 1, "the request")
         assert front.in_flight("m", "1.0") == 1
         assert front.in_flight("m", "1.0", before=epoch) == 0
         server.go.set()
-        asking.join(30)
+        request.join(30)
 
 
 def test_requests_from_before_a_reload_count_too(settings: FrontSettings, front: Haproxy) -> None:
     with behind(settings.inference_socket) as server:
         server.go.clear()
-        asking = ask(settings, "/predictions/m")
+        request = ask(settings, "/predictions/m")
         wait_for(lambda: server.held == 1, "the request")
         launch.reload(settings)
         assert front.in_flight("m", "1.0", before=front.begin_epoch()) == 1
         server.go.set()
-        asking.join(30)
+        request.join(30)
 
 
 def test_a_door_that_does_not_count_is_told(

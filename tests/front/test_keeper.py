@@ -47,8 +47,8 @@ def test_a_keeper_outlives_what_nobody_expected(
 ) -> None:
     monkeypatch.setattr(keeper, "BEAT_SECONDS", 0.01)
     monkeypatch.setattr(Keeper, "_publish_names", lambda *_: None)
-    told: list[dict[str, str]] = []
-    state = SimpleNamespace(set=told.append)
+    published: list[dict[str, str]] = []
+    state = SimpleNamespace(set=published.append)
     monkeypatch.setattr(Haproxy, "map", lambda *_: state)
     settings = FrontSettings(folder=tmp_path, inference_address="http://127.0.0.1:8080")
     made = Keeper(settings, Moody(), Traffic())
@@ -56,7 +56,7 @@ def test_a_keeper_outlives_what_nobody_expected(
     wait_for(lambda: made.ready, "a beat that ends well")
     made.end()
     made.join(10)
-    assert told[0]["ready"] == "1"
+    assert published[0]["ready"] == "1"
     assert [record.exc_info is not None for record in caplog.records] == [True]
     assert "KeyError: 'modelVersion'" in caplog.text
 

@@ -208,7 +208,7 @@ class Door:
     def __init__(self, unanswered: int) -> None:
         self.left = unanswered
 
-    def begin_turn(self) -> int:
+    def begin_epoch(self) -> int:
         return 7
 
     def in_flight(self, model: str, version: str, before: int | None = None) -> int:
