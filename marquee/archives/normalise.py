@@ -11,9 +11,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
 
-from marquee.archives.digests import MANIFEST, statement, stream_digest
-from marquee.archives.store import file_digest
+from marquee.archives.digests import file_digest, statement, stream_digest
+from marquee.archives.manifest import MANIFEST
 from marquee.errors import MarqueeError
+from marquee.files import replacing
 
 # 1980-01-01, the first moment a zip entry can hold.
 EPOCH = 315532800
@@ -32,18 +33,13 @@ def normalise(source: Path, made: Path, target: Path, about: Mapping[str, str]) 
         about: for the manifest's ``marquee`` section, which gets the digests of content and golden
             answers as well.
     """
-    part = target.with_name(f".{target.name}.part")
-    try:
+    with replacing(target) as part:
         with zipfile.ZipFile(source) as old, zipfile.ZipFile(part, "w") as new:
             entries = _Entries(old, made)
             extra = {"marquee": {**about, **entries.statement()}}
             for name in entries.names:
                 _write_entry(entries, new, name, extra)
-        sha256 = file_digest(part)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-    return sha256
+        return file_digest(part)
 
 
 class _Entries:

@@ -44,9 +44,9 @@ def check(archive: zipfile.ZipFile, path: Path, max_bytes: int | None = None) ->
     entries = archive.infolist()
     _check_sizes(entries, path, max_allowed() if max_bytes is None else max_bytes)
     for entry in entries:
-        why = _refusal(entry)
-        if why is not None:
-            raise MarqueeError(f"{path} is not safe: {entry.orig_filename[:100]!r} {why}")
+        refusal = _refusal(entry)
+        if refusal is not None:
+            raise MarqueeError(f"{path} is not safe: {entry.orig_filename[:100]!r} {refusal}")
     _check_unique(entries, path)
     _check_gapless(archive, entries, path)
 

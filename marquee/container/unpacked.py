@@ -18,9 +18,9 @@ from typing import Any
 
 import yaml
 
-from marquee.archives import listing, model_folder, reader, zipsafety
+from marquee.archives import listing, model_folder, reader, tarsafety, zipsafety
 from marquee.archives import script as script_archive
-from marquee.archives.digests import MANIFEST
+from marquee.archives.manifest import MANIFEST
 from marquee.container.variables import Settings
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -139,7 +139,7 @@ def _unpack(source: Path, target: Path) -> None:
         return
     try:
         if reader.suffix_of(source) in reader.TARS:
-            reader.unpack_tar(source, target)
+            tarsafety.unpack(source, target)
             return
         with zipfile.ZipFile(source) as archive:
             zipsafety.check(archive, source, shutil.disk_usage(target).free)
