@@ -2,5 +2,5 @@
 
 In reading order: ``rooms`` (what there is to build), ``build`` and ``script`` (how), ``normalise``
 (the same bytes), ``store`` (nothing twice), ``dryrun`` and ``golden`` (tried, and asked before it
-is stored), ``inspection``, ``zipsafety`` and ``diff`` (somebody else's).
+is stored), ``inspection``, ``safety`` and ``diff`` (somebody else's).
 """

@@ -84,7 +84,8 @@ def build(
         with announced(f"{title}: packing ...", say):
             serialized = pack_hook.pack(project, model, packed)
             contents |= {file.name: file for file in packed.iterdir() if file != serialized}
-            plain = _run_archiver(model, contents, serialized, Path(folder))
+            what = (model.name, model.version, model.config_text, contents, Path(folder))
+            plain = run_archiver(*what, "--serialized-file", serialized)
         about, source = _about(model, digest, record), (serialized.name, model.weights)
         return try_and_store(plain, target, about, record, title=title, source=source, say=say)
 
@@ -135,7 +136,7 @@ def try_and_store(
         problem = tried.problem.replace(str(tried.unpacked / inside), str(origin))
         raise MarqueeError(f"{title} does not load: {problem}")
     with announced(f"{title}: writing {target.name} ...", say):
-        sha256 = normalise(plain, tried.made, target, about)
+        sha256 = normalise(plain, target, about)
     record.add(target, about["digest"], sha256)
     record.save()
     return BuiltArchive(target, sha256, about["digest"], fresh=True, refused=tried.refused)
@@ -152,18 +153,13 @@ def up_to_date(project: Project, model: ModelVersion) -> Path | None:
 def _inputs(
     project: Project, model: ModelVersion, record: StoreRecord
 ) -> tuple[dict[str, Path], str]:
-    """Return the files of code and example, and the digest of all that goes in."""
+    """Return archive name -> file of code and example, and the digest of all that goes in."""
     unused_weights.check(project, model)
-    contents = _contents(project, model)
-    return contents, _digest(model, contents, pack_hook.inputs(project, model), record)
-
-
-def _contents(project: Project, model: ModelVersion) -> dict[str, Path]:
-    """Return archive name -> file of the code and the example."""
     handler = model.room / "handler.py"
-    files = sources.by_name(project.root, handler)
-    examples = {path.name: path for path in rooms.examples(project, model.name, model.version)}
-    return files | examples | {"handler.py": handler}
+    contents = sources.by_name(project.root, handler) | {"handler.py": handler}
+    for path in rooms.examples(project, model.name, model.version):
+        contents[path.name] = path
+    return contents, _digest(model, contents, pack_hook.inputs(project, model), record)
 
 
 def _digest(
@@ -184,48 +180,43 @@ def digest_of(head: list[str], contents: Mapping[str, Path], record: StoreRecord
     return total.hexdigest()
 
 
-def _run_archiver(
-    model: ModelVersion, contents: dict[str, Path], serialized: Path, folder: Path
-) -> Path:
-    """Run torch-model-archiver in ``folder`` and return the archive it wrote."""
-    config = folder / "model-config.yaml"
-    config.write_text(model.config_text)
-    arguments: dict[str, str | Path] = {
-        "--model-name": model.name,
-        "--version": model.version,
-        "--handler": model.room / "handler.py",
-        "--serialized-file": serialized,
-        "--config-file": config,
-    }
-    extras = {name: path for name, path in contents.items() if name != "handler.py"}
-    return run_archiver(arguments, extras, folder)
-
-
 def run_archiver(
-    arguments: Mapping[str, str | Path], extras: Mapping[str, Path], folder: Path
+    name: str,
+    version: str,
+    config: str,
+    contents: Mapping[str, Path],
+    folder: Path,
+    *more: str | Path,
 ) -> Path:
-    """Run torch-model-archiver in ``folder`` with further files; return the archive it wrote.
+    """Run torch-model-archiver in ``folder`` and return the archive it wrote.
+
+    Args:
+        name, version: of the model.
+        config: the text of its model-config.yaml.
+        contents: archive name -> file, ``handler.py`` among them.
+        folder: an empty one, or as good as that.
+        more: arguments of the archiver's.
 
     Raises:
         MarqueeError: the archiver's last line.
     """
-    extra = folder / "extra"
-    for name, path in extras.items():
-        (extra / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, extra / name)
-    paths = {"--extra-files": extra, "--export-path": folder, "--archive-format": "zip-store"}
-    command = [sys.executable, "-m", "model_archiver.model_packaging"]
-    command += [str(word) for pair in {**arguments, **paths}.items() for word in pair]
+    extra, staging = folder / "extra", folder / "staging"
+    for file in contents.keys() - {"handler.py"}:
+        (extra / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(contents[file], extra / file)
+    (folder / "model-config.yaml").write_text(config)
+    command = [sys.executable, "-m", "model_archiver.model_packaging", *map(str, more)]
+    command += ["--model-name", name, "--version", version, "--archive-format", "zip-store"]
+    command += ["--config-file", str(folder / "model-config.yaml"), "--extra-files", str(extra)]
+    command += ["--handler", str(contents["handler.py"]), "--export-path", str(folder)]
     # The archiver stages in <temp>/<model name>, wiped first: it gets a temp of its own.
-    staging = folder / "staging"
     staging.mkdir()
     environment = os.environ | {"TMPDIR": str(staging)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    named = f"{arguments['--model-name']} {arguments['--version']}"
     if done.returncode != 0:
         last = (done.stderr.strip() or "no message").splitlines()[-1]
-        raise MarqueeError(f"torch-model-archiver failed for {named}: {last}")
-    return folder / f"{arguments['--model-name']}.mar"
+        raise MarqueeError(f"torch-model-archiver failed for {name} {version}: {last}")
+    return folder / f"{name}.mar"
 
 
 def _about(model: ModelVersion, digest: str, record: StoreRecord) -> dict[str, str]:

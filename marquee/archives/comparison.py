@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from marquee.archives.manifest import short_repr
+
 JSON = "application/json"
 NPY = "application/x-npy"
 CSV = "text/csv"
 PICTURES = ("image/png", "image/jpeg")
 # Of all numbers of an array or a picture; none of fewer than this many.
 ONE_OFF_IN = 100
-SHOWN = 60
 
 Array: TypeAlias = NDArray[Any]
 
@@ -136,17 +137,18 @@ def _values(expected: Any, actual: Any, tolerance: float, where: str) -> str | N
         expected == actual or _same_picture(expected, actual, tolerance)
     ):
         return None
-    return f"{where} is {_short(actual)}, expected {_short(expected)}"
+    return f"{where} is {short_repr(actual)}, expected {short_repr(expected)}"
 
 
 def _objects(
     expected: dict[str, Any], actual: dict[str, Any], tolerance: float, where: str
 ) -> str | None:
     if expected.keys() != actual.keys():
-        return f"{where} has the fields {_short(sorted(actual))}, expected {sorted(expected)}"
+        return f"{where} has the fields {short_repr(sorted(actual))}, expected {sorted(expected)}"
     if all(_is_number(value) for value in (*expected.values(), *actual.values())):
         return _group([*expected.values()], [actual[k] for k in expected], tolerance, where)
-    return _first(_values(expected[k], actual[k], tolerance, f"{where}.{k}") for k in expected)
+    problems = (_values(expected[k], actual[k], tolerance, f"{where}.{k}") for k in expected)
+    return next(filter(None, problems), None)
 
 
 def _lists(expected: list[Any], actual: list[Any], tolerance: float, where: str) -> str | None:
@@ -155,7 +157,8 @@ def _lists(expected: list[Any], actual: list[Any], tolerance: float, where: str)
     if _is_array(expected) and _is_array(actual):
         return _group(expected, actual, tolerance, where)
     pairs = enumerate(zip(expected, actual, strict=True))
-    return _first(_values(a, b, tolerance, f"{where}[{i}]") for i, (a, b) in pairs)
+    problems = (_values(a, b, tolerance, f"{where}[{i}]") for i, (a, b) in pairs)
+    return next(filter(None, problems), None)
 
 
 def _group(
@@ -188,12 +191,3 @@ def _same_picture(expected: Any, actual: Any, tolerance: float) -> bool:
         return _numbers(_pixels(files[0]), _pixels(files[1]), tolerance * 255, "") is None
     except (binascii.Error, ValueError, OSError, SyntaxError):
         return False
-
-
-def _first(problems: Any) -> str | None:
-    return next((problem for problem in problems if problem is not None), None)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."

@@ -110,9 +110,9 @@ def _change(
     after: tuple[Inspection, zipfile.ZipFile],
 ) -> FileChange:
     old, new = before[0].entries.get(name), after[0].entries.get(name)
-    texts = [_lines(side[1], name) for side in (before, after)] if old and new else [None]
-    left, right = texts[0], texts[-1]
-    if left is None or right is None or len(texts) < 2:
+    left = _lines(before[1], name) if old and new else None
+    right = _lines(after[1], name) if left is not None else None
+    if left is None or right is None:
         return FileChange(name, old, new)
     labels = (f"{before[0].path.name}/{name}", f"{after[0].path.name}/{name}")
     return FileChange(name, old, new, "".join(difflib.unified_diff(left, right, *labels)))

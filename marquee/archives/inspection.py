@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from marquee.archives import golden, reader, zipsafety
+from marquee.archives import golden, reader, safety
 from marquee.archives.digests import entry_digests, file_digest, holds
 from marquee.archives.manifest import Manifest
 from marquee.errors import MarqueeError
@@ -59,7 +59,7 @@ def inspect(path: Path, *, max_bytes: int | None = None) -> Inspection:
 
     Args:
         path: a ``.mar`` file.
-        max_bytes: that it may unpack to; see :func:`marquee.archives.zipsafety.check`.
+        max_bytes: that it may unpack to; see :func:`marquee.archives.safety.check_zip`.
 
     Raises:
         MarqueeError: it is no archive, damaged, not what its manifest says, or not safe: a path
@@ -68,7 +68,7 @@ def inspect(path: Path, *, max_bytes: int | None = None) -> Inspection:
     _check_kind(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            zipsafety.check(archive, path, max_bytes)
+            safety.check_zip(archive, path, max_bytes)
             return _inspected(archive, path)
     except reader.DAMAGE as error:
         raise MarqueeError(

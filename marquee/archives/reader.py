@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from marquee.archives import configuration, tarsafety, zipsafety
+from marquee.archives import configuration, safety
 from marquee.archives.manifest import MANIFEST, MAX_BYTES, Manifest, parse, path_text
 from marquee.errors import MarqueeError
 
@@ -75,7 +75,7 @@ def _read(path: Path, _changed: int, _size: int) -> Manifest:
     if suffix_of(path) in TARS:
         return checked(_in_tar(path), path)
     with zipfile.ZipFile(path) as archive:
-        zipsafety.check(archive, path, max_bytes=sys.maxsize)
+        safety.check_zip(archive, path, max_bytes=sys.maxsize)
         return checked(in_zip(archive, path), path)
 
 
@@ -103,11 +103,11 @@ def in_zip(archive: zipfile.ZipFile, path: Path) -> Unchecked:
 def _in_tar(path: Path) -> Unchecked:
     names: set[str] = set()
     text: bytes | None = None
-    with tarsafety.opened(path) as (tar, members):
+    with safety.opened_tar(path) as (tar, members):
         for member in members:
             names.add(member.name)
             entry = tar.extractfile(member) if member.isfile() else None
-            if entry is not None and tarsafety.inside(member) == MANIFEST:
+            if entry is not None and safety.inside(member) == MANIFEST:
                 text = entry.read(MAX_BYTES + 1)
     if text is None:
         raise _without_manifest(names, path)
@@ -165,9 +165,9 @@ def read_file(path: Path, name: str) -> bytes:
     if suffix_of(path) not in TARS:
         with zipfile.ZipFile(path) as archive, archive.open(name) as entry:
             return entry.read(MAX_BYTES + 1)
-    with tarsafety.opened(path) as (tar, members):
+    with safety.opened_tar(path) as (tar, members):
         for member in members:
-            content = tar.extractfile(member) if tarsafety.inside(member) == name else None
+            content = tar.extractfile(member) if safety.inside(member) == name else None
             if content is not None:
                 return content.read(MAX_BYTES + 1)
     raise FileNotFoundError(2, f"it has no {name}", str(path))

@@ -91,25 +91,16 @@ def _build(
     if required.is_file() and not source.skip_requirements:
         requirements.check(required)
     text = yaml.safe_dump(config(source, folder.script), sort_keys=True)
-    handler = project.handlers / "script" / "handler.py"
-    contents = _contents(project, handler, source, folder.path)
+    contents = _contents(project, source, folder.path)
     project.model_store.mkdir(parents=True, exist_ok=True)
     record = StoreRecord(project.model_store)
-    digest = _digest(source, text, contents | {"handler.py": handler}, record)
+    digest = _digest(source, text, contents, record)
     target = project.model_store / source.archive_name
     known = record.sha256(target, digest)
     if known and not force:
         return BuiltArchive(target, known, digest, fresh=False)
-    arguments: dict[str, str | Path] = {
-        "--model-name": source.name,
-        "--version": source.version,
-        "--handler": handler,
-        "--config-file": work / "model-config.yaml",
-    }
-    (work / "model-config.yaml").write_text(text)
-    if required.is_file():
-        arguments["--requirements-file"] = required
-    plain = run_archiver(arguments, contents, work)
+    more = ("--requirements-file", required) if required.is_file() else ()
+    plain = run_archiver(source.name, source.version, text, contents, work, *more)
     title, origin = f"{source.name} {source.version}", (FOLDER, source.path)
     return try_and_store(plain, target, {"digest": digest}, record, title=title, source=origin)
 
@@ -134,11 +125,10 @@ def config(source: ScriptSource, script: Path | None) -> dict[str, Any]:
     }
 
 
-def _contents(
-    project: Project, handler: Path, source: ScriptSource, folder: Path
-) -> dict[str, Path]:
-    """Return archive name -> file of everything but handler.py and what is computed."""
-    ours = sources.by_name(project.root, handler)
+def _contents(project: Project, source: ScriptSource, folder: Path) -> dict[str, Path]:
+    """Return archive name -> file of everything but what is computed."""
+    handler = project.handlers / "script" / "handler.py"
+    ours = sources.by_name(project.root, handler) | {"handler.py": handler}
     theirs = {f"{FOLDER}/{name}": path for name, path in model_folder.files(folder).items()}
     example = {} if source.example is None else {f"example{source.example.suffix}": source.example}
     return ours | theirs | example

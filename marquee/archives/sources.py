@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 from marquee.errors import MarqueeError
 
@@ -68,3 +71,14 @@ def _files(root: Path, module: str) -> Iterator[Path]:
         for path in (folder / "__init__.py", folder.with_suffix(".py")):
             if path.is_file():
                 yield path
+
+
+def load(path: Path, name: str) -> ModuleType:
+    """Import a module by its path, under a name of its own: projects may have the same names."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise MarqueeError(f"{path} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module

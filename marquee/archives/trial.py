@@ -40,23 +40,20 @@ class Trial:
 
     Attributes:
         unpacked: the folder it was unpacked to.
-        made: the folder of files that belong into it: golden requests.
         problem: why it does not load, or None.
         refused: what it said to those of its examples that it cannot process.
     """
 
     unpacked: Path
-    made: Path
     problem: str | None = None
     refused: tuple[str, ...] = ()
 
 
 def run(archive: Path, scratch: Path) -> Trial:
-    """Load an archive, and make its golden requests, all below the folder ``scratch``."""
+    """Load an archive, unpacked below ``scratch``, and add its golden requests to it."""
     unpacked, made, notes = (scratch / name for name in ("unpacked", "made", "refused.json"))
     with zipfile.ZipFile(archive) as opened:
         opened.extractall(unpacked)
-    made.mkdir()
     done = subprocess.run(
         [sys.executable, "-m", "marquee.archives.trial", *map(str, (unpacked, made, notes))],
         env=environment(unpacked),
@@ -65,10 +62,13 @@ def run(archive: Path, scratch: Path) -> Trial:
         text=True,
         check=False,
     )
-    if done.returncode == 0:
-        return Trial(unpacked, made, refused=tuple(json.loads(notes.read_text())))
-    lines = done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"]
-    return Trial(unpacked, made, problem=lines[-1])
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"]
+        return Trial(unpacked, problem=lines[-1])
+    with zipfile.ZipFile(archive, "a") as opened:
+        for path in sorted(made.glob(f"{golden.FOLDER}/*")):
+            opened.write(path, path.relative_to(made))
+    return Trial(unpacked, refused=tuple(json.loads(notes.read_text())))
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -8,18 +8,16 @@ endings than the usual ones make no difference.
 from __future__ import annotations
 
 import fnmatch
-import importlib.util
 import os
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Protocol, cast
 
 from packaging.version import Version
 
+from marquee.archives import sources
 from marquee.archives.listing import is_hidden
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -31,6 +29,10 @@ SUFFIXES = {
     *(".t7", ".pt2", ".ptl", ".torchscript", ".params", ".model", ".h5", ".hdf5", ".keras", ".pb"),
     *(".weights", ".onnx", ".tflite", ".gguf", ".msgpack", ".caffemodel"),
 }
+
+
+# By its path: by its name the runtime's module would bring torch along.
+_load = cache(sources.load)
 
 
 class FileKind(Protocol):
@@ -169,20 +171,8 @@ def has_weight_suffix(path: Path) -> bool:
 
 def kind_of(project: Project, path: Path) -> FileKind:
     """Return what a file is by its content; unknown where it cannot be read."""
-    module = _filekind(project.handlers / "runtime" / "filekind.py")
+    module = _load(project.handlers / "runtime" / "filekind.py", "_marquee_filekind")
     try:
         return cast(FileKind, module.kind_of(path))
     except OSError:
         return cast(FileKind, module.Kind(module.UNKNOWN))  # packing says why it cannot be read
-
-
-@cache
-def _filekind(path: Path) -> ModuleType:
-    """Import the runtime's module by its path: by its name it would bring torch along."""
-    spec = importlib.util.spec_from_file_location("_marquee_filekind", path)
-    if spec is None or spec.loader is None:
-        raise MarqueeError(f"{path} cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module

@@ -6,6 +6,7 @@ of answers, by ``send_intermediate_predict_response``, into further ones before 
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import struct
@@ -151,34 +152,25 @@ class Socket:
 
 def read(message: bytes) -> Message:
     """Read a message."""
-    return _Reader(message).message()
+    stream = _Reader(message)
+    code, words, sent = stream.number(), stream.text(), {}
+    while (length := stream.number()) != END:
+        request = stream.read(length).decode()
+        sent[request] = stream.sent()
+    return Message(code, words, sent)
 
 
-class _Reader:
-    def __init__(self, data: bytes) -> None:
-        self._data, self._at = bytes(data), 0
-
-    def message(self) -> Message:
-        code, words, sent = self._int(), self._text(), {}
-        while (length := self._int()) != END:
-            request = self._bytes(length).decode()
-            sent[request] = self._sent()
-        return Message(code, words, sent)
-
-    def _sent(self) -> Sent:
-        content_type, status, _phrase = self._text(), self._int(), self._text()
-        headers = {self._text().lower(): self._text() for _ in range(self._int())}
+class _Reader(io.BytesIO):
+    def sent(self) -> Sent:
+        content_type, status, _phrase = self.text(), self.number(), self.text()
+        headers = {self.text().lower(): self.text() for _ in range(self.number())}
         if content_type:
             headers["content-type"] = content_type
-        return Sent(status, headers, self._bytes(self._int()))
+        return Sent(status, headers, self.read(self.number()))
 
-    def _int(self) -> int:
-        (number,) = _INT.unpack(self._bytes(_INT.size))
+    def number(self) -> int:
+        (number,) = _INT.unpack(self.read(_INT.size))
         return int(number)
 
-    def _text(self) -> str:
-        return self._bytes(self._int()).decode()
-
-    def _bytes(self, length: int) -> bytes:
-        self._at += length
-        return self._data[self._at - length : self._at]
+    def text(self) -> str:
+        return self.read(self.number()).decode()

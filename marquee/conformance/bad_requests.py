@@ -28,9 +28,11 @@ from marquee.conformance.subject import (
 
 # Well-formed, but perhaps nothing that this model reads.
 UNUSABLE = (400, 413, 415, 422)
+UNREADABLE = (400, 415, 422)
 DEFAULT_MAX_PIXELS = 64_000_000
 
-Case = tuple[WorkerRequest, tuple[int, ...]]
+Statuses = tuple[int, ...]
+Case = tuple[WorkerRequest, Statuses]
 
 
 def bodies(subject: Subject) -> str:
@@ -38,7 +40,7 @@ def bodies(subject: Subject) -> str:
     whole = subject.request().body
     cases = {
         "empty": (subject.request(b""), (400,)),
-        "nonsense": (subject.request(b"hello"), (400, 415, 422)),
+        "nonsense": (subject.request(b"hello"), UNREADABLE),
         "cut off": (subject.request(whole[: len(whole) // 2]), (400, 422)),
     }
     return _run(subject, cases)
@@ -46,7 +48,7 @@ def bodies(subject: Subject) -> str:
 
 def json_bodies(subject: Subject) -> str:
     """JSON that is broken, not JSON after all, or of the wrong shape."""
-    texts: dict[str, tuple[bytes, tuple[int, ...]]] = {
+    texts: dict[str, tuple[bytes, Statuses]] = {
         "empty JSON": (b"", (400,)),
         "broken JSON": (b'{"image', (400,)),
         "a number": (b"7", (400,)),
@@ -57,45 +59,45 @@ def json_bodies(subject: Subject) -> str:
         "ragged lists": (b"[[1, 2], [3]]", UNUSABLE),
         "lists of text": (b'[["a"]]', UNUSABLE),
     }
-    cases = {
-        name: (subject.request(text, Content_Type=JSON), statuses)
-        for name, (text, statuses) in texts.items()
-    }
-    return _run(subject, cases)
+    return _run(subject, _typed(subject, JSON, texts))
 
 
 def arrays(subject: Subject) -> str:
     """Arrays of the wrong shape or kind, and files that lie about what they hold."""
     files = {
-        "wrong shape": _npy(np.zeros((1,) * 9, np.float32)),
-        "empty array": _npy(np.zeros((0, 3), np.float32)),
-        "NaN array": _npy(_with_nan(subject)),
-        "complex array": _npy(np.zeros((8, 8), complex)),
-        "text array": _npy(np.array([["a"]])),
-        "pickled array": _npy(np.array([os.getcwd], dtype=object)),
-        "lying header": _lying(),
-        "npz": _npz(),
+        "wrong shape": np.zeros((1,) * 9, np.float32),
+        "empty array": np.zeros((0, 3), np.float32),
+        "NaN array": _with_nan(subject),
+        "complex array": np.zeros((8, 8), complex),
+        "text array": np.array([["a"]]),
+        "pickled array": np.array([os.getcwd], dtype=object),
     }
-    cases = {
-        name: (subject.request(file, Content_Type=NPY), UNUSABLE) for name, file in files.items()
-    }
-    return _run(subject, cases)
+    bodies = {name: _npy(array) for name, array in files.items()}
+    bodies |= {"lying header": _lying(), "npz": _npz()}
+    return _run(subject, _typed(subject, NPY, {n: (b, UNUSABLE) for n, b in bodies.items()}))
 
 
 def pictures(subject: Subject) -> str:
     """Pictures of no size, of far too many pixels, or without a way to RGB."""
     limit = subject.offer.get("limits", {}).get("max_pixels") or DEFAULT_MAX_PIXELS
     side = math.isqrt(limit) + 1
-    files: dict[str, tuple[bytes, str, tuple[int, ...]]] = {
-        "0 x 0 pixels": (_png(0, 0), "image/png", (400, 415, 422)),
-        "too many pixels": (_png(side, side), "image/png", (413, 415)),
-        "floating-point pixels": (_float_tiff(), "image/tiff", (400, 415, 422)),
+    files = {
+        "0 x 0 pixels": (_png(0, 0), UNREADABLE),
+        "too many pixels": (_png(side, side), (413, 415)),
     }
-    cases = {
-        name: (subject.request(file, Content_Type=kind), statuses)
-        for name, (file, kind, statuses) in files.items()
-    }
+    floats = {"floating-point pixels": (_float_tiff(), UNREADABLE)}
+    cases = _typed(subject, "image/png", files) | _typed(subject, "image/tiff", floats)
     return _run(subject, cases)
+
+
+def _typed(
+    subject: Subject, kind: str, bodies: Mapping[str, tuple[bytes, Statuses]]
+) -> dict[str, Case]:
+    """Return requests with bodies of one content type, and the statuses they may get."""
+    return {
+        name: (subject.request(body, Content_Type=kind), statuses)
+        for name, (body, statuses) in bodies.items()
+    }
 
 
 def media_types(subject: Subject) -> str:
@@ -140,7 +142,7 @@ def _run(subject: Subject, cases: Mapping[str, Case]) -> str:
     return f"{len(cases)} cases"
 
 
-def _problem(subject: Subject, request: WorkerRequest, statuses: tuple[int, ...]) -> str | None:
+def _problem(subject: Subject, request: WorkerRequest, statuses: Statuses) -> str | None:
     reply = subject.ask(request)
     if subject.offer:
         return error_problem(reply, statuses)

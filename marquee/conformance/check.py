@@ -56,7 +56,7 @@ def check(project: Project, named: str) -> list[CheckReport]:
     Raises:
         MarqueeError: there is no such model or archive, it cannot be built, or is not safe.
     """
-    with archives(project, named) as paths:
+    with _archives(project, named) as paths:
         return [check_archive(path) for path in paths]
 
 
@@ -76,7 +76,7 @@ def check_archive(path: Path) -> CheckReport:
 
 
 @contextmanager
-def archives(project: Project, named: str) -> Iterator[list[Path]]:
+def _archives(project: Project, named: str) -> Iterator[list[Path]]:
     """Give the archives that a name stands for; those that are out of date are built aside.
 
     Raises:
@@ -109,21 +109,20 @@ def _run(folder: Path, path: Path, out: Path) -> tuple[tuple[CheckResult, ...], 
     """Run the checks in a process of their own and return their results and its stderr."""
     log = out.with_suffix(".log")
     with log.open("w") as sink:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "marquee.conformance", str(folder), str(path), str(out)],
-            env=trial.environment(folder),
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-        )
         try:
-            ended = f"its process ended with {process.wait(TIMEOUT_SECONDS)}"
+            done = subprocess.run(
+                [sys.executable, "-m", "marquee.conformance", str(folder), str(path), str(out)],
+                env=trial.environment(folder),
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                timeout=TIMEOUT_SECONDS,
+                check=False,
+            )
+            ended = f"its process ended with {done.returncode}"
         except subprocess.TimeoutExpired:
             ended = f"it did not end within {TIMEOUT_SECONDS} seconds"
-        finally:
-            process.kill()
-            process.wait()
     results = _read(out)
     return (*results, *_missing(results, ended)), log.read_text(errors="replace")
 

@@ -56,11 +56,6 @@ class Subject:
         return hasattr(self.worker.handler, "describe")
 
     @property
-    def consumes(self) -> list[str]:
-        """The media types it reads; none of a handler that does not say."""
-        return list(self.offer.get("consumes", ()))
-
-    @property
     def produces(self) -> list[str]:
         """The media types it answers in, the default first."""
         return list(self.offer.get("produces", ()))
