@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from marquee.archives.digests import MANIFEST
+from marquee.archives.manifest import MANIFEST
 
 HEAD = """\
 import os, time

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from marquee.conformance.check import Report
-    from marquee.conformance.result import Result
+    from marquee.conformance.check import CheckReport
+    from marquee.conformance.result import CheckResult
 
 OPTION = "--marquee-model"
 
@@ -64,7 +64,7 @@ def pytest_collection_modifyitems(
 class Model(pytest.Collector):
     """A model, or an archive; it is checked once, when the first of its tests runs."""
 
-    _reports: list[Report] | None = None
+    _reports: list[CheckReport] | None = None
 
     def collect(self) -> Iterator[pytest.Item]:
         """Yield a test for each check."""
@@ -74,7 +74,7 @@ class Model(pytest.Collector):
             yield Check.from_parent(self, name=name)
 
     @property
-    def reports(self) -> list[Report]:
+    def reports(self) -> list[CheckReport]:
         """What came of all checks, for each version."""
         from marquee.conformance.check import check
         from marquee.project import Project
@@ -97,12 +97,12 @@ class Check(pytest.Item):
         for report, _ in failed:
             self.add_report_section("call", f"worker of {report.name}", report.log)
         if failed:
-            lines = [f"{report.name}: {result.why}" for report, result in failed if result]
+            lines = [f"{report.name}: {result.detail}" for report, result in failed if result]
             raise CheckFailure("\n".join(lines))
         if all(result is None or _is(result, "skipped") for _, result in found):
-            pytest.skip(next((result.why for _, result in found if result), "was not run"))
+            pytest.skip(next((result.detail for _, result in found if result), "was not run"))
 
-    def _result(self, report: Report) -> Result | None:
+    def _result(self, report: CheckReport) -> CheckResult | None:
         return next((result for result in report.results if result.check == self.name), None)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
@@ -118,5 +118,5 @@ class Check(pytest.Item):
         return self.path, None, self.nodeid
 
 
-def _is(result: Result | None, outcome: str) -> bool:
+def _is(result: CheckResult | None, outcome: str) -> bool:
     return result is not None and result.outcome == outcome

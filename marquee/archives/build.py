@@ -8,25 +8,28 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 
-from marquee.archives import dryrun, pack_hook, reader, rooms, sources, unused_weights
+from marquee.archives import pack_hook, rooms, sources, trial, unused_weights
 from marquee.archives.normalise import epoch, normalise
 from marquee.archives.rooms import ModelVersion
-from marquee.archives.steps import Say, announced
 from marquee.archives.store import StoreRecord
 from marquee.errors import MarqueeError
 from marquee.project import Project
 
 # Of what is made from the same inputs; another number builds all archives again.
 FORMAT = "format 3: golden requests, digests of content and golden answers"
+Say = Callable[[str], None]
+# A step that is done sooner is not worth a line.
+QUIET_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltArchive:
     """An archive in the model store.
 
     Attributes:
@@ -51,7 +54,7 @@ def build(
     force: bool = False,
     store: Path | None = None,
     say: Say | None = None,
-) -> Built:
+) -> BuiltArchive:
     """Bring one archive up to date: build it, load it once, and put it into the store.
 
     Args:
@@ -66,33 +69,77 @@ def build(
     """
     store = project.model_store if store is None else store
     store.mkdir(parents=True, exist_ok=True)
-    record = StoreRecord(store)
-    named = f"{model.name} {model.version}"
-    with announced(f"{named}: reading its {_size(model.weights)} of weights ...", say):
+    record, title = StoreRecord(store), f"{model.name} {model.version}"
+    size = model.weights.stat().st_size / 1e6
+    with announced(f"{title}: reading its {size:.0f} MB of weights ...", say):
         contents, digest = _inputs(project, model, record)
-    path = store / model.archive_name
-    known = record.sha256(path, digest)
+    target = store / model.archive_name
+    known = record.sha256(target, digest)
     if known and not force:
         record.save()
-        return Built(path, known, digest, fresh=False)
+        return BuiltArchive(target, known, digest, fresh=False)
     with tempfile.TemporaryDirectory(prefix="marquee-") as folder:
-        packed = Path(folder) / "packed"
+        packed = Path(folder, "packed")
         packed.mkdir()
-        with announced(f"{named}: packing ...", say):
+        with announced(f"{title}: packing ...", say):
             serialized = pack_hook.pack(project, model, packed)
             contents |= {file.name: file for file in packed.iterdir() if file != serialized}
-            plain = _run_archiver(model, contents, serialized, Path(folder))
-        with announced(f"{named}: loading it and asking it its example ...", say):
-            tried = _try_out(model, serialized.name, plain, Path(folder))
-        with announced(f"{named}: writing {path.name} ...", say):
-            sha256 = normalise(plain, tried.made, path, _about(model, digest, record))
-    record.add(path, digest, sha256)
+            what = (model.name, model.version, model.config_text, contents, Path(folder))
+            plain = run_archiver(*what, "--serialized-file", serialized)
+        about, source = _about(model, digest, record), (serialized.name, model.weights)
+        return try_and_store(plain, target, about, record, title=title, source=source, say=say)
+
+
+@contextmanager
+def announced(text: str, say: Say | None) -> Iterator[None]:
+    """Say ``text`` if the block takes longer than a moment, also where there is no terminal."""
+    if say is None:
+        yield
+        return
+    timer = Timer(QUIET_SECONDS, say, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def try_and_store(
+    plain: Path,
+    target: Path,
+    about: Mapping[str, str],
+    record: StoreRecord,
+    *,
+    title: str,
+    source: tuple[str, Path],
+    say: Say | None = None,
+) -> BuiltArchive:
+    """Load an archive as a worker would, ask it its example, and put it into the store.
+
+    Args:
+        plain: what the archiver wrote, in a folder that is removed afterwards.
+        target: the archive in the store.
+        about: what its manifest says of it: the ``digest`` of all that went in, and more.
+        record: of the store.
+        title: name and version, for messages.
+        source: a name in the archive, and the file or folder it was made from, for messages.
+        say: gets a line for each step that takes long.
+
+    Raises:
+        MarqueeError: the model does not load or fails on its example.
+    """
+    with announced(f"{title}: loading it and asking it its example ...", say):
+        tried = trial.run(plain, plain.parent)
+    if tried.problem is not None:
+        inside, origin = source
+        problem = tried.problem.replace(str(tried.unpacked / inside), str(origin))
+        raise MarqueeError(f"{title} does not load: {problem}")
+    with announced(f"{title}: writing {target.name} ...", say):
+        sha256 = normalise(plain, target, about)
+    record.add(target, about["digest"], sha256)
     record.save()
-    return Built(path, sha256, digest, fresh=True, refused=tried.refused)
-
-
-def _size(path: Path) -> str:
-    return f"{path.stat().st_size / 1e6:.0f} MB"
+    return BuiltArchive(target, sha256, about["digest"], fresh=True, refused=tried.refused)
 
 
 def up_to_date(project: Project, model: ModelVersion) -> Path | None:
@@ -106,21 +153,13 @@ def up_to_date(project: Project, model: ModelVersion) -> Path | None:
 def _inputs(
     project: Project, model: ModelVersion, record: StoreRecord
 ) -> tuple[dict[str, Path], str]:
-    """Return the files of code and example, and the digest of all that goes in."""
+    """Return archive name -> file of code and example, and the digest of all that goes in."""
     unused_weights.check(project, model)
-    contents = _contents(project, model)
-    return contents, _digest(model, contents, pack_hook.inputs(project, model), record)
-
-
-def _contents(project: Project, model: ModelVersion) -> dict[str, Path]:
-    """Return archive name -> file of the code and the example."""
     handler = model.room / "handler.py"
-    files = {
-        path.relative_to(project.root).as_posix(): path
-        for path in sources.needed(project.root, handler)
-    }
-    examples = {path.name: path for path in rooms.examples(project, model.name, model.version)}
-    return files | examples | {"handler.py": handler}
+    contents = sources.by_name(project.root, handler) | {"handler.py": handler}
+    for path in rooms.examples(project, model.name, model.version):
+        contents[path.name] = path
+    return contents, _digest(model, contents, pack_hook.inputs(project, model), record)
 
 
 def _digest(
@@ -141,65 +180,43 @@ def digest_of(head: list[str], contents: Mapping[str, Path], record: StoreRecord
     return total.hexdigest()
 
 
-def _run_archiver(
-    model: ModelVersion, contents: dict[str, Path], serialized: Path, folder: Path
-) -> Path:
-    """Run torch-model-archiver in ``folder`` and return the archive it wrote."""
-    config = folder / "model-config.yaml"
-    config.write_text(model.config_text)
-    arguments: dict[str, str | Path] = {
-        "--model-name": model.name,
-        "--version": model.version,
-        "--handler": model.room / "handler.py",
-        "--serialized-file": serialized,
-        "--config-file": config,
-    }
-    extras = {name: path for name, path in contents.items() if name != "handler.py"}
-    return run_archiver(arguments, extras, folder)
-
-
 def run_archiver(
-    arguments: Mapping[str, str | Path], extras: Mapping[str, Path], folder: Path
+    name: str,
+    version: str,
+    config: str,
+    contents: Mapping[str, Path],
+    folder: Path,
+    *more: str | Path,
 ) -> Path:
-    """Run torch-model-archiver in ``folder`` with further files; return the archive it wrote.
+    """Run torch-model-archiver in ``folder`` and return the archive it wrote.
+
+    Args:
+        name, version: of the model.
+        config: the text of its model-config.yaml.
+        contents: archive name -> file, ``handler.py`` among them.
+        folder: an empty one, or as good as that.
+        more: arguments of the archiver's.
 
     Raises:
         MarqueeError: the archiver's last line.
     """
-    extra = folder / "extra"
-    for name, path in extras.items():
-        (extra / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, extra / name)
-    places = {"--extra-files": extra, "--export-path": folder, "--archive-format": "zip-store"}
-    command = [sys.executable, "-m", "model_archiver.model_packaging"]
-    command += [str(word) for pair in {**arguments, **places}.items() for word in pair]
+    extra, staging = folder / "extra", folder / "staging"
+    for file in contents.keys() - {"handler.py"}:
+        (extra / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(contents[file], extra / file)
+    (folder / "model-config.yaml").write_text(config)
+    command = [sys.executable, "-m", "model_archiver.model_packaging", *map(str, more)]
+    command += ["--model-name", name, "--version", version, "--archive-format", "zip-store"]
+    command += ["--config-file", str(folder / "model-config.yaml"), "--extra-files", str(extra)]
+    command += ["--handler", str(contents["handler.py"]), "--export-path", str(folder)]
     # The archiver stages in <temp>/<model name>, wiped first: it gets a temp of its own.
-    staging = folder / "staging"
     staging.mkdir()
     environment = os.environ | {"TMPDIR": str(staging)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    named = f"{arguments['--model-name']} {arguments['--version']}"
     if done.returncode != 0:
         last = (done.stderr.strip() or "no message").splitlines()[-1]
-        raise MarqueeError(f"torch-model-archiver failed for {named}: {last}")
-    return folder / f"{arguments['--model-name']}.mar"
-
-
-def _try_out(model: ModelVersion, serialized: str, archive: Path, folder: Path) -> dryrun.Tried:
-    tried = try_out(archive, folder)
-    if tried.problem is not None:
-        told = tried.problem.replace(str(folder / "unpacked" / serialized), str(model.weights))
-        raise MarqueeError(f"{model.name} {model.version} does not load: {told}")
-    return tried
-
-
-def try_out(archive: Path, folder: Path) -> dryrun.Tried:
-    """Load the archive as a worker would, in a process of its own, and ask it its example."""
-    unpacked, made = folder / "unpacked", folder / "made"
-    with zipfile.ZipFile(archive) as packed:
-        packed.extractall(unpacked)
-    made.mkdir()
-    return dryrun.run(unpacked, made)
+        raise MarqueeError(f"torch-model-archiver failed for {name} {version}: {last}")
+    return folder / f"{name}.mar"
 
 
 def _about(model: ModelVersion, digest: str, record: StoreRecord) -> dict[str, str]:
@@ -209,18 +226,3 @@ def _about(model: ModelVersion, digest: str, record: StoreRecord) -> dict[str, s
         "weights_file": model.weights.name,
         "weights_from": model.origin,
     }
-
-
-def weights_of(path: Path) -> str | None:
-    """Say which weights an archive holds, or None where it was not made from a room.
-
-    Raises:
-        MarqueeError: the file is no archive.
-    """
-    section = reader.read(path).content.get("marquee")
-    about = section if isinstance(section, dict) else {}
-    if about.get("weights_from") == "demo":
-        return "demo"
-    if "weights_from" not in about:
-        return None
-    return f"your {about.get('weights_file')} {str(about.get('weights'))[:12]}"

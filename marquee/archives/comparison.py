@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from marquee.archives.manifest import short_repr
+
 JSON = "application/json"
 NPY = "application/x-npy"
 CSV = "text/csv"
 PICTURES = ("image/png", "image/jpeg")
 # Of all numbers of an array or a picture; none of fewer than this many.
 ONE_OFF_IN = 100
-SHOWN = 60
 
 Array: TypeAlias = NDArray[Any]
 
@@ -47,37 +48,37 @@ def spread(kind: str, body: bytes) -> float:
     return float(np.ptp(finite)) or max(float(np.abs(finite).max()), 1.0)
 
 
-def difference(kind: str, expected: bytes, found: bytes, tolerance: float) -> str | None:
+def difference(kind: str, expected: bytes, actual: bytes, tolerance: float) -> str | None:
     """Return in words how two answers of one type differ, or None if they do not.
 
     Args:
         kind: their Content-Type.
         expected: what it should be.
-        found: what it is.
+        actual: what it is.
         tolerance: absolute, of each number of an array or grey level of a picture; in JSON and
             CSV relative to the largest of the numbers in the same list, or in the same object
             if it holds nothing else, and of a number that stands alone to itself, at least 1.
     """
-    if expected == found:
+    if expected == actual:
         return None
     media = media_type(kind)
     try:
-        return _difference(media, expected, found, tolerance)
+        return _difference(media, expected, actual, tolerance)
     # Pillow's PNG reader raises the last but one, deeply nested JSON the last.
     except (ValueError, OverflowError, OSError, SyntaxError, RecursionError) as error:
         return f"an answer cannot be read as {media}: {' '.join(str(error).split())[:200]}"
 
 
-def _difference(media: str, expected: bytes, found: bytes, tolerance: float) -> str | None:
+def _difference(media: str, expected: bytes, actual: bytes, tolerance: float) -> str | None:
     if media in PICTURES:
-        return _numbers(_pixels(expected), _pixels(found), tolerance, "the picture")
+        return _numbers(_pixels(expected), _pixels(actual), tolerance, "the picture")
     if media == NPY:
-        return _numbers(_npy(expected), _npy(found), tolerance, "the array")
+        return _numbers(_npy(expected), _npy(actual), tolerance, "the array")
     if media == JSON or media.endswith("+json"):
-        return _values(json.loads(expected), json.loads(found), tolerance, "the answer")
+        return _values(json.loads(expected), json.loads(actual), tolerance, "the answer")
     if media == CSV:
-        return _values(_csv(expected), _csv(found), tolerance, "the table")
-    return f"the {len(found)} bytes of {media or 'no type'} are not the {len(expected)} expected"
+        return _values(_csv(expected), _csv(actual), tolerance, "the table")
+    return f"the {len(actual)} bytes of {media or 'no type'} are not the {len(expected)} expected"
 
 
 def _npy(body: bytes) -> Array:
@@ -105,12 +106,12 @@ def _cell(text: str) -> float | str:
         return text
 
 
-def _numbers(expected: Array, found: Array, tolerance: float, where: str) -> str | None:
-    if expected.shape != found.shape:
-        return f"{where} is {found.shape}, expected {expected.shape}"
-    if expected.dtype.kind not in "biuf" or found.dtype.kind not in "biuf":
-        return f"{where} is made of {found.dtype}, expected {expected.dtype}"
-    left, right = expected.astype(np.float64), found.astype(np.float64)
+def _numbers(expected: Array, actual: Array, tolerance: float, where: str) -> str | None:
+    if expected.shape != actual.shape:
+        return f"{where} is {actual.shape}, expected {expected.shape}"
+    if expected.dtype.kind not in "biuf" or actual.dtype.kind not in "biuf":
+        return f"{where} is made of {actual.dtype}, expected {expected.dtype}"
+    left, right = expected.astype(np.float64), actual.astype(np.float64)
     if not np.array_equal(np.isfinite(left), np.isfinite(right)):
         return f"{where} has NaN or infinite values at other places than expected"
     finite = np.isfinite(left)
@@ -124,44 +125,46 @@ def _numbers(expected: Array, found: Array, tolerance: float, where: str) -> str
     )
 
 
-def _values(expected: Any, found: Any, tolerance: float, where: str) -> str | None:
+def _values(expected: Any, actual: Any, tolerance: float, where: str) -> str | None:
     """Compare JSON values; ``where`` is their path for the message."""
-    if _is_number(expected) and _is_number(found):
-        return _group([expected], [found], tolerance, where, least=1.0)
-    if isinstance(expected, dict) and isinstance(found, dict):
-        return _objects(expected, found, tolerance, where)
-    if isinstance(expected, list) and isinstance(found, list):
-        return _lists(expected, found, tolerance, where)
-    if type(expected) is type(found) and (
-        expected == found or _same_picture(expected, found, tolerance)
+    if _is_number(expected) and _is_number(actual):
+        return _group([expected], [actual], tolerance, where, least=1.0)
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        return _objects(expected, actual, tolerance, where)
+    if isinstance(expected, list) and isinstance(actual, list):
+        return _lists(expected, actual, tolerance, where)
+    if type(expected) is type(actual) and (
+        expected == actual or _same_picture(expected, actual, tolerance)
     ):
         return None
-    return f"{where} is {_short(found)}, expected {_short(expected)}"
+    return f"{where} is {short_repr(actual)}, expected {short_repr(expected)}"
 
 
 def _objects(
-    expected: dict[str, Any], found: dict[str, Any], tolerance: float, where: str
+    expected: dict[str, Any], actual: dict[str, Any], tolerance: float, where: str
 ) -> str | None:
-    if expected.keys() != found.keys():
-        return f"{where} has the fields {_short(sorted(found))}, expected {sorted(expected)}"
-    if all(_is_number(value) for value in (*expected.values(), *found.values())):
-        return _group([*expected.values()], [found[k] for k in expected], tolerance, where)
-    return _first(_values(expected[k], found[k], tolerance, f"{where}.{k}") for k in expected)
+    if expected.keys() != actual.keys():
+        return f"{where} has the fields {short_repr(sorted(actual))}, expected {sorted(expected)}"
+    if all(_is_number(value) for value in (*expected.values(), *actual.values())):
+        return _group([*expected.values()], [actual[k] for k in expected], tolerance, where)
+    problems = (_values(expected[k], actual[k], tolerance, f"{where}.{k}") for k in expected)
+    return next(filter(None, problems), None)
 
 
-def _lists(expected: list[Any], found: list[Any], tolerance: float, where: str) -> str | None:
-    if len(expected) != len(found):
-        return f"{where} has {len(found)} items, expected {len(expected)}"
-    if _is_array(expected) and _is_array(found):
-        return _group(expected, found, tolerance, where)
-    pairs = enumerate(zip(expected, found, strict=True))
-    return _first(_values(a, b, tolerance, f"{where}[{i}]") for i, (a, b) in pairs)
+def _lists(expected: list[Any], actual: list[Any], tolerance: float, where: str) -> str | None:
+    if len(expected) != len(actual):
+        return f"{where} has {len(actual)} items, expected {len(expected)}"
+    if _is_array(expected) and _is_array(actual):
+        return _group(expected, actual, tolerance, where)
+    pairs = enumerate(zip(expected, actual, strict=True))
+    problems = (_values(a, b, tolerance, f"{where}[{i}]") for i, (a, b) in pairs)
+    return next(filter(None, problems), None)
 
 
 def _group(
-    expected: list[Any], found: list[Any], tolerance: float, where: str, least: float = 0.0
+    expected: list[Any], actual: list[Any], tolerance: float, where: str, least: float = 0.0
 ) -> str | None:
-    left, right = np.asarray(expected, np.float64), np.asarray(found, np.float64)
+    left, right = np.asarray(expected, np.float64), np.asarray(actual, np.float64)
     scale = max(float(np.abs(left).max(initial=0.0)), least)
     return _numbers(left, right, tolerance * scale, where)
 
@@ -179,21 +182,12 @@ def _is_array(value: list[Any]) -> bool:
     return array.dtype.kind in "iuf" and array.size > 0
 
 
-def _same_picture(expected: Any, found: Any, tolerance: float) -> bool:
+def _same_picture(expected: Any, actual: Any, tolerance: float) -> bool:
     """Tell whether two texts are base64 of pictures that are alike."""
     if not isinstance(expected, str) or len(expected) < ONE_OFF_IN:
         return False
     try:
-        files = [base64.b64decode(text, validate=True) for text in (expected, found)]
+        files = [base64.b64decode(text, validate=True) for text in (expected, actual)]
         return _numbers(_pixels(files[0]), _pixels(files[1]), tolerance * 255, "") is None
     except (binascii.Error, ValueError, OSError, SyntaxError):
         return False
-
-
-def _first(problems: Any) -> str | None:
-    return next((problem for problem in problems if problem is not None), None)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from marquee.archives.manifest import shown, told
+from marquee.archives.manifest import path_text, short_repr
 from marquee.errors import MarqueeError
 
 # The parser takes about a second for 100 kB, and with brackets as many times that as they are deep.
@@ -27,7 +27,7 @@ def check(text: bytes, name: str, path: Path) -> None:
     Raises:
         MarqueeError: it is too large, no YAML, or no mapping of keys to values.
     """
-    where = f"{told(path)}: {shown(name)}"
+    where = f"{path_text(path)}: {short_repr(name)}"
     if len(text) > MAX_BYTES or _depth(text) > MAX_DEPTH:
         raise MarqueeError(
             f"{where} has more than {MAX_BYTES} bytes, or brackets more than {MAX_DEPTH} deep; no "
@@ -70,5 +70,7 @@ def read(text: bytes, name: str, path: Path) -> dict[str, Any]:
         config: dict[str, Any] = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         said = " ".join(str(error).split())[:200]
-        raise MarqueeError(f"{told(path)}: {shown(name)} cannot be read ({said})") from error
+        raise MarqueeError(
+            f"{path_text(path)}: {short_repr(name)} cannot be read ({said})"
+        ) from error
     return config

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from marquee.archives import golden
 from marquee.archives.digests import content_digest
-from marquee.archives.inspection import Entry, Inspection
+from marquee.archives.inspection import ArchivedFile, Inspection
 
 TEXTS = (".py", ".yaml", ".yml", ".json", ".txt", ".md", ".cfg", ".data", ".names", ".csv")
 # Longer texts differ in more lines than anyone reads.
@@ -17,7 +17,7 @@ MAX_TEXT = 256 << 10
 
 
 @dataclass(frozen=True)
-class Change:
+class FileChange:
     """One file that is in one archive only, or differs.
 
     Attributes:
@@ -27,8 +27,8 @@ class Change:
     """
 
     name: str
-    before: Entry | None
-    after: Entry | None
+    before: ArchivedFile | None
+    after: ArchivedFile | None
     text: str | None = None
 
     @property
@@ -40,7 +40,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Difference:
+class ArchiveDiff:
     """All changes by name, and what they come to.
 
     Attributes:
@@ -51,13 +51,13 @@ class Difference:
             the other's, or ``changed``.
     """
 
-    changes: tuple[Change, ...]
+    changes: tuple[FileChange, ...]
     weights: str
     content: str
     golden: str
 
 
-def diff(before: Inspection, after: Inspection) -> Difference:
+def diff(before: Inspection, after: Inspection) -> ArchiveDiff:
     """Compare two inspected archives."""
     names = sorted(before.entries.keys() | after.entries.keys())
     with zipfile.ZipFile(before.path) as old, zipfile.ZipFile(after.path) as new:
@@ -66,7 +66,7 @@ def diff(before: Inspection, after: Inspection) -> Difference:
             for name in names
             if before.entries.get(name) != after.entries.get(name)
         ]
-    return Difference(
+    return ArchiveDiff(
         tuple(changes),
         weights=_compared(_weights(before), _weights(after)),
         content=_compared(_content(before), _content(after)),
@@ -100,7 +100,7 @@ def _alike(
     return one.problem(other.status, other.content_type, other.expected) is None
 
 
-def _weights(archive: Inspection) -> Entry | None:
+def _weights(archive: Inspection) -> ArchivedFile | None:
     return None if archive.weights is None else archive.entries[archive.weights]
 
 
@@ -108,14 +108,14 @@ def _change(
     name: str,
     before: tuple[Inspection, zipfile.ZipFile],
     after: tuple[Inspection, zipfile.ZipFile],
-) -> Change:
+) -> FileChange:
     old, new = before[0].entries.get(name), after[0].entries.get(name)
-    texts = [_lines(side[1], name) for side in (before, after)] if old and new else [None]
-    left, right = texts[0], texts[-1]
-    if left is None or right is None or len(texts) < 2:
-        return Change(name, old, new)
+    left = _lines(before[1], name) if old and new else None
+    right = _lines(after[1], name) if left is not None else None
+    if left is None or right is None:
+        return FileChange(name, old, new)
     labels = (f"{before[0].path.name}/{name}", f"{after[0].path.name}/{name}")
-    return Change(name, old, new, "".join(difflib.unified_diff(left, right, *labels)))
+    return FileChange(name, old, new, "".join(difflib.unified_diff(left, right, *labels)))
 
 
 def _lines(archive: zipfile.ZipFile, name: str) -> list[str] | None:

@@ -1,4 +1,4 @@
-"""The content digest of an archive: what is in it, whatever the zip around it looks like.
+"""Digests: of files, and of what is in an archive, whatever the zip around it looks like.
 
 Golden answers are what a processor made of that content: their last digits differ between kinds of
 processors, and with them tolerances, and sizes by which answers are kept. They have a digest of
@@ -12,22 +12,19 @@ import hashlib
 import re
 import zipfile
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import IO, Any
 
-MANIFEST = "MAR-INF/MANIFEST.json"
-# The index and the answers that golden_making writes, and nothing that Python could import.
+from marquee.archives.manifest import MANIFEST
+
+# The index and the answers that trial writes, and nothing that Python could import.
 GOLDEN = re.compile(r"golden/(requests\.json|[0-9]+\.(bin|csv|jpg|json|npy|npz|png))")
 
 
-def entry_digests(archive: zipfile.ZipFile) -> dict[str, str]:
-    """Return the SHA-256, in hex, of each file in an archive."""
-    names = [name for name in archive.namelist() if not name.endswith("/")]
-    return {name: _of(archive, name) for name in names}
-
-
-def _of(archive: zipfile.ZipFile, name: str) -> str:
-    with archive.open(name) as entry:
-        return stream_digest(entry)
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return stream_digest(file)
 
 
 def stream_digest(stream: IO[bytes]) -> str:
@@ -36,6 +33,16 @@ def stream_digest(stream: IO[bytes]) -> str:
     while block := stream.read(1 << 20):
         total.update(block)
     return total.hexdigest()
+
+
+def entry_digests(archive: zipfile.ZipFile) -> dict[str, str]:
+    """Return the SHA-256, in hex, of each file in an archive."""
+    digests = {}
+    for name in archive.namelist():
+        if not name.endswith("/"):
+            with archive.open(name) as entry:
+                digests[name] = stream_digest(entry)
+    return digests
 
 
 def content_digest(entries: Mapping[str, str]) -> str:

@@ -121,7 +121,7 @@ def _plain_example(root: golden.Root, archive: Path) -> ExampleRequest | None:
 
 
 def _stated_type(root: golden.Root, archive: Path) -> str | None:
-    """Return the example's type where ``marquee archive --example-type`` wrote it down."""
+    """Return the example's type where ``marquee archive script --example-type`` wrote it down."""
     if not (root / CONFIG_NAME).is_file():
         return None
     content = golden.read_bounded(root / CONFIG_NAME)

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from marquee.archives import configuration, golden, reader, zipsafety
-from marquee.archives.digests import MANIFEST, entry_digests, holds
-from marquee.archives.manifest import FILES, MAX_BYTES, Manifest, parse, told
-from marquee.archives.store import file_digest
+from marquee.archives import golden, reader, safety
+from marquee.archives.digests import entry_digests, file_digest, holds
+from marquee.archives.manifest import Manifest
 from marquee.errors import MarqueeError
-
-# Of a file that is read whole: the configuration.
-MAX_TEXT = 1 << 20
 
 
 @dataclass(frozen=True)
-class Entry:
+class ArchivedFile:
     """A file inside an archive: its bytes when unpacked, and their SHA-256 in hex."""
 
     size: int
@@ -49,7 +44,7 @@ class Inspection:
     handler: str
     weights: str | None
     config: str | None
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, ArchivedFile]
     content: str | None
     golden: tuple[str, ...]
 
@@ -64,7 +59,7 @@ def inspect(path: Path, *, max_bytes: int | None = None) -> Inspection:
 
     Args:
         path: a ``.mar`` file.
-        max_bytes: that it may unpack to; see :func:`marquee.archives.zipsafety.check`.
+        max_bytes: that it may unpack to; see :func:`marquee.archives.safety.check_zip`.
 
     Raises:
         MarqueeError: it is no archive, damaged, not what its manifest says, or not safe: a path
@@ -73,9 +68,9 @@ def inspect(path: Path, *, max_bytes: int | None = None) -> Inspection:
     _check_kind(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            zipsafety.check(archive, path, max_bytes)
+            safety.check_zip(archive, path, max_bytes)
             return _inspected(archive, path)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError) as error:
+    except reader.DAMAGE as error:
         raise MarqueeError(
             f"{path} is damaged ({' '.join(str(error).split())[:200]}); copy or build it again"
         ) from error
@@ -94,11 +89,11 @@ def _check_kind(path: Path) -> None:
 
 def _inspected(archive: zipfile.ZipFile, path: Path) -> Inspection:
     digests = entry_digests(archive)
-    manifest = _manifest(archive, path)
-    _check_files(manifest, digests, path)
+    manifest = reader.checked(reader.in_zip(archive, path), path)
+    for key, name in manifest.files.items():
+        if name not in digests:
+            raise MarqueeError(f"{path}: its manifest names the {key} {name!r}, which it lacks")
     config = manifest.files.get("configFile")
-    if config is not None:
-        configuration.check(reader.read_file(path, config), config, path)
     return Inspection(
         path=path,
         sha256=file_digest(path),
@@ -106,43 +101,21 @@ def _inspected(archive: zipfile.ZipFile, path: Path) -> Inspection:
         version=manifest.version,
         handler=manifest.handler,
         weights=manifest.files.get("serializedFile"),
-        config=None if config is None else _text(archive, config),
+        config=None if config is None else archive.read(config).decode(),
         entries={
-            name: Entry(archive.getinfo(name).file_size, digests[name]) for name in sorted(digests)
+            name: ArchivedFile(archive.getinfo(name).file_size, digests[name])
+            for name in sorted(digests)
         },
         content=_checked_content(manifest, digests, path),
         golden=tuple(request.name for request in golden.read(path)),
     )
 
 
-def _manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:
-    if MANIFEST not in archive.namelist():
-        raise MarqueeError(f"{told(path)} is no model archive: it has no {MANIFEST}")
-    with archive.open(MANIFEST) as entry:
-        return parse(entry.read(MAX_BYTES + 1), path)
-
-
-def _text(archive: zipfile.ZipFile, name: str) -> str:
-    size = archive.getinfo(name).file_size
-    if size > MAX_TEXT:
-        raise ValueError(f"{name} has {size} bytes, expected at most {MAX_TEXT}")
-    return archive.read(name).decode()
-
-
-def _check_files(manifest: Manifest, present: Mapping[str, str], path: Path) -> None:
-    for key in FILES:
-        name = manifest.files.get(key)
-        if name is not None and name not in present:
-            raise MarqueeError(f"{path}: its manifest names the {key} {name!r}, which it lacks")
-    reader.check_handler(manifest, present.__contains__, path)
-
-
 def _checked_content(manifest: Manifest, digests: Mapping[str, str], path: Path) -> str | None:
-    section = manifest.content.get("marquee")
-    stated = section.get("content") if isinstance(section, dict) else None
-    if section is None or stated is None:
+    stated = manifest.marquee.get("content")
+    if stated is None:
         return None
-    if not holds(section, digests):
+    if not holds(manifest.marquee, digests):
         raise MarqueeError(
             f"{path} is not what its manifest says: a file in it was changed after it was made; "
             "build it again, or ask where it came from"

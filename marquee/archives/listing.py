@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from marquee.archives import reader
-from marquee.archives.digests import MANIFEST
-from marquee.archives.manifest import Manifest, told
-from marquee.archives.model_folder import LITTER
+from marquee.archives.manifest import MANIFEST, Manifest, path_text
 from marquee.errors import MarqueeError
 
+# What tools leave behind; nothing of it belongs to a model.
+LITTER = ("__pycache__", "__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
 # What people take for an archive; other files beside archives, such as weights, are no news.
 ALMOST = (".mar", ".zip", ".tar", ".war", ".tar.gz", ".tgz")
 # TorchServe cuts its list at the first, and takes what is before the second for a name.
@@ -59,14 +59,14 @@ def scan(folder: Path) -> Listing:
             if not _is_archive(path):
                 strays += [*_stray(path)]
                 continue
-            found = Archive(path, reader.read(path))
-            _check_alone(found, archives)
+            archive = Archive(path, reader.read(path))
+            _check_alone(archive, archives)
         except MarqueeError as error:
             refused.append(f"{error}; it is passed over")
         except OSError as error:
-            strays.append(f"{told(path)} cannot be read ({error.strerror}) and is passed over")
+            strays.append(f"{path_text(path)} cannot be read ({error.strerror}) and is passed over")
         else:
-            archives[found.manifest.name, found.manifest.version] = found
+            archives[archive.manifest.name, archive.manifest.version] = archive
     return Listing(tuple(archives.values()), tuple(refused), tuple(strays))
 
 
@@ -76,8 +76,13 @@ def _entries(folder: Path) -> list[Path]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise MarqueeError(f"{told(folder)} cannot be read: {error.strerror}") from error
-    return [path for path in entries if not path.name.startswith(".") and path.name not in LITTER]
+        raise MarqueeError(f"{path_text(folder)} cannot be read: {error.strerror}") from error
+    return [path for path in entries if not is_hidden(path.name)]
+
+
+def is_hidden(name: str) -> bool:
+    """Tell what a system or a tool leaves behind and no user put there."""
+    return name.startswith(".") or name in LITTER
 
 
 def _is_archive(path: Path) -> bool:
@@ -87,28 +92,29 @@ def _is_archive(path: Path) -> bool:
     return bool(reader.suffix_of(path))
 
 
-def _check_alone(found: Archive, archives: dict[tuple[str, str], Archive]) -> None:
-    name, version = found.manifest.name, found.manifest.version
-    other = archives.get((name, version))
+def _check_alone(archive: Archive, others: Mapping[tuple[str, str], Archive]) -> None:
+    name, version = archive.manifest.name, archive.manifest.version
+    other = others.get((name, version))
     if other is not None:
         raise MarqueeError(
-            f"{told(found.path)} is {name} {version}, and so is {told(other.path)}; "
+            f"{path_text(archive.path)} is {name} {version}, and so is {path_text(other.path)}; "
             "give one of them a version of its own"
         )
-    file = found.path.name
+    file = archive.path.name
     is_word = file.isprintable() and file == file.strip() and file.lower() != "all"
     if not is_word or file.startswith("-") or any(mark in file for mark in SEPARATORS):
         raise MarqueeError(
-            f"{told(found.path)} has a file name that TorchServe's list of models does not take "
-            f"(such as one with ',', '=' or '..'); rename it, to {name}-{version}"
+            f"{path_text(archive.path)} has a file name that TorchServe's list of models does not "
+            f"take (such as one with ',', '=' or '..'); rename it, to {name}-{version}"
         )
 
 
 def _stray(path: Path) -> Iterator[str]:
     if path.is_dir():
-        yield f"{told(path)} has no {MANIFEST} and is passed over{_hint(path)}"
+        yield f"{path_text(path)} has no {MANIFEST} and is passed over{_hint(path)}"
     elif path.name.lower().endswith(ALMOST):
-        yield f"{told(path)} is passed over; expected an archive's name: *.mar, *.tar.gz or *.tgz"
+        expected = "expected an archive's name: *.mar, *.tar.gz or *.tgz"
+        yield f"{path_text(path)} is passed over; {expected}"
 
 
 def _hint(folder: Path) -> str:
@@ -116,7 +122,7 @@ def _hint(folder: Path) -> str:
     if inside is None:
         return ""
     if inside.endswith(".py"):
-        return f"; it holds {inside}: marquee archive --script makes an archive of such a folder"
+        return f"; it holds {inside}: marquee archive script makes an archive of such a folder"
     return f"; one level down it holds {inside}: move that up"
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from marquee.archives.digests import MANIFEST
 from marquee.errors import MarqueeError
 
+MANIFEST = "MAR-INF/MANIFEST.json"
 MAX_BYTES = 1 << 20
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
 # `.<name>-<version>.tar.gz.part` must fit into the 255 bytes of a file's name.
@@ -29,7 +29,7 @@ BYTE_ORDER_MARKS = {
     b"\xff\xfe": "is UTF-16",
     b"\xfe\xff": "is UTF-16",
 }
-SHOWN = 60
+LONGEST_VALUE = 60
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,23 @@ class Manifest:
     files: Mapping[str, str]
     content: Mapping[str, Any]
 
+    @property
+    def marquee(self) -> Mapping[str, Any]:
+        """What marquee wrote of the archive that it made; nothing in others'."""
+        section = self.content.get("marquee")
+        return section if isinstance(section, dict) else {}
+
+    @property
+    def weights_origin(self) -> str | None:
+        """Which weights the archive holds: ``demo``, or the user's file and its SHA-256's start.
+
+        None of an archive that was not made from a room.
+        """
+        origin = self.marquee.get("weights_from")
+        if origin is None or origin == "demo":
+            return origin
+        return f"your {self.marquee.get('weights_file')} {str(self.marquee.get('weights'))[:12]}"
+
 
 def rule_broken(what: str, value: str) -> str | None:
     """Return how a ``name`` or ``version`` breaks the rule, or None if it keeps to it."""
@@ -59,13 +76,13 @@ def rule_broken(what: str, value: str) -> str | None:
     # TorchServe takes no file whose name has "..".
     if len(value) <= LONGEST[what] and NAME.fullmatch(value) and ".." not in value:
         return None
-    return f"the {what} is {shown(value)}; {expected}"
+    return f"the {what} is {short_repr(value)}; {expected}"
 
 
-def shown(value: object) -> str:
+def short_repr(value: object) -> str:
     """Return a value as it may stand in a message: printable and short."""
     text = repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
 
 
 def parse(text: bytes, path: Path) -> Manifest:
@@ -81,7 +98,7 @@ def parse(text: bytes, path: Path) -> Manifest:
     if not isinstance(model, dict):
         raise _wrong(path, "has no 'model' object; it is no manifest of TorchServe's")
     if content.get("runtime", RUNTIMES[0]) not in RUNTIMES:
-        runtime = shown(content["runtime"])
+        runtime = short_repr(content["runtime"])
         raise _wrong(path, f"has the runtime {runtime}, expected one of {', '.join(RUNTIMES)}")
     return Manifest(
         name=_ruled("name", _text(model, "modelName", None, path), path),
@@ -110,16 +127,16 @@ def _object(text: bytes, path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise _wrong(path, f"is no JSON ({' '.join(str(error).split())[:200]})") from error
     if not isinstance(content, dict):
-        raise _wrong(path, f"is no JSON object but {shown(content)}")
+        raise _wrong(path, f"is no JSON object but {short_repr(content)}")
     return content
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuse what TorchServe's Java and its Python may read differently."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    content = dict(pairs)
+    if len(content) < len(pairs):
         raise ValueError("it has a key twice")
-    return found
+    return content
 
 
 def _text(model: Mapping[str, Any], key: str, otherwise: str | None, path: Path) -> str:
@@ -129,7 +146,7 @@ def _text(model: Mapping[str, Any], key: str, otherwise: str | None, path: Path)
     if value is None:
         raise _wrong(path, f"has no model.{key}, which TorchServe needs")
     if not isinstance(value, str):
-        raise _wrong(path, f"has {shown(value)} as model.{key}, expected text")
+        raise _wrong(path, f"has {short_repr(value)} as model.{key}, expected text")
     return value
 
 
@@ -143,15 +160,15 @@ def _ruled(what: str, value: str, path: Path) -> str:
 def _inside(key: str, name: str, path: Path) -> str:
     """Refuse a file that lies outside the archive."""
     if name.startswith("/") or "\\" in name or ".." in name.split("/") or not name.isprintable():
-        raise _wrong(path, f"has {shown(name)} as model.{key}, expected a file of the archive")
+        raise _wrong(path, f"has {short_repr(name)} as model.{key}, expected a file of the archive")
     return name
 
 
 def _wrong(path: Path, what: str) -> MarqueeError:
-    return MarqueeError(f"{told(path)}: {MANIFEST} {what}")
+    return MarqueeError(f"{path_text(path)}: {MANIFEST} {what}")
 
 
-def told(path: Path) -> str:
+def path_text(path: Path) -> str:
     """Return a path for a message; one that would break it in two is quoted."""
     text = str(path)
     return text if text.isprintable() else repr(text)

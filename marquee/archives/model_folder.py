@@ -1,4 +1,8 @@
-"""A SageMaker model folder, or the model.tar.gz of one: what is in it, and whether it is safe."""
+"""A SageMaker model folder, or the model.tar.gz of one: what is in it, and whether it is safe.
+
+In reading order: it is unpacked, the folder meant is found, its script is checked, its files are
+listed.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +11,51 @@ import os
 import shutil
 import tarfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from marquee.archives import reader
+from marquee.archives.listing import LITTER, is_hidden
 from marquee.errors import MarqueeError
 
 CODE = "code"
 DEFAULT_PROGRAM = "inference.py"
 FUNCTIONS = ("model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn")
-# What tools leave behind; nothing of it belongs to a model.
-LITTER = ("__pycache__", "__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
 # What a file system keeps for itself, for root alone.
 LOST = "lost+found"
 TORCHSCRIPT = (".pt", ".pth")
 MAX_MEMBERS = 100_000
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model folder that can be served.
+
+    Attributes:
+        path: where it lies.
+        script: its script, if it has one.
+    """
+
+    path: Path
+    script: Path | None
+
+
+def read(source: Path, program: str | None, scratch: Path) -> ModelFolder:
+    """Find the model folder in what a user names, and check it.
+
+    Args:
+        source: a folder, or a model.tar.gz, which is unpacked.
+        program: the script's name, where it is not ``inference.py``.
+        scratch: a folder to unpack into.
+
+    Raises:
+        MarqueeError: there is no such file or folder, or it is no model, or unsafe.
+    """
+    if not source.is_dir() and not source.is_file():
+        raise MarqueeError(f"{source} is neither a folder nor a model.tar.gz")
+    folder = source if source.is_dir() else unpack(source, scratch)
+    folder = _root(folder, program, source)
+    return ModelFolder(folder, check(folder, program, source))
 
 
 def unpack(path: Path, into: Path) -> Path:
@@ -59,40 +94,7 @@ def _checked(archive: tarfile.TarFile, path: Path, room: int) -> list[tarfile.Ta
     return members
 
 
-def files(folder: Path) -> dict[str, Path]:
-    """Return name -> file of everything in a model folder but litter and hidden folders.
-
-    Raises:
-        MarqueeError: a link leads to nothing, or a folder cannot be read.
-    """
-    try:
-        return {path.relative_to(folder).as_posix(): path for path in _walk(folder)}
-    except OSError as error:
-        raise MarqueeError(f"{error.filename} cannot be read ({error.strerror})") from error
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.name in (*LITTER, LOST) or path.name.startswith("._"):
-            continue
-        if path.is_dir():
-            if not path.name.startswith("."):
-                yield from _walk(path)
-        elif path.is_file():
-            yield path
-        else:
-            raise MarqueeError(f"{path} is no file, or a link to nothing; remove it")
-
-
-def folders(folder: Path) -> Iterator[Path]:
-    """Yield the folders in a folder that somebody may have meant: none hidden or unreadable."""
-    for path in sorted(folder.iterdir()):
-        other = path.name.startswith(".") or path.name in (CODE, LOST, *LITTER)
-        if not other and path.is_dir() and os.access(path, os.R_OK | os.X_OK):
-            yield path
-
-
-def root(folder: Path, program: str | None, source: Path) -> Path:
+def _root(folder: Path, program: str | None, source: Path) -> Path:
     """Return the model folder itself: ``folder``, or the only folder in it that can be one.
 
     People pack the folder where what is in it was meant.
@@ -128,6 +130,14 @@ def _has_model(folder: Path, program: str | None) -> bool:
     return program is None and has_torchscript(folder)
 
 
+def folders(folder: Path) -> Iterator[Path]:
+    """Yield the folders in a folder that somebody may have meant: none hidden or unreadable."""
+    for path in sorted(folder.iterdir()):
+        other = is_hidden(path.name) or path.name in (CODE, LOST)
+        if not other and path.is_dir() and os.access(path, os.R_OK | os.X_OK):
+            yield path
+
+
 def has_torchscript(folder: Path) -> bool:
     """Tell whether there is a file that may be TorchScript; twins of a Mac are none."""
     return any(path.suffix in TORCHSCRIPT and path.name[0] != "." for path in folder.iterdir())
@@ -138,28 +148,6 @@ def find_program(folder: Path, program: str) -> Path | None:
     relative = program.removesuffix(".py") + ".py"
     candidates = (folder / CODE / relative, folder / relative)
     return next((path for path in candidates if path.is_file()), None)
-
-
-def defined(script: Path) -> set[str]:
-    """Return which of the toolkit's functions a script defines, imports or assigns.
-
-    Raises:
-        MarqueeError: it is no valid Python.
-    """
-    try:
-        tree = ast.parse(script.read_bytes(), filename=script.name)
-    except SyntaxError as error:
-        raise MarqueeError(f"{script}, line {error.lineno}: {error.msg}") from error
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
-            names.add(node.name)
-        elif isinstance(node, ast.ImportFrom):
-            # `from x import *` may bring any of them.
-            names |= {alias.asname or alias.name for alias in node.names}
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            names.add(node.id)
-    return set(FUNCTIONS) if "*" in names else names & set(FUNCTIONS)
 
 
 def check(
@@ -203,3 +191,50 @@ def _check_names(folder: Path) -> None:
                 f"{folder / CODE / name} has the name of the package that every archive carries; "
                 "rename it"
             )
+
+
+def defined(script: Path) -> set[str]:
+    """Return which of the toolkit's functions a script defines, imports or assigns.
+
+    Raises:
+        MarqueeError: it is no valid Python.
+    """
+    try:
+        tree = ast.parse(script.read_bytes(), filename=script.name)
+    except SyntaxError as error:
+        raise MarqueeError(f"{script}, line {error.lineno}: {error.msg}") from error
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.ImportFrom):
+            # `from x import *` may bring any of them.
+            names |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return set(FUNCTIONS) if "*" in names else names & set(FUNCTIONS)
+
+
+def files(folder: Path) -> dict[str, Path]:
+    """Return name -> file of everything in a model folder but litter and hidden folders.
+
+    Raises:
+        MarqueeError: a link leads to nothing, or a folder cannot be read.
+    """
+    try:
+        return {path.relative_to(folder).as_posix(): path for path in _walk(folder)}
+    except OSError as error:
+        raise MarqueeError(f"{error.filename} cannot be read ({error.strerror})") from error
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.name in (*LITTER, LOST) or path.name.startswith("._"):
+            continue
+        if path.is_dir():
+            if not path.name.startswith("."):
+                yield from _walk(path)
+        elif path.is_file():
+            yield path
+        else:
+            raise MarqueeError(f"{path} is no file, or a link to nothing; remove it")

@@ -9,12 +9,10 @@ archive's serialized file.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import cast
 
 from marquee.archives import sources
@@ -35,20 +33,10 @@ def inputs(project: Project, model: ModelVersion) -> list[Path]:
     if not hook.is_file():
         return [model.weights]
     try:
-        files = cast(list[Path], _load(hook, model.name).inputs(model.weights))
+        files = cast(list[Path], sources.load(hook, f"_pack_{model.name}").inputs(model.weights))
     except (ValueError, OSError) as error:
         raise MarqueeError(f"{model.name} {model.version} cannot be packed: {error}") from error
     return [*files, hook, *sources.needed(project.root, hook)]
-
-
-def _load(hook: Path, name: str) -> ModuleType:
-    """Import a room's pack.py by its path: other projects' rooms may have the same name."""
-    spec = importlib.util.spec_from_file_location(f"_pack_{name}", hook)
-    if spec is None or spec.loader is None:
-        raise MarqueeError(f"{hook} cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def pack(project: Project, model: ModelVersion, out: Path) -> Path:

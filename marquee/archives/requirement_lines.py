@@ -58,7 +58,7 @@ VALUES = (
 
 
 @dataclass(frozen=True)
-class Line:
+class RequirementLine:
     """What one line asks for.
 
     Attributes:
@@ -77,7 +77,7 @@ class Line:
     address: bool = False
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """For messages."""
         return f"{self.path}, line {self.number}"
 
@@ -91,7 +91,7 @@ class _Reading:
     lines: int = 0
 
 
-def read(path: Path) -> list[Line]:
+def read(path: Path) -> list[RequirementLine]:
     """Return the lines of a requirements file, and of those that it includes.
 
     Raises:
@@ -100,7 +100,7 @@ def read(path: Path) -> list[Line]:
     return list(_file(path, False, _Reading()))
 
 
-def _file(path: Path, constraint: bool, reading: _Reading) -> Iterator[Line]:
+def _file(path: Path, constraint: bool, reading: _Reading) -> Iterator[RequirementLine]:
     actual = Path(os.path.realpath(path))  # resolve() raises for links that go in circles
     if actual in reading.open:
         raise MarqueeError(
@@ -117,7 +117,7 @@ def _file(path: Path, constraint: bool, reading: _Reading) -> Iterator[Line]:
         reading.lines += 1
         if reading.lines > MAX_LINES:
             raise MarqueeError(f"{path} asks for more than {MAX_LINES} things; shorten it")
-        yield from _line(Line(text, path, number, constraint=constraint), reading)
+        yield from _line(RequirementLine(text, path, number, constraint=constraint), reading)
     reading.open = before
 
 
@@ -148,9 +148,9 @@ def _decoded(data: bytes) -> str:
         if data.startswith(mark):
             return data[len(mark) :].decode(encoding)
     for line in data.split(b"\n")[:2]:
-        found = CODING.match(line)
-        if found is not None:
-            return data.decode(found[1].decode("ascii"))
+        coding = CODING.match(line)
+        if coding is not None:
+            return data.decode(coding[1].decode("ascii"))
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -162,7 +162,7 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
     for number, line in _joined(text.splitlines()):
         kept = COMMENT.sub("", line).strip()
         if kept:
-            yield number, VARIABLE.sub(lambda found: os.environ.get(found[1]) or found[0], kept)
+            yield number, VARIABLE.sub(lambda name: os.environ.get(name[1]) or name[0], kept)
 
 
 def _joined(lines: list[str]) -> Iterator[tuple[int, str]]:
@@ -182,7 +182,7 @@ def _joined(lines: list[str]) -> Iterator[tuple[int, str]]:
         yield first, "".join(parts)
 
 
-def _line(line: Line, reading: _Reading) -> Iterator[Line]:
+def _line(line: RequirementLine, reading: _Reading) -> Iterator[RequirementLine]:
     """Yield what a line asks for: itself, without options, or the lines of another file."""
     words = line.text.split(" ")
     start = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
@@ -198,18 +198,20 @@ def _line(line: Line, reading: _Reading) -> Iterator[Line]:
         yield from _included(options.constraints[0], line, True, reading)
 
 
-def _but(line: Line, text: str, *, editable: bool = False) -> Line:
-    return Line(text, line.path, line.number, editable, line.constraint)
+def _but(line: RequirementLine, text: str, *, editable: bool = False) -> RequirementLine:
+    return RequirementLine(text, line.path, line.number, editable, line.constraint)
 
 
-def _included(name: str, line: Line, constraint: bool, reading: _Reading) -> Iterator[Line]:
+def _included(
+    name: str, line: RequirementLine, constraint: bool, reading: _Reading
+) -> Iterator[RequirementLine]:
     """Yield the lines of a file that stands beside the one that names it, or at an address."""
     if not ADDRESS.match(name):
         yield from _file(line.path.parent / name, constraint, reading)
     elif name.lower().startswith("file:"):
         yield from _file(Path(url2pathname(urlsplit(name).path)), constraint, reading)
     else:
-        yield Line(name, line.path, line.number, constraint=constraint, address=True)
+        yield RequirementLine(name, line.path, line.number, constraint=constraint, address=True)
 
 
 class _Parser(optparse.OptionParser):
@@ -234,11 +236,11 @@ def _parser() -> _Parser:
     return _Parser()
 
 
-def _options(text: str, line: Line) -> optparse.Values:
+def _options(text: str, line: RequirementLine) -> optparse.Values:
     try:
         return _parser().parse_args(shlex.split(text))[0]
     except ValueError as error:
         raise MarqueeError(
-            f"{line.place}: '{line.text[:100]}' is no line that pip reads ({error}); see pip's "
+            f"{line.location}: '{line.text[:100]}' is no line that pip reads ({error}); see pip's "
             "documentation of requirements files"
         ) from error

@@ -24,7 +24,7 @@ from packaging.utils import (
 from packaging.version import InvalidVersion
 
 from marquee.archives import requirement_lines
-from marquee.archives.requirement_lines import Line
+from marquee.archives.requirement_lines import RequirementLine
 from marquee.errors import MarqueeError
 
 # Of an address: https://..., file:..., git+ssh://...
@@ -34,7 +34,7 @@ EXTRAS = re.compile(r"\[[^\[\]]*\]$")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RequiredPackage:
     """What a line asks for, as far as can be known without the network.
 
     Attributes:
@@ -43,7 +43,7 @@ class Wanted:
         specifier: of its version.
     """
 
-    line: Line
+    line: RequirementLine
     name: str | None
     specifier: SpecifierSet
 
@@ -54,11 +54,11 @@ def check(path: Path) -> None:
     Raises:
         MarqueeError: as :func:`missing`, or something is missing; says what to run.
     """
-    found = missing(path)
-    if found:
+    absent = missing(path)
+    if absent:
         raise MarqueeError(
-            f"{path} asks for what is not here: {'; '.join(found.values())}. "
-            f"Run: pip install {shlex.join(found)}  (or archive with --skip-requirements)"
+            f"{path} asks for what is not here: {'; '.join(absent.values())}. "
+            f"Run: pip install {shlex.join(absent)}  (or archive with --skip-requirements)"
         )
 
 
@@ -71,7 +71,7 @@ def missing(path: Path) -> dict[str, str]:
     Raises:
         MarqueeError: the file cannot be read, or a line is no requirement.
     """
-    problems = ((wanted.line.text, _problem(wanted)) for wanted in _wanted(path))
+    problems = ((required.line.text, _problem(required)) for required in _required(path))
     return {text: problem for text, problem in problems if problem is not None}
 
 
@@ -82,13 +82,12 @@ def check_installable(path: Path) -> None:
         MarqueeError: the file cannot be read, or asks for another version of what is here, for
             something editable, or for a repository whose program is not here.
     """
-    found = map(_obstacle, _wanted(path))
-    obstacles = [text for text in found if text is not None]
+    obstacles = [*filter(None, map(_obstacle, _required(path)))]
     if obstacles:
         raise MarqueeError(f"{path} asks for what cannot be installed here: {'; '.join(obstacles)}")
 
 
-def _wanted(path: Path) -> Iterator[Wanted]:
+def _required(path: Path) -> Iterator[RequiredPackage]:
     """Yield what is asked for; constraints bound the versions of what else asks for."""
     read = [one for line in requirement_lines.read(path) for one in _parsed(line)]
     bounds: dict[str, SpecifierSet] = {}
@@ -98,13 +97,13 @@ def _wanted(path: Path) -> Iterator[Wanted]:
     for one in read:
         if not one.line.constraint:
             bound = bounds.get(one.name or "", SpecifierSet())
-            yield Wanted(one.line, one.name, one.specifier & bound)
+            yield RequiredPackage(one.line, one.name, one.specifier & bound)
 
 
-def _parsed(line: Line) -> Iterator[Wanted]:
+def _parsed(line: RequirementLine) -> Iterator[RequiredPackage]:
     """Yield what a line asks for, nothing where its marker does not apply here."""
     if line.address:
-        yield Wanted(line, None, SpecifierSet())
+        yield RequiredPackage(line, None, SpecifierSet())
         return
     text, _, marker = line.text.partition("; " if SCHEME.match(line.text) else ";")
     try:
@@ -114,17 +113,17 @@ def _parsed(line: Line) -> Iterator[Wanted]:
     except ValueError as error:  # each of the parsers' own errors is one
         reason = str(error).splitlines()[0]
         raise MarqueeError(
-            f"{line.place}: '{line.text[:100]}' cannot be checked ({reason}); expected a line such "
-            "as 'name>=1.0' or 'name @ address'"
+            f"{line.location}: '{line.text[:100]}' cannot be checked ({reason}); expected a line "
+            "such as 'name>=1.0' or 'name @ address'"
         ) from error
-    yield Wanted(line, None if name is None else canonicalize_name(name), specifier)
+    yield RequiredPackage(line, None if name is None else canonicalize_name(name), specifier)
 
 
 def _named(text: str) -> tuple[str | None, SpecifierSet]:
     """Return the name of a package, if it can be known, and the bounds of its version."""
     address = SCHEME.match(text) is not None
     if address or _is_path(text):
-        return _named_by_place(text if address else EXTRAS.sub("", text))
+        return _named_by_address(text if address else EXTRAS.sub("", text))
     requirement = Requirement(text)
     return requirement.name, requirement.specifier
 
@@ -141,7 +140,7 @@ def _looks_like_path(text: str) -> bool:
     return os.sep in text or text.startswith(".")
 
 
-def _named_by_place(text: str) -> tuple[str | None, SpecifierSet]:
+def _named_by_address(text: str) -> tuple[str | None, SpecifierSet]:
     """Read the name of a package from the file's name, or what follows ``#egg=``."""
     parts = urlsplit(text)
     file = unquote(PurePosixPath(parts.path).name)
@@ -158,26 +157,30 @@ def _named_by_place(text: str) -> tuple[str | None, SpecifierSet]:
     return name, SpecifierSet(f"=={version}")
 
 
-def _problem(wanted: Wanted) -> str | None:
+def _problem(required: RequiredPackage) -> str | None:
     """Say what is missing for a requirement, or None."""
-    if wanted.name is None:
-        if wanted.line.address:
-            return f"'{wanted.line.text}' is not fetched; write that file's lines into this one"
-        return f"'{wanted.line.text}' does not tell its package's name; write 'name @ address'"
-    version = _installed(wanted.name)
+    if required.name is None:
+        if required.line.address:
+            return f"'{required.line.text}' is not fetched; write that file's lines into this one"
+        return f"'{required.line.text}' does not tell its package's name; write 'name @ address'"
+    version = _installed(required.name)
     if version is None:
-        return f"{wanted.name} is not installed"
-    return None if _fits(wanted, version) else f"{wanted.name} is {version}, not {wanted.specifier}"
+        return f"{required.name} is not installed"
+    return (
+        None
+        if _fits(required, version)
+        else f"{required.name} is {version}, not {required.specifier}"
+    )
 
 
-def _obstacle(wanted: Wanted) -> str | None:
+def _obstacle(required: RequiredPackage) -> str | None:
     """Say what keeps pip from installing a requirement, or None."""
-    line = wanted.line
+    line = required.line
     if line.editable:
         return f"'{line.text}' is editable, and a model folder is not written to; leave out the -e"
-    version = None if wanted.name is None else _installed(wanted.name)
-    if version is not None and not _fits(wanted, version):
-        return f"{wanted.name} {wanted.specifier}, and {version} is here, which is not replaced"
+    version = None if required.name is None else _installed(required.name)
+    if version is not None and not _fits(required, version):
+        return f"{required.name} {required.specifier}, and {version} is here, which is not replaced"
     scheme = SCHEME.search(line.text)
     program = scheme[1].lower() if scheme is not None and scheme[1] else None
     if version is None and program is not None and shutil.which(program) is None:
@@ -185,9 +188,9 @@ def _obstacle(wanted: Wanted) -> str | None:
     return None
 
 
-def _fits(wanted: Wanted, version: str) -> bool:
+def _fits(required: RequiredPackage, version: str) -> bool:
     try:
-        return wanted.specifier.contains(version, prereleases=True)
+        return required.specifier.contains(version, prereleases=True)
     except InvalidVersion:
         return False
 

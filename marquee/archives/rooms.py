@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from marquee.archives import weight_files
+from marquee.archives.listing import is_hidden
 from marquee.archives.manifest import rule_broken
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -54,8 +55,8 @@ class ModelVersion:
 
 def names(project: Project) -> list[str]:
     """Return the names of the project's models."""
-    found = (path.parent.name for path in project.handlers.glob(f"*/{CONFIG_NAME}"))
-    return sorted(name for name in found if not weight_files.is_hidden(name))
+    rooms = (path.parent.name for path in project.handlers.glob(f"*/{CONFIG_NAME}"))
+    return sorted(name for name in rooms if not is_hidden(name))
 
 
 def versions(project: Project, name: str) -> list[ModelVersion]:
@@ -94,11 +95,11 @@ def examples(project: Project, name: str, version: str) -> list[Path]:
     """
     room, own = project.handlers / name, weight_files.model_folders(project, name)
     versions = weight_names(project, name)
-    places = [sub for one in own for sub in weight_files.version_folders(one, version, versions)]
-    for folder in (*places, *own, room):
-        found = [path for path in weight_files.visible(folder) if path.name.startswith("example.")]
-        if found := [path for path in found if not weight_files.has_weight_suffix(path)]:
-            return found
+    inner = [sub for one in own for sub in weight_files.version_folders(one, version, versions)]
+    for folder in (*inner, *own, room):
+        files = [path for path in weight_files.visible(folder) if path.name.startswith("example.")]
+        if files := [path for path in files if not weight_files.has_weight_suffix(path)]:
+            return files
     raise MarqueeError(
         f"{room} has no example.*: put a sample input there; the model is warmed up "
         "and checked with it"

@@ -11,14 +11,9 @@ from typing import Any
 import yaml
 
 from marquee.archives import model_folder, requirements, rooms, sources
-from marquee.archives.build import (
-    Built,
-    digest_of,
-    run_archiver,
-    try_out,
-)
+from marquee.archives.build import BuiltArchive, digest_of, run_archiver, try_and_store
 from marquee.archives.manifest import rule_broken
-from marquee.archives.normalise import normalise
+from marquee.archives.model_folder import ModelFolder
 from marquee.archives.store import StoreRecord
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -62,7 +57,7 @@ class ScriptSource:
         return f"{self.name}-{self.version}.mar"
 
 
-def build(project: Project, source: ScriptSource, *, force: bool = False) -> Built:
+def build(project: Project, source: ScriptSource, *, force: bool = False) -> BuiltArchive:
     """Bring one archive up to date: build it, load it once, and put it into the store.
 
     Raises:
@@ -72,11 +67,7 @@ def build(project: Project, source: ScriptSource, *, force: bool = False) -> Bui
     _check_names(project, source)
     with tempfile.TemporaryDirectory(prefix="marquee-") as scratch:
         work = Path(scratch)
-        is_folder = source.path.is_dir()
-        if not is_folder and not source.path.is_file():
-            raise MarqueeError(f"{source.path} is neither a folder nor a model.tar.gz")
-        folder = source.path if is_folder else model_folder.unpack(source.path, work / "model")
-        folder = model_folder.root(folder, source.program, source.path)
+        folder = model_folder.read(source.path, source.program, work / "model")
         return _build(project, source, folder, work, force=force)
 
 
@@ -94,40 +85,24 @@ def _check_names(project: Project, source: ScriptSource) -> None:
 
 
 def _build(
-    project: Project, source: ScriptSource, folder: Path, work: Path, *, force: bool
-) -> Built:
-    script = model_folder.check(folder, source.program, source.path)
-    asked = folder / model_folder.CODE / REQUIREMENTS
-    if asked.is_file() and not source.skip_requirements:
-        requirements.check(asked)
-    text = yaml.safe_dump(config(source, script), sort_keys=True)
-    handler = project.handlers / "script" / "handler.py"
-    contents = _contents(project, handler, source, folder)
+    project: Project, source: ScriptSource, folder: ModelFolder, work: Path, *, force: bool
+) -> BuiltArchive:
+    required = folder.path / model_folder.CODE / REQUIREMENTS
+    if required.is_file() and not source.skip_requirements:
+        requirements.check(required)
+    text = yaml.safe_dump(config(source, folder.script), sort_keys=True)
+    contents = _contents(project, source, folder.path)
     project.model_store.mkdir(parents=True, exist_ok=True)
     record = StoreRecord(project.model_store)
-    digest = _digest(source, text, contents | {"handler.py": handler}, record)
-    path = project.model_store / source.archive_name
-    known = record.sha256(path, digest)
+    digest = _digest(source, text, contents, record)
+    target = project.model_store / source.archive_name
+    known = record.sha256(target, digest)
     if known and not force:
-        return Built(path, known, digest, fresh=False)
-    arguments: dict[str, str | Path] = {
-        "--model-name": source.name,
-        "--version": source.version,
-        "--handler": handler,
-        "--config-file": work / "model-config.yaml",
-    }
-    (work / "model-config.yaml").write_text(text)
-    if asked.is_file():
-        arguments["--requirements-file"] = asked
-    plain = run_archiver(arguments, contents, work)
-    tried = try_out(plain, work)
-    if tried.problem is not None:
-        told = tried.problem.replace(str(work / "unpacked" / FOLDER), str(source.path))
-        raise MarqueeError(f"{source.name} {source.version} does not load: {told}")
-    sha256 = normalise(plain, tried.made, path, {"digest": digest})
-    record.add(path, digest, sha256)
-    record.save()
-    return Built(path, sha256, digest, fresh=True)
+        return BuiltArchive(target, known, digest, fresh=False)
+    more = ("--requirements-file", required) if required.is_file() else ()
+    plain = run_archiver(source.name, source.version, text, contents, work, *more)
+    title, origin = f"{source.name} {source.version}", (FOLDER, source.path)
+    return try_and_store(plain, target, {"digest": digest}, record, title=title, source=origin)
 
 
 def config(source: ScriptSource, script: Path | None) -> dict[str, Any]:
@@ -150,14 +125,10 @@ def config(source: ScriptSource, script: Path | None) -> dict[str, Any]:
     }
 
 
-def _contents(
-    project: Project, handler: Path, source: ScriptSource, folder: Path
-) -> dict[str, Path]:
-    """Return archive name -> file of everything but handler.py and what is computed."""
-    ours = {
-        path.relative_to(project.root).as_posix(): path
-        for path in sources.needed(project.root, handler)
-    }
+def _contents(project: Project, source: ScriptSource, folder: Path) -> dict[str, Path]:
+    """Return archive name -> file of everything but what is computed."""
+    handler = project.handlers / "script" / "handler.py"
+    ours = sources.by_name(project.root, handler) | {"handler.py": handler}
     theirs = {f"{FOLDER}/{name}": path for name, path in model_folder.files(folder).items()}
     example = {} if source.example is None else {f"example{source.example.suffix}": source.example}
     return ours | theirs | example

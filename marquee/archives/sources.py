@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 from marquee.errors import MarqueeError
 
 PACKAGE = "handlers"
+
+
+def by_name(root: Path, handler: Path) -> dict[str, Path]:
+    """Return what :func:`needed` does, by the names that the files have in an archive."""
+    return {path.relative_to(root).as_posix(): path for path in needed(root, handler)}
 
 
 def needed(root: Path, handler: Path) -> list[Path]:
@@ -19,15 +27,15 @@ def needed(root: Path, handler: Path) -> list[Path]:
     Raises:
         MarqueeError: a file is missing, or holds no valid Python.
     """
-    found: set[Path] = set()
+    files: set[Path] = set()
     waiting = [handler]
     while waiting:
         for module in _imports(waiting.pop()):
             for path in _files(root, module):
-                if path not in found and path != handler:
-                    found.add(path)
+                if path not in files and path != handler:
+                    files.add(path)
                     waiting.append(path)
-    return sorted(found)
+    return sorted(files)
 
 
 def _imports(path: Path) -> Iterator[str]:
@@ -59,7 +67,18 @@ def _files(root: Path, module: str) -> Iterator[Path]:
     """Yield the files of a dotted name: its packages' ``__init__.py`` and its module."""
     parts = module.split(".")
     for depth in range(1, len(parts) + 1):
-        place = root.joinpath(*parts[:depth])
-        for path in (place / "__init__.py", place.with_suffix(".py")):
+        folder = root.joinpath(*parts[:depth])
+        for path in (folder / "__init__.py", folder.with_suffix(".py")):
             if path.is_file():
                 yield path
+
+
+def load(path: Path, name: str) -> ModuleType:
+    """Import a module by its path, under a name of its own: projects may have the same names."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise MarqueeError(f"{path} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module

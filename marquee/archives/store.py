@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
+from marquee.archives.digests import file_digest
 from marquee.errors import MarqueeError
+from marquee.files import replacing
 
 RECORD_NAME = ".marquee.json"
 # Below this a file is hashed faster than its record is looked up.
 SMALL_FILE = 1 << 20
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hex."""
-    total = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            total.update(block)
-    return total.hexdigest()
 
 
 def find_archive(store: Path, named: str) -> Path:
@@ -30,11 +22,19 @@ def find_archive(store: Path, named: str) -> Path:
         MarqueeError: there is none.
     """
     candidates = (Path(named), store / named, store / f"{named}.mar")
-    found = next((path for path in candidates if path.exists()), None)
-    if found is None:
-        known = ", ".join(path.name for path in sorted(store.glob("[!.]*.mar"))) or "nothing"
-        raise MarqueeError(f"there is no archive {named}; the model store holds {known}")
-    return found
+    for path in candidates:
+        if path.exists():
+            return path
+    known = ", ".join(path.name for path in sorted(store.glob("[!.]*.mar"))) or "nothing"
+    raise MarqueeError(f"there is no archive {named}; the model store holds {known}")
+
+
+class _Known(TypedDict, total=False):
+    """What is remembered of a file; its digest is that of an archive's inputs."""
+
+    stamp: list[int]
+    sha256: str
+    digest: str
 
 
 class StoreRecord:
@@ -44,7 +44,7 @@ class StoreRecord:
         self._path = store / RECORD_NAME
         self._entries = self._read()
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self) -> dict[str, _Known]:
         try:
             entries = json.loads(self._path.read_text())
         except (FileNotFoundError, ValueError):
@@ -59,30 +59,25 @@ class StoreRecord:
         if entry is None or entry["stamp"] != _stamp(path):
             entry = {"stamp": _stamp(path), "sha256": file_digest(path)}
             self._entries[str(path)] = entry
-        return str(entry["sha256"])
+        return entry["sha256"]
 
     def sha256(self, archive: Path, digest: str) -> str | None:
         """Return the archive's SHA-256 if it is there, untouched, and made from ``digest``."""
         entry = self._entries.get(archive.name)
         if entry is None or entry.get("digest") != digest or not archive.is_file():
             return None
-        return str(entry["sha256"]) if entry["stamp"] == _stamp(archive) else None
+        return entry["sha256"] if entry["stamp"] == _stamp(archive) else None
 
     def add(self, archive: Path, digest: str, sha256: str) -> None:
         """Remember an archive that was just written."""
-        self._entries[archive.name] = {
-            "stamp": _stamp(archive),
-            "digest": digest,
-            "sha256": sha256,
-        }
+        self._entries[archive.name] = _Known(stamp=_stamp(archive), digest=digest, sha256=sha256)
 
     def save(self) -> None:
         """Write the record, whole or not at all; not where there is nothing new in it."""
         if self._entries == self._read():
             return
-        part = self._path.with_suffix(".part")
-        part.write_text(json.dumps(self._entries, indent=1, sort_keys=True))
-        part.replace(self._path)
+        with replacing(self._path) as part:
+            part.write_text(json.dumps(self._entries, indent=1, sort_keys=True))
 
 
 def _stamp(path: Path) -> list[int]:

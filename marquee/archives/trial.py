@@ -1,30 +1,31 @@
-"""Make golden requests: ask a loaded model its own example in every type it answers in."""
+"""Try an archive before it is stored: load it as a worker would, and make its golden requests.
+
+The model is asked its own examples in every type it answers in. Runs as a process of its own
+(``python -m marquee.archives.trial FOLDER OUT NOTES``), so that the archive's modules are imported
+from the archive and nothing of them stays behind here.
+"""
 
 from __future__ import annotations
 
-import mimetypes
-from collections.abc import Iterator
+import json
+import logging
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from marquee.archives import golden
 from marquee.archives.comparison import media_type, spread
-from marquee.archives.worker import Asked, Reply, Worker
+from marquee.archives.digests import GOLDEN
+from marquee.archives.worker import Worker
+from marquee.archives.worker_messages import WorkerReply, WorkerRequest
+from marquee.media import suffix_of, type_of
 
-# As handlers/script types an example by its name; mimetypes knows the others.
-TYPES = {
-    ".csv": "text/csv",
-    ".json": "application/json",
-    ".npy": "application/x-npy",
-    ".npz": "application/x-npz",
-}
-SUFFIXES = {kind: suffix for suffix, kind in TYPES.items()} | {
-    "image/png": ".png",
-    "image/jpeg": ".jpg",
-}
+FAILED = 3
 # Tells CPU from GPU, bf16 from fp32 and one thread from many not apart, but networks.
 DEFAULT_TOLERANCE = 0.05
 # Of one expected answer: an image as nested lists would make the archive larger than its weights.
@@ -34,14 +35,75 @@ MAX_ONLY_ANSWER = 8 << 20
 
 
 @dataclass(frozen=True)
-class _Made:
+class Trial:
+    """What came of loading an archive.
+
+    Attributes:
+        unpacked: the folder it was unpacked to.
+        problem: why it does not load, or None.
+        refused: what it said to those of its examples that it cannot process.
+    """
+
+    unpacked: Path
+    problem: str | None = None
+    refused: tuple[str, ...] = ()
+
+
+def run(archive: Path, scratch: Path) -> Trial:
+    """Load an archive, unpacked below ``scratch``, and add its golden requests to it."""
+    unpacked, made, notes = (scratch / name for name in ("unpacked", "made", "refused.json"))
+    with zipfile.ZipFile(archive) as opened:
+        opened.extractall(unpacked)
+    done = subprocess.run(
+        [sys.executable, "-m", "marquee.archives.trial", *map(str, (unpacked, made, notes))],
+        env=environment(unpacked),
+        cwd=unpacked,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"]
+        return Trial(unpacked, problem=lines[-1])
+    with zipfile.ZipFile(archive, "a") as opened:
+        for path in sorted(made.glob(f"{golden.FOLDER}/*")):
+            opened.write(path, path.relative_to(made))
+    return Trial(unpacked, refused=tuple(json.loads(notes.read_text())))
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Return the environment of a process that imports the archive unpacked in ``folder``."""
+    # TorchServe, too, puts the archive before what PYTHONPATH names already.
+    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+    return os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def main() -> int:
+    """Try the archive named on the command line; the last line on stderr says what failed."""
+    logging.basicConfig(stream=sys.stderr)
+    folder, out, notes = map(Path, sys.argv[1:])
+    sys.path.insert(0, str(folder))
+    try:
+        worker = Worker(folder)
+        make_golden(worker, folder, out)
+        notes.write_text(json.dumps([*getattr(worker.handler, "refused_examples", ())]))
+    except Exception as error:
+        logging.exception("the model does not load")
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        sys.stderr.write(kind + " ".join(str(error).split()) + "\n")
+        return FAILED
+    return 0
+
+
+@dataclass(frozen=True)
+class _Exchange:
     example: Path
     accept: str | None
-    asked: Asked
-    reply: Reply
+    request: WorkerRequest
+    reply: WorkerReply
 
 
-def make(worker: Worker, folder: Path, out: Path) -> None:
+def make_golden(worker: Worker, folder: Path, out: Path) -> None:
     """Write ``golden/`` of the archive unpacked in ``folder`` into the folder ``out``.
 
     Answers in one thread, so that the same archive on the same kind of machine gives the same
@@ -52,9 +114,9 @@ def make(worker: Worker, folder: Path, out: Path) -> None:
     """
     import torch  # noqa: PLC0415 - the process has it by now, the module's other users have not
 
-    share = tolerance(folder)
+    share = tolerance(worker.config)
     torch.set_num_threads(1)
-    kept = _small([one for one in _answered(worker, folder) if _steady(worker, one)])
+    kept = _small([one for one in _answered(worker, folder) if _is_steady(worker, one)])
     if not kept:
         return
     (out / golden.FOLDER).mkdir(parents=True)
@@ -62,8 +124,8 @@ def make(worker: Worker, folder: Path, out: Path) -> None:
     (out / golden.INDEX).write_text(golden.index_text(entries))
 
 
-def tolerance(folder: Path) -> float:
-    """Return ``marquee.golden.tolerance`` of an unpacked archive's model-config.yaml.
+def tolerance(config: Mapping[str, Any]) -> float:
+    """Return ``marquee.golden.tolerance`` of an archive's model-config.yaml.
 
     A share of the range of an array's values, of the 255 levels of a picture, or of the numbers
     in JSON.
@@ -71,10 +133,7 @@ def tolerance(folder: Path) -> float:
     Raises:
         ValueError: it is not above 0 and at most 1.
     """
-    path = folder / "model-config.yaml"
-    config = yaml.safe_load(path.read_text()) if path.is_file() else None
-    section = (config or {}).get("marquee") or {}
-    wanted = section.get("golden") or {}
+    wanted = (config.get("marquee") or {}).get("golden") or {}
     if not isinstance(wanted, dict) or wanted.keys() - {"tolerance"}:
         raise ValueError(f"marquee.golden is {wanted!r}, expected {{tolerance: number}}")
     value = wanted.get("tolerance", DEFAULT_TOLERANCE)
@@ -84,52 +143,50 @@ def tolerance(folder: Path) -> float:
     return float(value)
 
 
-def example_request(handler: Any, example: Path, accept: str | None) -> Asked:
+def example_request(handler: Any, example: Path, accept: str | None) -> WorkerRequest:
     """Return the request that sends an example, with the headers that its handler declares."""
-    headers = {"Content-Type": content_type_of(example)}
-    headers |= getattr(handler, "example_headers", {})
+    headers = {"Content-Type": type_of(example)} | getattr(handler, "example_headers", {})
     headers |= {} if accept is None else {"Accept": accept}
-    return Asked(headers, example.read_bytes())
+    return WorkerRequest(headers, example.read_bytes())
 
 
-def content_type_of(path: Path) -> str:
-    """Return the media type that a file's name tells."""
-    # Python's own table: the system's differs from machine to machine, and goes into archives.
-    guessed = mimetypes.MimeTypes().guess_type(path.name, strict=False)[0]
-    return TYPES.get(path.suffix.lower()) or guessed or "application/octet-stream"
-
-
-def _answered(worker: Worker, folder: Path) -> Iterator[_Made]:
+def _answered(worker: Worker, folder: Path) -> Iterator[_Exchange]:
     for example in sorted(folder.glob("example.*")):
         for accept in getattr(worker.handler, "produces", None) or [None]:
-            asked = example_request(worker.handler, example, accept)
-            (reply,) = worker.ask(asked)
+            request = example_request(worker.handler, example, accept)
+            (reply,) = worker.ask(request)
             if reply.status == 200 and reply.body:
-                yield _Made(example, accept, asked, reply)
+                yield _Exchange(example, accept, request, reply)
 
 
-def _steady(worker: Worker, made: _Made) -> bool:
+def _is_steady(worker: Worker, exchange: _Exchange) -> bool:
     """Ask again: an answer with noise or the time of day in it is no use."""
-    if len(made.reply.body) > MAX_ONLY_ANSWER:
+    if len(exchange.reply.body) > MAX_ONLY_ANSWER:
         return False
-    return worker.ask(made.asked)[0].body == made.reply.body
+    return worker.ask(exchange.request)[0].body == exchange.reply.body
 
 
-def _small(made: list[_Made]) -> list[_Made]:
-    small = [one for one in made if len(one.reply.body) <= MAX_ANSWER]
-    return small or sorted(made, key=lambda one: len(one.reply.body))[:1]
+def _small(exchanges: list[_Exchange]) -> list[_Exchange]:
+    small = [one for one in exchanges if len(one.reply.body) <= MAX_ANSWER]
+    return small or sorted(exchanges, key=lambda one: len(one.reply.body))[:1]
 
 
-def _write(made: _Made, number: int, out: Path, share: float) -> golden.Entry:
-    media = media_type(made.reply.content_type)
-    expected = f"{golden.FOLDER}/{number}{SUFFIXES.get(media, '.bin')}"
-    (out / expected).write_bytes(made.reply.body)
+def _write(exchange: _Exchange, number: int, out: Path, share: float) -> golden.Entry:
+    reply, media = exchange.reply, media_type(exchange.reply.content_type)
+    expected = f"{golden.FOLDER}/{number}{suffix_of(media)}"
+    if not GOLDEN.fullmatch(expected):
+        expected = f"{golden.FOLDER}/{number}.bin"
+    (out / expected).write_bytes(reply.body)
     return golden.Entry(
-        name=made.example.name + (f" as {made.accept}" if made.accept else ""),
-        headers=made.asked.headers,
-        body=made.example.name,
-        status=made.reply.status,
-        content_type=made.reply.content_type,
+        name=exchange.example.name + (f" as {exchange.accept}" if exchange.accept else ""),
+        headers=exchange.request.headers,
+        body=exchange.example.name,
+        status=reply.status,
+        content_type=reply.content_type,
         expected=expected,
-        tolerance=share * spread(media, made.reply.body),
+        tolerance=share * spread(media, reply.body),
     )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from marquee.archives import pack_hook, rooms, weight_files
+from marquee.archives.listing import is_hidden
 from marquee.archives.rooms import ModelVersion
+from marquee.archives.weight_files import FileKind
 from marquee.errors import MarqueeError
 from marquee.project import Project
 
@@ -23,17 +24,17 @@ COMMON = {"final", "best", "last", "latest", "model", "weights"}
 
 
 @dataclass(frozen=True)
-class Left:
+class UnusedFile:
     """A file that no archive gets.
 
     Attributes:
         path: of the file.
         kind: what it is, by its content.
-        name, version: for whom its place or its name says it is, as far as they do.
+        name, version: for whom its folder or its name says it is, as far as they do.
     """
 
     path: Path
-    kind: Any
+    kind: FileKind
     name: str | None
     version: str | None
 
@@ -53,20 +54,21 @@ def check(project: Project, model: ModelVersion) -> None:
         return
     others = _chosen(project, model.name).values()
     untouched = all(other is not None and other.origin == "demo" for other in others)
-    for left in _left(project):
-        meant = left.version == model.version or (left.version is None and untouched)
-        if left.name == model.name and meant and left.may_be_weights:
+    for unused in _unused(project):
+        meant = unused.version == model.version or (unused.version is None and untouched)
+        if unused.name == model.name and meant and unused.may_be_weights:
             raise MarqueeError(
-                f"{model.name} {model.version} would get the demo weights although {left.path} "
-                f"({left.kind.name}) is there; {_advice(project, left)}, or move it out of weights/"
+                f"{model.name} {model.version} would get the demo weights although {unused.path} "
+                f"({unused.kind.name}) is there; {_advice(project, unused)}, or move it out of "
+                "weights/"
             )
 
 
 def warnings(project: Project) -> list[str]:
     """Return a sentence for each file below ``weights/`` that no archive gets."""
-    left = [*_left(project)]
-    lines = [_sentence(project, one) for one in left if one.may_be_weights]
-    notes = [_relative(project, one.path) for one in left if not one.may_be_weights]
+    unused = [*_unused(project)]
+    lines = [_sentence(project, one) for one in unused if one.may_be_weights]
+    notes = [_relative(project, one.path) for one in unused if not one.may_be_weights]
     if len(lines) > SHOWN:
         lines = [*lines[:SHOWN], f"{len(lines) - SHOWN} more files in weights/ are not packed"]
     if notes:
@@ -77,66 +79,61 @@ def warnings(project: Project) -> list[str]:
     return lines
 
 
-def _sentence(project: Project, left: Left) -> str:
-    said = f"{_relative(project, left.path)} ({left.kind.name}) is not packed"
+def _sentence(project: Project, unused: UnusedFile) -> str:
+    sentence = f"{_relative(project, unused.path)} ({unused.kind.name}) is not packed"
     meant = [
-        (version, one)
-        for version, one in (_chosen(project, left.name) if left.name else {}).items()
-        if one is not None and left.version in (None, version)
+        (version, model)
+        for version, model in (_chosen(project, unused.name) if unused.name else {}).items()
+        if model is not None and unused.version in (None, version)
     ]
-    taken = [
-        f"{left.name} {version} gets {_relative(project, one.weights)}"
-        for version, one in meant
-        if one.origin == "user"
+    packed = [
+        f"{unused.name} {version} gets {_relative(project, model.weights)}"
+        for version, model in meant
+        if model.origin == "user"
     ]
-    told = f"{said}: {', '.join(taken)}" if taken else said
+    if packed:
+        sentence = f"{sentence}: {', '.join(packed)}"
     # Where the demo's are packed, it may still be wanted.
-    return told if taken and len(taken) == len(meant) else f"{told}; {_advice(project, left)}"
+    all_packed = packed and len(packed) == len(meant)
+    return sentence if all_packed else f"{sentence}; {_advice(project, unused)}"
 
 
-def _advice(project: Project, left: Left) -> str:
+def _advice(project: Project, unused: UnusedFile) -> str:
     """Say what would make the file count."""
-    if left.kind.is_known and not left.kind.is_weights:
-        return str(left.kind.advice)
-    if not left.kind.is_known:
+    if unused.kind.is_known and not unused.kind.is_weights:
+        return unused.kind.advice
+    if not unused.kind.is_known:
         return "no room can read it: save the weights with torch.save or safetensors"
-    places = _places(project, left)
-    listed = " or ".join(f"{_relative(project, place)}/" for place in places)
-    return (
-        f"put it into {listed}"
-        if listed
-        else f"put it into weights/<model>/, one of {_names(project)}"
-    )
+    folders = _folders(project, unused)
+    if not folders:
+        return f"put it into weights/<model>/, one of {', '.join(rooms.names(project))}"
+    return f"put it into {' or '.join(f'{_relative(project, one)}/' for one in folders)}"
 
 
-def _places(project: Project, left: Left) -> list[Path]:
+def _folders(project: Project, unused: UnusedFile) -> list[Path]:
     """Return the folders in which any weight file counts, for whoever it is meant."""
-    if left.name is None:
+    if unused.name is None:
         return []
-    versions = _listed(project, left.name)
-    wanted = [left.version] if left.version else [*versions]
-    own = project.weights / left.name
+    versions = _weight_names(project, unused.name)
+    wanted = [unused.version] if unused.version else [*versions]
+    own = project.weights / unused.name
     return [own] if len(versions) == 1 else [own / version for version in wanted]
-
-
-def _names(project: Project) -> str:
-    return ", ".join(rooms.names(project))
 
 
 def _relative(project: Project, path: Path) -> str:
     return path.relative_to(project.root).as_posix()
 
 
-def _left(project: Project) -> Iterator[Left]:
-    told = {path for name in rooms.names(project) for path in _told(project, name)}
+def _unused(project: Project) -> Iterator[UnusedFile]:
+    known = {path for name in rooms.names(project) for path in _known(project, name)}
     for path in islice(_files(project.weights), MAX_FILES):
-        if path not in told and not any(parent in told for parent in path.parents):
+        if path not in known and not any(parent in known for parent in path.parents):
             kind = weight_files.kind_of(project, path)
-            yield Left(path, kind, *_meant(project, path))
+            yield UnusedFile(path, kind, *_meant(project, path))
 
 
-def _told(project: Project, name: str) -> Iterator[Path]:
-    """Yield what archives get, and the folders of models whose errors tell about them."""
+def _known(project: Project, name: str) -> Iterator[Path]:
+    """Yield what archives get, and the folders of models that have errors of their own."""
     for model in _chosen(project, name).values():
         yield from (model and _used(project, model)) or weight_files.model_folders(project, name)
 
@@ -151,19 +148,19 @@ def _used(project: Project, model: ModelVersion) -> list[Path] | None:
 
 
 def _chosen(project: Project, name: str) -> dict[str, ModelVersion | None]:
-    """Return what each version of a model gets; None where that is told by an error."""
+    """Return what each version of a model gets; None where an error of its own says why not."""
     chosen: dict[str, ModelVersion | None] = {}
-    for version in _listed(project, name):
+    for version in _weight_names(project, name):
         try:
             chosen[version] = rooms.version_of(project, name, version)
         except weight_files.NoWeights:
-            continue  # what lies there all the same is told here
+            continue  # what lies there all the same is named here
         except MarqueeError:
             chosen[version] = None
     return chosen
 
 
-def _listed(project: Project, name: str) -> dict[str, list[str]]:
+def _weight_names(project: Project, name: str) -> dict[str, list[str]]:
     """Return what the weights of each version may be called; nothing for a broken room."""
     try:
         return rooms.weight_names(project, name)
@@ -174,21 +171,21 @@ def _listed(project: Project, name: str) -> dict[str, list[str]]:
 def _files(folder: Path) -> Iterator[Path]:
     """Yield the files below a folder but hidden ones and the page that explains it."""
     seen = {folder.resolve()}
-    for place, names, files in os.walk(folder, followlinks=True):
-        here = Path(place)
-        names[:] = sorted(name for name in names if not weight_files.is_hidden(name))
+    for parent, names, files in os.walk(folder, followlinks=True):
+        here = Path(parent)
+        names[:] = sorted(name for name in names if not is_hidden(name))
         # Links may lead in circles.
         reached = {name: (here / name).resolve() for name in names}
         names[:] = [name for name in names if reached[name] not in seen]
         seen |= set(reached.values())
         for name in sorted(files):
             explains = here == folder and name.lower().startswith("readme")
-            if not explains and not weight_files.is_hidden(name):
+            if not explains and not is_hidden(name):
                 yield here / name
 
 
 def _meant(project: Project, path: Path) -> tuple[str | None, str | None]:
-    """Return the model and the version that a file is for, as far as place and name tell."""
+    """Return the model and the version that a file is for, as far as folder and name tell."""
     *folders, file = path.relative_to(project.weights).parts
     names = rooms.names(project)
     stem = weight_files.stem_of(file).lower()
@@ -208,14 +205,14 @@ def _speaks_of(name: str, parts: list[str]) -> bool:
 
 
 def _version(project: Project, name: str, folders: list[str], stem: str) -> str | None:
-    versions = _listed(project, name)
+    versions = _weight_names(project, name)
     inside = weight_files.version_of(folders[0], versions) if folders else None
     return inside or _by_name(project, name, stem, common=True)
 
 
 def _by_name(project: Project, name: str, stem: str, *, common: bool) -> str | None:
     """Return the version whose weights' names the file's begins with: ``lenet_best``."""
-    for version, patterns in _listed(project, name).items():
+    for version, patterns in _weight_names(project, name).items():
         for begin in (weight_files.stem_of(pattern).lower() for pattern in patterns):
             usable = begin.strip("*") and (common or begin not in COMMON)
             if usable and weight_files.is_like(stem, f"{begin}*"):

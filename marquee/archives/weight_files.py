@@ -8,16 +8,17 @@ endings than the usual ones make no difference.
 from __future__ import annotations
 
 import fnmatch
-import importlib.util
 import os
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Protocol, cast
 
+from packaging.version import Version
+
+from marquee.archives import sources
+from marquee.archives.listing import is_hidden
 from marquee.errors import MarqueeError
 from marquee.project import Project
 
@@ -28,6 +29,25 @@ SUFFIXES = {
     *(".t7", ".pt2", ".ptl", ".torchscript", ".params", ".model", ".h5", ".hdf5", ".keras", ".pb"),
     *(".weights", ".onnx", ".tflite", ".gguf", ".msgpack", ".caffemodel"),
 }
+
+
+# By its path: by its name the runtime's module would bring torch along.
+_load = cache(sources.load)
+
+
+class FileKind(Protocol):
+    """What a file is by its content: a ``handlers.runtime.filekind.Kind``."""
+
+    name: str
+
+    @property
+    def is_weights(self) -> bool: ...
+    @property
+    def is_known(self) -> bool: ...
+    @property
+    def is_beside(self) -> bool: ...
+    @property
+    def advice(self) -> str: ...
 
 
 class NoWeights(MarqueeError):
@@ -114,25 +134,15 @@ def version_of(folder: str, versions: Iterable[str]) -> str | None:
     return alike[0] if len(alike) == 1 and _number(folder) is not None else None
 
 
-def _number(version: str) -> tuple[int, ...] | None:
+def _number(version: str) -> Version | None:
     match = VERSION.fullmatch(version)
-    if match is None:
-        return None
-    numbers = [int(part) for part in match[1].split(".")]
-    while len(numbers) > 1 and numbers[-1] == 0:
-        numbers.pop()
-    return tuple(numbers)
+    return None if match is None else Version(match[1])
 
 
 def visible(folder: Path) -> Iterator[Path]:
     """Yield a folder's own files, without hidden ones: a Mac leaves ``._x`` beside each x."""
     if folder.is_dir():
         yield from sorted(p for p in folder.iterdir() if not is_hidden(p.name) and p.is_file())
-
-
-def is_hidden(name: str) -> bool:
-    """Tell what a system leaves behind and no user put there."""
-    return name.startswith(".") or name in ("__MACOSX", "__pycache__", "Thumbs.db", "desktop.ini")
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -159,22 +169,10 @@ def has_weight_suffix(path: Path) -> bool:
     return stem_of(path.name) != path.name
 
 
-def kind_of(project: Project, path: Path) -> Any:
-    """Return what a file is by its content: a ``handlers.runtime.filekind.Kind``."""
-    module = _filekind(project.handlers / "runtime" / "filekind.py")
+def kind_of(project: Project, path: Path) -> FileKind:
+    """Return what a file is by its content; unknown where it cannot be read."""
+    module = _load(project.handlers / "runtime" / "filekind.py", "_marquee_filekind")
     try:
-        return module.kind_of(path)
+        return cast(FileKind, module.kind_of(path))
     except OSError:
-        return module.Kind(module.UNKNOWN)  # packing tells why it cannot be read
-
-
-@cache
-def _filekind(path: Path) -> ModuleType:
-    """Import the runtime's module by its path: by its name it would bring torch along."""
-    spec = importlib.util.spec_from_file_location("_marquee_filekind", path)
-    if spec is None or spec.loader is None:
-        raise MarqueeError(f"{path} cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+        return cast(FileKind, module.Kind(module.UNKNOWN))  # packing says why it cannot be read

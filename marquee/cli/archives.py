@@ -1,4 +1,4 @@
-"""``marquee archive``: build what goes into the model store."""
+"""``marquee archive``: build what goes into the model store, and look at what is there."""
 
 # ruff: noqa: PLC0415
 
@@ -10,101 +10,60 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from marquee.cli.archive_contents import diff, inspect
 from marquee.cli.errors import printable, told
 from marquee.errors import MarqueeError
 from marquee.project import Project
 
 if TYPE_CHECKING:
-    from marquee.archives.build import Built
+    from marquee.archives.build import BuiltArchive
 
 
 # Not 1, which Ctrl-C gives as well: `make serve` goes on with what could be built.
 SOME_MISSING = 3
+# What were options of the command before it had subcommands.
+MOVED = {"--script": "script FOLDER", "--inspect": "inspect ARCHIVE", "--diff": "diff A B"}
 
 
-@click.command()
+class ArchiveGroup(click.Group):
+    """A group that builds where no subcommand is named: ``marquee archive cifar --force``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put ``build`` before what names no subcommand and asks for no help."""
+        if not args or args[0] not in {*self.commands, *ctx.help_option_names}:
+            for option in (word.partition("=")[0] for word in args):
+                if option in MOVED:
+                    moved = f"{option} is a subcommand now: marquee archive {MOVED[option]}"
+                    raise click.UsageError(moved, ctx)
+            args = ["build", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=ArchiveGroup, options_metavar="", subcommand_metavar="[COMMAND] [ARGS]...")
+def archive() -> None:
+    """Build archives, or look into them.
+
+    Without a COMMAND it builds: `marquee archive` all models, `marquee archive cifar` one.
+    """
+
+
+archive.add_command(inspect)
+archive.add_command(diff)
+
+
+@archive.command()
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option("--force", is_flag=True, help="Build also what is up to date.")
-@click.option(
-    "--script",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Build an archive of a SageMaker model folder or model.tar.gz instead.",
-)
-@click.option("--name", help="With --script: the model's name.")
-@click.option("--version", default="1.0", show_default=True, help="With --script: its version.")
-@click.option("--program", metavar="FILE", help="With --script: its file, if not inference.py.")
-@click.option(
-    "--example",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="With --script: a request body to check and warm up the model with.",
-)
-@click.option(
-    "--example-type",
-    metavar="TYPE",
-    help="With --script: the example's media type, if its name does not tell.",
-)
-@click.option(
-    "--stack",
-    type=click.Choice(["auto", "always", "never"]),
-    default="auto",
-    show_default=True,
-    help="With --script: whether several requests are predicted in one call.",
-)
-@click.option("--batch-size", type=click.IntRange(1), help="With --script: requests a batch.")
-@click.option(
-    "--skip-requirements",
-    is_flag=True,
-    help="With --script: do not compare code/requirements.txt with this environment.",
-)
-@click.option(
-    "--inspect",
-    "looked_at",
-    metavar="ARCHIVE",
-    help="Show what is in an archive, and whether it is safe, instead of building any.",
-)
-@click.option(
-    "--diff", "compared", nargs=2, metavar="A B", help="Show what differs between two archives."
-)
-@click.option("--json", "as_json", is_flag=True, help="With --inspect and --diff: for machines.")
 @told
-def archive(
-    models: tuple[str, ...],
-    *,
-    force: bool,
-    script: Path | None,
-    name: str | None,
-    looked_at: str | None,
-    compared: tuple[str, str] | None,
-    as_json: bool,
-    **options: Any,
-) -> None:
-    """Build the archives that are out of date, of all models or those named.
+def build(models: tuple[str, ...], force: bool) -> None:
+    """Build what is out of date, of all models or those named.
 
     One that cannot be built does not hold up the others: the exit code is 3 if some are missing, 1
     if all are. Files in weights/ that go into no archive are named.
     """
-    if looked_at is not None or compared is not None:
-        if models or script or (looked_at and compared):
-            raise click.UsageError("--inspect and --diff go alone")
-        _look_at(looked_at, compared, as_json)
-        return
-    project = Project.find()
-    if script is None:
-        _archive_models(project, models, force)
-        return
-    if models or name is None:
-        raise click.UsageError("--script needs --name, and takes no MODEL")
-    from marquee.archives import script as script_archive
-
-    source = script_archive.ScriptSource(script, name, **options)
-    _report(script_archive.build(project, source, force=force))
-
-
-def _archive_models(project: Project, models: tuple[str, ...], force: bool) -> None:
     from marquee.archives import rooms, unused_weights
 
+    project = Project.find()
     asked = [
         (name, version)
         for name in models or rooms.names(project)
@@ -135,14 +94,15 @@ def _versions(project: Project, name: str) -> list[str]:
 
 def _built(project: Project, name: str, version: str, *, force: bool) -> bool:
     """Build one archive; what is wrong with it is told, and the others are not held up."""
-    from marquee.archives import rooms
-    from marquee.archives.build import build
+    from marquee.archives import build, rooms
 
     try:
         if not version:
             rooms.weight_names(project, name)  # says what is wrong
         model = rooms.version_of(project, name, version)
-        built = build(project, model, force=force, say=lambda line: click.echo(line, err=True))
+        built = build.build(
+            project, model, force=force, say=lambda line: click.echo(line, err=True)
+        )
     except (MarqueeError, OSError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise
@@ -159,46 +119,49 @@ def _built(project: Project, name: str, version: str, *, force: bool) -> bool:
     return True
 
 
-def _report(built: Built) -> None:
-    from marquee.archives.build import weights_of
+@archive.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="The model's name.")
+@click.option("--version", default="1.0", show_default=True, help="Its version.")
+@click.option("--program", metavar="FILE", help="The script's file, if not inference.py.")
+@click.option(
+    "--example",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A request body to check and warm up the model with.",
+)
+@click.option(
+    "--example-type", metavar="TYPE", help="Its media type, if its file's name does not tell."
+)
+@click.option(
+    "--stack",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Whether several requests are predicted in one call.",
+)
+@click.option("--batch-size", type=click.IntRange(1), help="Requests a batch.")
+@click.option(
+    "--skip-requirements",
+    is_flag=True,
+    help="Do not compare code/requirements.txt with this environment.",
+)
+@click.option("--force", is_flag=True, help="Build it also when it is up to date.")
+@told
+def script(folder: Path, name: str, *, force: bool, **options: Any) -> None:
+    """Build an archive of a SageMaker script.
+
+    FOLDER is its model folder, or the model.tar.gz of one.
+    """
+    from marquee.archives.script import ScriptSource, build
+
+    _report(build(Project.find(), ScriptSource(folder, name, **options), force=force))
+
+
+def _report(built: BuiltArchive) -> None:
+    from marquee.archives import reader
 
     state = "built     " if built.fresh else "up to date"
-    weights = weights_of(built.path)
+    weights = reader.read(built.path).weights_origin
     said = "" if weights is None else f"  weights: {weights}"
     click.echo(f"{state}  sha256:{built.sha256}  {built.path.name}{said}")
-
-
-def _look_at(looked_at: str | None, compared: tuple[str, str] | None, as_json: bool) -> None:
-    from marquee.cli import archive_texts as texts
-
-    if compared is not None:
-        from marquee.archives.diff import diff
-        from marquee.archives.inspection import inspect
-
-        before, after = (inspect(_find(named)) for named in compared)
-        found = diff(before, after)
-        click.echo(texts.difference_json(found) if as_json else texts.difference(found))
-    elif looked_at is not None:
-        click.echo(_inspected(_find(looked_at), as_json))
-
-
-def _inspected(path: Path, as_json: bool) -> str:
-    from marquee.archives.inspection import inspect
-    from marquee.cli import archive_texts as texts
-
-    try:
-        found = inspect(path)
-    except MarqueeError as error:
-        if not as_json:
-            raise
-        click.echo(texts.unsafe_json(path, str(error)))
-        raise SystemExit(1) from error
-    return texts.inspection_json(found) if as_json else texts.inspection(found)
-
-
-def _find(named: str) -> Path:
-    """Return an archive by its path, which needs no project, or by its name in the store."""
-    from marquee.archives.store import find_archive
-
-    path = Path(named)
-    return path if path.exists() else find_archive(Project.find().model_store, named)

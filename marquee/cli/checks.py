@@ -6,23 +6,23 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 from marquee.cli.errors import told
+from marquee.cli.params import AS_JSON
 from marquee.project import Project
 
 if TYPE_CHECKING:
-    from marquee.conformance.check import Report
+    from marquee.conformance.check import CheckReport
 
 COLOURS = {"ok": "green", "failed": "red", "skipped": "yellow"}
 
 
 @click.command()
 @click.argument("named", metavar="MODEL|ARCHIVE")
-@click.option("--json", "as_json", is_flag=True, help="Print the results for machines.")
+@AS_JSON
 @click.option("--log", is_flag=True, help="Print what the worker said, too.")
 @told
 def check(named: str, as_json: bool, log: bool) -> None:
@@ -42,18 +42,21 @@ def check(named: str, as_json: bool, log: bool) -> None:
     sys.exit(1 if any(report.failed for report in reports) else 0)
 
 
-def _plain(report: Report) -> dict[str, object]:
-    results = [asdict(result) for result in report.results]
+def _plain(report: CheckReport) -> dict[str, object]:
+    results = [
+        {"check": one.check, "outcome": one.outcome, "why": one.detail, "seconds": one.seconds}
+        for one in report.results
+    ]
     return {"name": report.name, "ok": not report.failed, "results": results}
 
 
-def _show(report: Report, log: bool) -> None:
+def _show(report: CheckReport, log: bool) -> None:
     if log:
         click.echo(report.log, err=True)
     click.echo(report.name)
     for result in report.results:
         outcome = click.style(f"{result.outcome:<7}", fg=COLOURS[result.outcome])
         click.echo(
-            f"  {outcome}  {result.check:<23} {result.seconds:6.2f} s  {result.why}".rstrip()
+            f"  {outcome}  {result.check:<23} {result.seconds:6.2f} s  {result.detail}".rstrip()
         )
     click.echo(f"  {len(report.failed)} of {len(report.results)} checks failed")

@@ -13,10 +13,11 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from marquee.archives.worker import Worker
-from marquee.conformance.result import FAILED, OK, SKIPPED, Failed, Result, Skipped
+from marquee.conformance.result import FAILED, OK, SKIPPED, CheckFailed, CheckResult, CheckSkipped
 from marquee.conformance.subject import Subject
 from marquee.conformance.suite import CHECKS, LOAD, SILENCE
 
@@ -32,24 +33,19 @@ def main() -> int:
     os.dup2(os.open(stdout, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600), 1)
     loaded: list[Worker] = []
     with out.open("w") as sink:
-        result = _run(LOAD, lambda: _load(folder, loaded))
-        _write(sink.fileno(), result)
+        _write(sink.fileno(), _run(LOAD, partial(_load, folder, loaded)))
         if not loaded:
             return 0
         subject = Subject(loaded[0], folder, archive)
         for name, check in CHECKS.items():
-            _write(sink.fileno(), _run(name, lambda check=check: check(subject)))  # type: ignore[misc]
-        _write(sink.fileno(), _run(SILENCE, lambda: _silent(stdout)))
+            _write(sink.fileno(), _run(name, partial(check, subject)))
+        _write(sink.fileno(), _run(SILENCE, partial(_silent, stdout)))
     subject.worker.close()
     return 0
 
 
 def _load(folder: Path, loaded: list[Worker]) -> str:
-    try:
-        loaded.append(Worker(folder, BATCH))
-    except Exception as error:
-        logging.exception("the model does not load")
-        raise Failed(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+    loaded.append(Worker(folder, BATCH))
     return ""
 
 
@@ -58,25 +54,25 @@ def _silent(stdout: Path) -> str:
     sys.stdout.flush()
     printed = stdout.read_text(errors="replace")
     if printed:
-        raise Failed(f"it printed {printed[:100]!r}; use logging instead of print")
+        raise CheckFailed(f"it printed {printed[:100]!r}; use logging instead of print")
     return ""
 
 
-def _run(name: str, check: Callable[[], str]) -> Result:
+def _run(name: str, check: Callable[[], str]) -> CheckResult:
     start = time.monotonic()
     try:
-        outcome, why = OK, check()
-    except Failed as error:
-        outcome, why = FAILED, str(error)
-    except Skipped as error:
-        outcome, why = SKIPPED, str(error)
+        outcome, detail = OK, check()
+    except CheckFailed as error:
+        outcome, detail = FAILED, str(error)
+    except CheckSkipped as error:
+        outcome, detail = SKIPPED, str(error)
     except Exception as error:  # such as an answer that nothing here can read
         logging.exception("%s", name)
-        outcome, why = FAILED, f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return Result(name, outcome, why, round(time.monotonic() - start, 3))
+        outcome, detail = FAILED, f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return CheckResult(name, outcome, detail, round(time.monotonic() - start, 3))
 
 
-def _write(sink: int, result: Result) -> None:
+def _write(sink: int, result: CheckResult) -> None:
     os.write(sink, (json.dumps(asdict(result)) + "\n").encode())
 
 

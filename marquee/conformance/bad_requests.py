@@ -15,32 +15,40 @@ import numpy as np
 from PIL import Image
 
 from marquee.archives.comparison import JSON, NPY, media_type
-from marquee.archives.worker import Asked
-from marquee.conformance.result import Skipped
-from marquee.conformance.subject import Subject, error_problem, fail_if, trace_in, unlike
-from marquee.conformance.subject import with_headers as headed
+from marquee.archives.worker_messages import WorkerRequest
+from marquee.conformance.result import CheckSkipped
+from marquee.conformance.subject import (
+    Subject,
+    error_problem,
+    fail_if,
+    good_problem,
+    trace_in,
+    unlike,
+)
 
 # Well-formed, but perhaps nothing that this model reads.
 UNUSABLE = (400, 413, 415, 422)
+UNREADABLE = (400, 415, 422)
 DEFAULT_MAX_PIXELS = 64_000_000
 
-Case = tuple[Asked, tuple[int, ...]]
+Statuses = tuple[int, ...]
+Case = tuple[WorkerRequest, Statuses]
 
 
 def bodies(subject: Subject) -> str:
     """Bodies that are empty, cut off or nonsense."""
-    whole = subject.asked()
+    whole = subject.request().body
     cases = {
-        "empty": (Asked(whole.headers, b""), (400,)),
-        "nonsense": (Asked(whole.headers, b"hello"), (400, 415, 422)),
-        "cut off": (Asked(whole.headers, whole.body[: len(whole.body) // 2]), (400, 422)),
+        "empty": (subject.request(b""), (400,)),
+        "nonsense": (subject.request(b"hello"), UNREADABLE),
+        "cut off": (subject.request(whole[: len(whole) // 2]), (400, 422)),
     }
     return _run(subject, cases)
 
 
 def json_bodies(subject: Subject) -> str:
     """JSON that is broken, not JSON after all, or of the wrong shape."""
-    texts: dict[str, tuple[bytes, tuple[int, ...]]] = {
+    texts: dict[str, tuple[bytes, Statuses]] = {
         "empty JSON": (b"", (400,)),
         "broken JSON": (b'{"image', (400,)),
         "a number": (b"7", (400,)),
@@ -51,49 +59,55 @@ def json_bodies(subject: Subject) -> str:
         "ragged lists": (b"[[1, 2], [3]]", UNUSABLE),
         "lists of text": (b'[["a"]]', UNUSABLE),
     }
-    headers = headed(subject.asked(), Content_Type=JSON).headers
-    return _run(subject, {name: (Asked(headers, t), s) for name, (t, s) in texts.items()})
+    return _run(subject, _typed(subject, JSON, texts))
 
 
 def arrays(subject: Subject) -> str:
     """Arrays of the wrong shape or kind, and files that lie about what they hold."""
-    headers = headed(subject.asked(), Content_Type=NPY).headers
     files = {
-        "wrong shape": _npy(np.zeros((1,) * 9, np.float32)),
-        "empty array": _npy(np.zeros((0, 3), np.float32)),
-        "NaN array": _npy(_with_nan(subject)),
-        "complex array": _npy(np.zeros((8, 8), complex)),
-        "text array": _npy(np.array([["a"]])),
-        "pickled array": _npy(np.array([os.getcwd], dtype=object)),
-        "lying header": _lying(),
-        "npz": _npz(),
+        "wrong shape": np.zeros((1,) * 9, np.float32),
+        "empty array": np.zeros((0, 3), np.float32),
+        "NaN array": _with_nan(subject),
+        "complex array": np.zeros((8, 8), complex),
+        "text array": np.array([["a"]]),
+        "pickled array": np.array([os.getcwd], dtype=object),
     }
-    return _run(subject, {name: (Asked(headers, file), UNUSABLE) for name, file in files.items()})
+    bodies = {name: _npy(array) for name, array in files.items()}
+    bodies |= {"lying header": _lying(), "npz": _npz()}
+    return _run(subject, _typed(subject, NPY, {n: (b, UNUSABLE) for n, b in bodies.items()}))
 
 
 def pictures(subject: Subject) -> str:
     """Pictures of no size, of far too many pixels, or without a way to RGB."""
     limit = subject.offer.get("limits", {}).get("max_pixels") or DEFAULT_MAX_PIXELS
     side = math.isqrt(limit) + 1
-    headers = headed(subject.asked(), Content_Type="image/png").headers
-    floats = headed(subject.asked(), Content_Type="image/tiff").headers
-    cases = {
-        "0 x 0 pixels": (Asked(headers, _png(0, 0)), (400, 415, 422)),
-        "too many pixels": (Asked(headers, _png(side, side)), (413, 415)),
-        "floating-point pixels": (Asked(floats, _float_tiff()), (400, 415, 422)),
+    files = {
+        "0 x 0 pixels": (_png(0, 0), UNREADABLE),
+        "too many pixels": (_png(side, side), (413, 415)),
     }
+    floats = {"floating-point pixels": (_float_tiff(), UNREADABLE)}
+    cases = _typed(subject, "image/png", files) | _typed(subject, "image/tiff", floats)
     return _run(subject, cases)
+
+
+def _typed(
+    subject: Subject, kind: str, bodies: Mapping[str, tuple[bytes, Statuses]]
+) -> dict[str, Case]:
+    """Return requests with bodies of one content type, and the statuses they may get."""
+    return {
+        name: (subject.request(body, Content_Type=kind), statuses)
+        for name, (body, statuses) in bodies.items()
+    }
 
 
 def media_types(subject: Subject) -> str:
     """Types and encodings of a body that the handler does not read."""
-    whole = subject.asked()
-    parts = (("image", "application/pdf", b"%PDF"),)
-    form = headed(whole, Content_Type="multipart/form-data; boundary=x").headers
+    form = subject.request(Content_Type="multipart/form-data; boundary=x").headers
+    pdf = WorkerRequest(form, parts=(("image", "application/pdf", b"%PDF"),))
     cases = {
-        "text/csv": (Asked(headed(whole, Content_Type="text/csv").headers, b"1,2"), (415,)),
-        "a PDF in a form": (Asked(form, parts=parts), (415,)),
-        "compressed": (headed(whole, Content_Encoding="gzip"), (415,)),
+        "text/csv": (subject.request(b"1,2", Content_Type="text/csv"), (415,)),
+        "a PDF in a form": (pdf, (415,)),
+        "compressed": (subject.request(Content_Encoding="gzip"), (415,)),
     }
     return _run(subject, cases)
 
@@ -101,12 +115,12 @@ def media_types(subject: Subject) -> str:
 def parameters(subject: Subject) -> str:
     """Parameters that are unknown, ill-typed or out of range."""
     if not subject.offer:
-        raise Skipped("its description names no parameters")
-    cases = {"unknown parameter": (subject.asked(X_Marquee_No_Such="1"), (400,))}
+        raise CheckSkipped("its description names no parameters")
+    cases = {"unknown parameter": (subject.request(X_Marquee_No_Such="1"), (400,))}
     for name, schema in subject.parameters.items():
         header = "X_Marquee_" + name.title()
         for kind, value in _wrong_values(schema).items():
-            cases[f"{name} {kind}"] = (subject.asked(**{header: value}), (400,))
+            cases[f"{name} {kind}"] = (subject.request(**{header: value}), (400,))
     return _run(subject, cases)
 
 
@@ -124,17 +138,17 @@ def _run(subject: Subject, cases: Mapping[str, Case]) -> str:
     """Send each case alone, and the example at the end."""
     before = subject.answer
     fail_if({name: _problem(subject, *case) for name, case in cases.items()})
-    fail_if({"the example afterwards": unlike(before, subject.one(subject.asked()))})
+    fail_if({"the example afterwards": unlike(before, subject.ask(subject.request()))})
     return f"{len(cases)} cases"
 
 
-def _problem(subject: Subject, asked: Asked, statuses: tuple[int, ...]) -> str | None:
-    reply = subject.one(asked)
+def _problem(subject: Subject, request: WorkerRequest, statuses: Statuses) -> str | None:
+    reply = subject.ask(request)
     if subject.offer:
         return error_problem(reply, statuses)
     # Nothing says what this handler reads: it may even be pleased.
     if reply.raised is not None:
-        return f"{reply.raised}; TorchServe fails the whole batch for that"
+        return good_problem(reply)
     return "the answer shows a stack trace" if trace_in(reply.body) else None
 
 
@@ -147,8 +161,9 @@ def _npy(array: Any) -> bytes:
 def _with_nan(subject: Subject) -> Any:
     """Return the example with a NaN in it, where it is an array, else any array with one."""
     array = np.zeros((8, 8, 3))
-    if media_type(subject.asked().headers["Content-Type"]) == NPY:
-        array = np.load(io.BytesIO(subject.asked().body), allow_pickle=False).astype(np.float64)
+    example = subject.request()
+    if media_type(example.headers["Content-Type"]) == NPY:
+        array = np.load(io.BytesIO(example.body), allow_pickle=False).astype(np.float64)
     array.flat[0] = np.nan
     return array
 

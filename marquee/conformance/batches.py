@@ -9,10 +9,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from marquee.archives.comparison import NPY, media_type
-from marquee.archives.worker import Asked, Reply
-from marquee.conformance.result import Skipped
+from marquee.archives.worker_messages import WorkerReply, WorkerRequest
+from marquee.conformance.result import CheckSkipped
 from marquee.conformance.subject import Subject, error_problem, fail_if, good_problem, unlike
-from marquee.conformance.subject import with_headers as headed
 
 FLIPS = (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180)
 LARGEST = 4
@@ -23,12 +22,11 @@ def batch_against_single(subject: Subject) -> str:
     _need_batches(subject)
     pairs = _different(subject)
     batch = [pairs[i % len(pairs)] for i in range(LARGEST)]
-    replies = subject.worker.ask(*(asked for asked, _ in batch))
-    expected = (alone for _, alone in batch)
+    replies = subject.worker.ask(*(request for request, _ in batch))
     fail_if(
         {
             f"request {i} of {len(batch)}": unlike(alone, reply)
-            for i, (alone, reply) in enumerate(zip(expected, replies, strict=True), 1)
+            for i, ((_, alone), reply) in enumerate(zip(batch, replies, strict=True), 1)
         }
     )
     return f"{len(pairs)} different requests in a batch of {len(batch)}"
@@ -37,12 +35,11 @@ def batch_against_single(subject: Subject) -> str:
 def bad_in_a_batch(subject: Subject) -> str:
     """A bad request in a batch gets its own error, and its neighbours their own answers."""
     _need_batches(subject)
-    good = subject.asked()
-    bad = Asked(good.headers, b"hello")
-    alone, bad_alone = subject.answer, subject.one(bad)
+    good, bad = subject.request(), subject.request(b"hello")
+    alone, bad_alone = subject.answer, subject.ask(bad)
     replies = subject.worker.ask(good, bad, good, bad)
-    for name, reply in zip(("1 (good)", "3 (good)"), replies[::2], strict=True):
-        fail_if({f"request {name}": unlike(alone, reply)})
+    for number, reply in ((1, replies[0]), (3, replies[2])):
+        fail_if({f"request {number} (good)": unlike(alone, reply)})
     if subject.offer:
         statuses = (bad_alone.status,) if bad_alone.status >= 400 else (400, 415, 422)
         fail_if({f"request {i} (bad)": error_problem(replies[i - 1], statuses) for i in (2, 4)})
@@ -53,45 +50,46 @@ def _need_batches(subject: Subject) -> None:
     """Skip for a handler of somebody else's that TorchServe gives one request at a time."""
     size = subject.worker.config.get("batchSize", 1)
     if not subject.offer and size == 1:
-        raise Skipped("its model-config.yaml has no batchSize above 1")
+        raise CheckSkipped("its model-config.yaml has no batchSize above 1")
 
 
-def _different(subject: Subject) -> list[tuple[Asked, Reply]]:
+def _different(subject: Subject) -> list[tuple[WorkerRequest, WorkerReply]]:
     """Return requests whose answers differ, each with its answer."""
-    found: list[tuple[Asked, Reply]] = [(subject.asked(), subject.answer)]
-    for asked in _variants(subject):
-        reply = subject.one(asked)
-        if good_problem(reply) is None and all(reply.body != other.body for _, other in found):
-            found.append((asked, reply))
-    if len(found) < 2:
-        raise Skipped("all that can be sent has the same answer")
-    return found[:LARGEST]
+    pairs = [(subject.request(), subject.answer)]
+    for request in _variants(subject):
+        reply = subject.ask(request)
+        if good_problem(reply) is None and all(reply.body != other.body for _, other in pairs):
+            pairs.append((request, reply))
+    if len(pairs) < 2:
+        raise CheckSkipped("all that can be sent has the same answer")
+    return pairs[:LARGEST]
 
 
-def _variants(subject: Subject) -> Iterator[Asked]:
-    whole = subject.asked()
-    yield from _flipped_arrays(whole)
-    yield from _flipped_pictures(whole)
+def _variants(subject: Subject) -> Iterator[WorkerRequest]:
+    whole = subject.request()
+    if media_type(whole.headers["Content-Type"]) == NPY:
+        for file in _flipped_arrays(whole.body):
+            yield subject.request(file)
+    for file in _flipped_pictures(whole.body):
+        yield subject.request(file, Content_Type="image/png")
     for kind in subject.produces:
-        yield headed(whole, Accept=kind)
+        yield subject.request(Accept=kind)
 
 
-def _flipped_pictures(whole: Asked) -> Iterator[Asked]:
+def _flipped_pictures(body: bytes) -> Iterator[bytes]:
     try:
-        picture = Image.open(io.BytesIO(whole.body)).convert("RGB")
+        picture = Image.open(io.BytesIO(body)).convert("RGB")
     except (UnidentifiedImageError, ValueError, OSError):
         return
     for flip in FLIPS:
         stream = io.BytesIO()
         picture.transpose(flip).save(stream, "PNG")
-        yield Asked(headed(whole, Content_Type="image/png").headers, stream.getvalue())
+        yield stream.getvalue()
 
 
-def _flipped_arrays(whole: Asked) -> Iterator[Asked]:
-    if media_type(whole.headers["Content-Type"]) != NPY:
-        return
-    array = np.load(io.BytesIO(whole.body), allow_pickle=False)
+def _flipped_arrays(body: bytes) -> Iterator[bytes]:
+    array = np.load(io.BytesIO(body), allow_pickle=False)
     for axis in (-1, -2)[: array.ndim]:
         stream = io.BytesIO()
         np.save(stream, np.ascontiguousarray(np.flip(array, axis)))
-        yield Asked(whole.headers, stream.getvalue())
+        yield stream.getvalue()

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from marquee.archives import build as archive
-from marquee.archives import dryrun, rooms
+from marquee.archives import rooms, trial
 from marquee.archives.inspection import inspect
 from marquee.archives.rooms import ModelVersion
 from marquee.archives.store import find_archive
-from marquee.conformance.result import FAILED, Result
+from marquee.conformance.result import FAILED, CheckResult
 from marquee.conformance.suite import NAMES, SILENCE
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -27,7 +27,7 @@ TIMEOUT_SECONDS = 1800
 
 
 @dataclass(frozen=True)
-class Report:
+class CheckReport:
     """What came of all checks of one archive.
 
     Attributes:
@@ -37,16 +37,16 @@ class Report:
     """
 
     name: str
-    results: tuple[Result, ...]
+    results: tuple[CheckResult, ...]
     log: str
 
     @property
-    def failed(self) -> list[Result]:
+    def failed(self) -> list[CheckResult]:
         """The checks that failed."""
         return [result for result in self.results if result.outcome == FAILED]
 
 
-def check(project: Project, named: str) -> list[Report]:
+def check(project: Project, named: str) -> list[CheckReport]:
     """Check every version of a model of the project, or one archive.
 
     Args:
@@ -56,27 +56,27 @@ def check(project: Project, named: str) -> list[Report]:
     Raises:
         MarqueeError: there is no such model or archive, it cannot be built, or is not safe.
     """
-    with archives(project, named) as found:
-        return [check_archive(path) for path in found]
+    with _archives(project, named) as paths:
+        return [check_archive(path) for path in paths]
 
 
-def check_archive(path: Path) -> Report:
+def check_archive(path: Path) -> CheckReport:
     """Check one archive.
 
     Raises:
         MarqueeError: it is not safe, or damaged.
     """
-    about = inspect(path)
+    inspection = inspect(path)
     with tempfile.TemporaryDirectory(prefix="marquee-") as folder:
         unpacked = Path(folder) / "unpacked"
         with zipfile.ZipFile(path) as packed:
             packed.extractall(unpacked)
         results, log = _run(unpacked, path.resolve(), Path(folder) / "results")
-    return Report(f"{about.model} {about.version}", results, log)
+    return CheckReport(f"{inspection.model} {inspection.version}", results, log)
 
 
 @contextmanager
-def archives(project: Project, named: str) -> Iterator[list[Path]]:
+def _archives(project: Project, named: str) -> Iterator[list[Path]]:
     """Give the archives that a name stands for; those that are out of date are built aside.
 
     Raises:
@@ -105,39 +105,38 @@ def _up_to_date(project: Project, version: ModelVersion, store: Path) -> Path:
     return archive.build(project, version, store=store).path if ready is None else ready
 
 
-def _run(folder: Path, path: Path, out: Path) -> tuple[tuple[Result, ...], str]:
+def _run(folder: Path, path: Path, out: Path) -> tuple[tuple[CheckResult, ...], str]:
     """Run the checks in a process of their own and return their results and its stderr."""
     log = out.with_suffix(".log")
     with log.open("w") as sink:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "marquee.conformance", str(folder), str(path), str(out)],
-            env=dryrun.environment(folder),
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-        )
         try:
-            ended = f"its process ended with {process.wait(TIMEOUT_SECONDS)}"
+            done = subprocess.run(
+                [sys.executable, "-m", "marquee.conformance", str(folder), str(path), str(out)],
+                env=trial.environment(folder),
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                timeout=TIMEOUT_SECONDS,
+                check=False,
+            )
+            ended = f"its process ended with {done.returncode}"
         except subprocess.TimeoutExpired:
             ended = f"it did not end within {TIMEOUT_SECONDS} seconds"
-        finally:
-            process.kill()
-            process.wait()
     results = _read(out)
     return (*results, *_missing(results, ended)), log.read_text(errors="replace")
 
 
-def _read(out: Path) -> list[Result]:
+def _read(out: Path) -> list[CheckResult]:
     lines = out.read_text().splitlines() if out.is_file() else []
-    return [Result(**json.loads(line)) for line in lines]
+    return [CheckResult(**json.loads(line)) for line in lines]
 
 
-def _missing(results: list[Result], ended: str) -> list[Result]:
+def _missing(results: list[CheckResult], ended: str) -> list[CheckResult]:
     """Return a failure for the check during which the process ended, if it did."""
     known = {result.check for result in results}
     stopped_at_load = len(results) == 1 and results[0].outcome == FAILED
     if SILENCE in known or stopped_at_load:
         return []
     during = next(name for name in NAMES if name not in known)
-    return [Result(during, FAILED, f"{ended} during this check; the rest was not run")]
+    return [CheckResult(during, FAILED, f"{ended} during this check; the rest was not run")]

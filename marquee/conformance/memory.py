@@ -9,7 +9,7 @@ import time
 
 import psutil
 
-from marquee.conformance.result import Failed
+from marquee.conformance.result import CheckFailed
 from marquee.conformance.subject import Subject
 
 WARM_UP = 5
@@ -24,18 +24,20 @@ def memory(subject: Subject) -> str:
 
     Memory is read after the garbage collector ran and the C library gave back what is free.
     """
-    asked = subject.asked()
+    request = subject.request()
     for _ in range(WARM_UP):
-        subject.one(asked)
+        subject.ask(request)
     before, count, end = _resident(), 0, time.monotonic() + SECONDS
     while count < LEAST or (count < MOST and time.monotonic() < end):
-        subject.one(asked)
+        subject.ask(request)
         count += 1
     grown = _resident() - before
-    told = f"{grown / (1 << 20):+.1f} MB over {count} requests"
+    growth = f"{grown / (1 << 20):+.1f} MB over {count} requests"
     if grown > ALLOWED:
-        raise Failed(f"{told}, {grown // count} bytes a request; expected less than 4 MB in all")
-    return told
+        raise CheckFailed(
+            f"{growth}, {grown // count} bytes a request; expected less than 4 MB in all"
+        )
+    return growth
 
 
 def _resident() -> int:

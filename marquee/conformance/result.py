@@ -7,26 +7,26 @@ from dataclasses import dataclass
 OK, FAILED, SKIPPED = "ok", "failed", "skipped"
 
 
-class Failed(Exception):
+class CheckFailed(Exception):
     """The handler does not do what it should; the text says what it did."""
 
 
-class Skipped(Exception):
+class CheckSkipped(Exception):
     """The check has no meaning for this handler; the text says why."""
 
 
 @dataclass(frozen=True)
-class Result:
+class CheckResult:
     """One line of the table.
 
     Attributes:
         check: its name.
         outcome: ``ok``, ``failed`` or ``skipped``.
-        why: what went wrong, why it was skipped, or what was seen.
+        detail: what went wrong, why it was skipped, or what was seen.
         seconds: it took.
     """
 
     check: str
     outcome: str
-    why: str = ""
+    detail: str = ""
     seconds: float = 0.0

@@ -10,8 +10,9 @@ from typing import Any
 
 from marquee.archives.comparison import JSON, difference, media_type, spread
 from marquee.archives.trial import example_request
-from marquee.archives.worker import Asked, Reply, Worker
-from marquee.conformance.result import Failed, Skipped
+from marquee.archives.worker import Worker
+from marquee.archives.worker_messages import WorkerReply, WorkerRequest
+from marquee.conformance.result import CheckFailed, CheckSkipped
 
 # Between answers of one process: only the size of a batch may move the last digits.
 SAME = 0.01
@@ -35,9 +36,9 @@ class Subject:
         self.archive = archive
 
     @cached_property
-    def description(self) -> Reply:
+    def description(self) -> WorkerReply:
         """What the handler answers to TorchServe's ``customized=true``."""
-        return self.one(Asked({"describe": "True", "explain": "False"}, body=None))
+        return self.ask(WorkerRequest({"describe": "True", "explain": "False"}, body=None))
 
     @cached_property
     def offer(self) -> dict[str, Any]:
@@ -55,11 +56,6 @@ class Subject:
         return hasattr(self.worker.handler, "describe")
 
     @property
-    def consumes(self) -> list[str]:
-        """The media types it reads; none of a handler that does not say."""
-        return list(self.offer.get("consumes", ()))
-
-    @property
     def produces(self) -> list[str]:
         """The media types it answers in, the default first."""
         return list(self.offer.get("produces", ()))
@@ -72,83 +68,81 @@ class Subject:
     def need_offer(self) -> None:
         """Skip what needs to know what the handler reads and answers."""
         if not self.offer:
-            raise Skipped("its description does not say what it reads and answers")
+            raise CheckSkipped("its description does not say what it reads and answers")
 
     @cached_property
     def example(self) -> Path:
         """The first example."""
-        found = sorted(self.folder.glob("example.*"))
-        if not found:
-            raise Skipped("the archive has no example.*")
-        return found[0]
+        examples = sorted(self.folder.glob("example.*"))
+        if not examples:
+            raise CheckSkipped("the archive has no example.*")
+        return examples[0]
 
-    def asked(self, **headers: str) -> Asked:
-        """Return the request that sends the example; ``_`` in a header's name becomes ``-``."""
-        asked = example_request(self.worker.handler, self.example, None)
-        return with_headers(asked, **headers)
+    def request(self, body: Any = None, **headers: str) -> WorkerRequest:
+        """Return the request that sends the example, or another body.
+
+        Further headers win, and an empty one takes another away; ``_`` in their names is ``-``.
+        """
+        request = example_request(self.worker.handler, self.example, None)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        replaced = {name.lower() for name in named}
+        kept = {key: value for key, value in request.headers.items() if key.lower() not in replaced}
+        merged = kept | {name: value for name, value in named.items() if value}
+        return WorkerRequest(merged, request.body if body is None else body)
 
     @cached_property
-    def answer(self) -> Reply:
+    def answer(self) -> WorkerReply:
         """The answer to the example."""
-        reply = self.one(self.asked())
+        reply = self.ask(self.request())
         if reply.status == UNPROCESSABLE:
             # The network works and says no: another's weights need not like our sample.
-            raise Skipped(
-                f"the example was refused ({shown(reply.body)}); a sample of yours, "
+            raise CheckSkipped(
+                f"the example was refused ({excerpt(reply.body)}); a sample of yours, "
                 "weights/<model>/example.*, would be taken in its place"
             )
-        why = good_problem(reply)
-        if why is not None:
-            raise Failed(why)
+        problem = good_problem(reply)
+        if problem is not None:
+            raise CheckFailed(problem)
         return reply
 
-    def one(self, asked: Asked) -> Reply:
+    def ask(self, request: WorkerRequest) -> WorkerReply:
         """Send one request."""
-        return self.worker.ask(asked)[0]
+        return self.worker.ask(request)[0]
 
 
-def with_headers(asked: Asked, **headers: str) -> Asked:
-    """Return a request with further headers, which win; an empty value takes one away."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    replaced = {name.lower() for name in named}
-    kept = {key: value for key, value in asked.headers.items() if key.lower() not in replaced}
-    merged = kept | {name: value for name, value in named.items() if value}
-    return Asked(merged, asked.body, asked.parts)
-
-
-def good_problem(reply: Reply) -> str | None:
+def good_problem(reply: WorkerReply) -> str | None:
     """Return what is wrong with an answer that should be a success."""
     if reply.raised is not None:
         return f"{reply.raised}; TorchServe fails the whole batch for that"
     if reply.status != 200:
-        return f"answered with {reply.status}: {shown(reply.body)}"
+        return f"answered with {reply.status}: {excerpt(reply.body)}"
     return None if reply.body else "the answer is empty"
 
 
-def error_problem(reply: Reply, statuses: Iterable[int]) -> str | None:
+def error_problem(reply: WorkerReply, statuses: Iterable[int]) -> str | None:
     """Return what is wrong with an answer that should be an error of our JSON shape."""
     expected = " or ".join(str(status) for status in statuses)
     if reply.raised is not None:
         return f"{reply.raised}; expected an answer of its own with {expected}"
     if reply.status not in statuses:
-        return f"answered with {reply.status}, expected {expected}: {shown(reply.body)}"
+        return f"answered with {reply.status}, expected {expected}: {excerpt(reply.body)}"
     if trace_in(reply.body):
-        return f"the answer shows a stack trace: {shown(reply.body)}"
+        return f"the answer shows a stack trace: {excerpt(reply.body)}"
     kind = media_type(reply.content_type)
     if kind != JSON:
         return f"the error's content type is {kind or 'absent'}, expected {JSON}"
     return _shape_problem(reply)
 
 
-def _shape_problem(reply: Reply) -> str | None:
+def _shape_problem(reply: WorkerReply) -> str | None:
     try:
         said = json.loads(reply.body)
     except ValueError:
-        return f"the error is no JSON: {shown(reply.body)}"
+        return f"the error is no JSON: {excerpt(reply.body)}"
     if not isinstance(said, dict) or set(said) != {"code", "type", "message"}:
-        return f"the error has not the fields code, type, message: {shown(reply.body)}"
+        return f"the error has not the fields code, type, message: {excerpt(reply.body)}"
     if said["code"] != reply.status or not said["message"]:
-        return f"the error's code is not its status, or it has no message: {shown(reply.body)}"
+        return f"the error's code is not its status, or it has no message: {excerpt(reply.body)}"
     return None
 
 
@@ -158,19 +152,18 @@ def trace_in(body: bytes) -> bool:
     return any(trace in text for trace in TRACES)
 
 
-def unlike(expected: Reply, found: Reply) -> str | None:
+def unlike(expected: WorkerReply, actual: WorkerReply) -> str | None:
     """Return how a success differs from what it should be."""
-    why = good_problem(found)
-    if why is not None:
-        return why
-    if media_type(expected.content_type) != media_type(found.content_type):
-        return f"the answer is {found.content_type}, expected {expected.content_type}"
+    problem = good_problem(actual)
+    if problem is not None:
+        return problem
     kind = expected.content_type
-    tolerance = SAME * spread(kind, expected.body)
-    return difference(kind, expected.body, found.body, tolerance)
+    if media_type(kind) != media_type(actual.content_type):
+        return f"the answer is {actual.content_type}, expected {kind}"
+    return difference(kind, expected.body, actual.body, SAME * spread(kind, expected.body))
 
 
-def shown(body: bytes) -> str:
+def excerpt(body: bytes) -> str:
     """Return the beginning of an answer."""
     text = " ".join(body[:300].decode(errors="replace").split())
     return text if len(text) <= 160 else text[:157] + "..."
@@ -178,6 +171,6 @@ def shown(body: bytes) -> str:
 
 def fail_if(problems: dict[str, str | None]) -> None:
     """Fail with all the problems that there are, each after the name of its case."""
-    found = [f"{name}: {why}" for name, why in problems.items() if why is not None]
-    if found:
-        raise Failed("; ".join(found))
+    listed = [f"{name}: {problem}" for name, problem in problems.items() if problem is not None]
+    if listed:
+        raise CheckFailed("; ".join(listed))

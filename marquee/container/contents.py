@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from marquee.archives import listing, model_folder, reader
-from marquee.archives.digests import MANIFEST
 from marquee.archives.listing import Archive
+from marquee.archives.manifest import MANIFEST
 from marquee.errors import MarqueeError
 
 

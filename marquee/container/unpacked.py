@@ -18,9 +18,9 @@ from typing import Any
 
 import yaml
 
-from marquee.archives import listing, model_folder, reader, zipsafety
+from marquee.archives import listing, model_folder, reader, safety
 from marquee.archives import script as script_archive
-from marquee.archives.digests import MANIFEST
+from marquee.archives.manifest import MANIFEST
 from marquee.container.variables import Settings
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -139,10 +139,10 @@ def _unpack(source: Path, target: Path) -> None:
         return
     try:
         if reader.suffix_of(source) in reader.TARS:
-            reader.unpack_tar(source, target)
+            safety.unpack_tar(source, target)
             return
         with zipfile.ZipFile(source) as archive:
-            zipsafety.check(archive, source, shutil.disk_usage(target).free)
+            safety.check_zip(archive, source, shutil.disk_usage(target).free)
             archive.extractall(target)
     except reader.DAMAGE as error:
         raise MarqueeError(f"{source} cannot be unpacked: {error}") from error

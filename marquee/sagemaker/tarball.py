@@ -13,8 +13,8 @@ from typing import IO
 
 from marquee.archives import model_folder, rooms
 from marquee.archives.build import build
+from marquee.archives.digests import file_digest
 from marquee.archives.normalise import epoch
-from marquee.archives.store import file_digest
 from marquee.errors import MarqueeError
 from marquee.files import replacing
 from marquee.project import Project
@@ -79,13 +79,8 @@ def pack_script(source: Path, output: Path, program: str | None = None) -> Packe
     Raises:
         MarqueeError: it has neither a script nor a TorchScript file, or is unsafe.
     """
-    if not source.exists():
-        raise MarqueeError(f"{source} is neither a folder nor a model.tar.gz")
     with tempfile.TemporaryDirectory(prefix="marquee-") as scratch:
-        is_folder = source.is_dir()
-        folder = source if is_folder else model_folder.unpack(source, Path(scratch))
-        folder = model_folder.root(folder, program, source)
-        model_folder.check(folder, program, source)
+        folder = model_folder.read(source, program, Path(scratch)).path
         return write(model_folder.files(folder), output)
 
 

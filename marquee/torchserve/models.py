@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from marquee.archives.build import weights_of
+from marquee.archives import reader
 from marquee.archives.store import StoreRecord
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -119,7 +119,7 @@ def _newer(archive: Path, since: datetime) -> bool:
 
 def _weights(archive: Path) -> str | None:
     try:
-        return weights_of(archive)
+        return reader.read(archive).weights_origin
     except MarqueeError:
         return None  # no archive of ours, or not there
 

@@ -14,9 +14,9 @@ from urllib.parse import unquote, urlsplit
 import httpx
 
 from marquee.archives import listing
-from marquee.archives.digests import MANIFEST
+from marquee.archives.digests import file_digest
 from marquee.archives.inspection import inspect
-from marquee.archives.store import file_digest
+from marquee.archives.manifest import MANIFEST
 from marquee.errors import MarqueeError
 from marquee.interrupts import check
 from marquee.project import Project

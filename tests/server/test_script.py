@@ -44,7 +44,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         "doubles": make_folder(top / "doubles", DOUBLES),
     }
     for name, folder in folders.items():
-        done = marquee(project, "archive", "--script", str(folder), "--name", name)
+        done = marquee(project, "archive", "script", str(folder), "--name", name)
         assert done.returncode == 0, done.stderr
     with serving(project) as server:
         yield server

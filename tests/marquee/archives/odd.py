@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from marquee.archives.digests import MANIFEST
+from marquee.archives.manifest import MANIFEST
 
 HANDLER = b"def handle(data, context):\n    return [bytes(row['body']) for row in data or []]\n"
 CONFIG = b"minWorkers: 1\nmaxWorkers: 1\n"

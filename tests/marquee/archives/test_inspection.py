@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from marquee.archives.diff import diff
-from marquee.archives.digests import content_digest, entry_digests, statement
+from marquee.archives.digests import content_digest, entry_digests, file_digest, statement
 from marquee.archives.inspection import inspect
-from marquee.archives.store import file_digest
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from tests.support import marquee
@@ -322,28 +321,28 @@ def test_a_difference_is_told_file_by_file(tmp_path: Path) -> None:
 
 
 def test_the_commands(small_project: Project, tmp_path: Path) -> None:
-    shown = marquee(small_project, "archive", "--inspect", "cifar-2.0")
+    shown = marquee(small_project, "archive", "inspect", "cifar-2.0")
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.startswith("cifar 2.0  (")
     assert "safe      yes" in shown.stdout
     assert "weights   vgg11.pth (demo)" in shown.stdout
-    plain = json.loads(marquee(small_project, "archive", "--inspect", "cifar-2.0", "--json").stdout)
+    plain = json.loads(marquee(small_project, "archive", "inspect", "cifar-2.0", "--json").stdout)
     assert plain["safe"] is True
     assert plain["entries"]["vgg11.pth"]["size"] > 1 << 20
     bad = foreign(tmp_path / "bad.mar", ("../evil", b""))
-    refused = marquee(small_project, "archive", "--inspect", str(bad))
+    refused = marquee(small_project, "archive", "inspect", str(bad))
     assert refused.returncode == 1
     assert "'../evil' leads out of the archive" in refused.stderr
-    refused = marquee(small_project, "archive", "--inspect", str(bad), "--json")
+    refused = marquee(small_project, "archive", "inspect", str(bad), "--json")
     assert refused.returncode == 1
     assert json.loads(refused.stdout)["safe"] is False
     good = str(foreign(tmp_path / "good.mar"))
-    compared = marquee(small_project, "archive", "--diff", "cifar-2.0", good)
+    compared = marquee(small_project, "archive", "diff", "cifar-2.0", good)
     assert compared.returncode == 0, compared.stderr
     assert "removed  vgg11.pth" in compared.stdout
     assert "weights: changed" in compared.stdout
-    listed = json.loads(marquee(small_project, "archive", "--diff", good, good, "--json").stdout)
+    listed = json.loads(marquee(small_project, "archive", "diff", good, good, "--json").stdout)
     same = {"weights": "same", "content": "same", "golden": "same"}
     assert listed == same | {"changes": []}
-    unknown = marquee(small_project, "archive", "--inspect", "nobody")
+    unknown = marquee(small_project, "archive", "inspect", "nobody")
     assert "the model store holds cifar-2.0.mar" in unknown.stderr

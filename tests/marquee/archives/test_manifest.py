@@ -264,7 +264,7 @@ def test_a_store_is_served_for_what_is_in_it_and_says_what_is_not(tmp_path: Path
     ]
     assert "rename it, to dotted-2.0" in said["a..b.mar"]
     assert "holds in.mar: move that up" in said["deep"]
-    assert "code/inference.py: marquee archive --script" in said["script"]
+    assert "code/inference.py: marquee archive script" in said["script"]
     assert "a version of its own" in said["z.mar"]
     assert "lacks cifar-2.0.mar, which is not served" in said["model_store"]
 
@@ -305,9 +305,9 @@ def test_load_models_of_the_configuration_is_heeded(tmp_path: Path) -> None:
     assert loaded.load_list(project) is None
 
 
-@pytest.mark.parametrize("word", ["--inspect", "--script"])
+@pytest.mark.parametrize("word", ["inspect", "script"])
 def test_paths_that_cannot_be_are_a_sentence(project: Project, word: str) -> None:
-    done = marquee(project, "archive", word, "x" * 300, *(["--name", "n"] * (word == "--script")))
+    done = marquee(project, "archive", word, "x" * 300, *(["--name", "n"] * (word == "script")))
     assert done.returncode == 1
     assert "File name too long" in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -45,7 +45,7 @@ def test_a_folder_becomes_an_archive_and_stays_until_it_changes(
     (folder / "code" / "requirements.txt").write_text("numpy>=1\npillow\n")
     (folder / "code" / "__pycache__").mkdir()
     (folder / "code" / "__pycache__" / "x.pyc").write_bytes(b"")
-    words = ("--script", str(folder), "--name", "greeter", "--version", "2.1")
+    words = ("script", str(folder), "--name", "greeter", "--version", "2.1")
     done = run_archiver(project, *words)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("built ")
@@ -101,7 +101,7 @@ def test_an_examples_type_is_stated_and_a_refused_one_says_why(
 ) -> None:
     folder = make_folder(tmp_path / "m", TYPED)
     (tmp_path / "photo.bin").write_bytes(b"1234")
-    words = ("--script", str(folder), "--name", "typed", "--example", str(tmp_path / "photo.bin"))
+    words = ("script", str(folder), "--name", "typed", "--example", str(tmp_path / "photo.bin"))
     refused = run_archiver(project, *words)
     assert refused.returncode == 1
     assert "KeyError: 'application/octet-stream' (inference.py, line 6)" in refused.stderr
@@ -118,7 +118,7 @@ def test_an_examples_type_is_stated_and_a_refused_one_says_why(
 
 def test_what_does_not_load_is_told_in_a_line(project: Project, tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "m", "import no_such_package\n\ndef model_fn(d): pass\n")
-    done = run_archiver(project, "--script", str(folder), "--name", "x")
+    done = run_archiver(project, "script", str(folder), "--name", "x")
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert "pip install no-such-package" in done.stderr
@@ -138,7 +138,7 @@ def test_names_and_folders_are_checked_first(project: Project, tmp_path: Path) -
         build(project, ScriptSource(folder, "x", example=tmp_path / "absent"))
     with pytest.raises(MarqueeError, match="no train.py"):
         build(project, ScriptSource(folder, "x", program="train.py"))
-    assert run_archiver(project, "--script", str(folder)).returncode == 2
+    assert run_archiver(project, "script", str(folder)).returncode == 2
 
 
 def test_the_projects_own_models_are_not_overwritten(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from marquee.archives import golden
+from marquee.archives.digests import file_digest
 from marquee.archives.script import ScriptSource, build
-from marquee.archives.store import file_digest
-from marquee.conformance.check import Report, check, check_archive
+from marquee.conformance.check import CheckReport, check, check_archive
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from tests.handlers.script import scripts
@@ -29,12 +29,12 @@ CONFIG = "model-config.yaml"
 EXAMPLE = ("example.txt", "a cat sat")
 
 
-def outcomes(report: Report) -> dict[str, str]:
+def outcomes(report: CheckReport) -> dict[str, str]:
     return {result.check: result.outcome for result in report.results}
 
 
-def why(report: Report, name: str) -> str:
-    return next(result.why for result in report.results if result.check == name)
+def detail(report: CheckReport, name: str) -> str:
+    return next(result.detail for result in report.results if result.check == name)
 
 
 @pytest.mark.parametrize("model", ["rotifer", "smoke", "timetravel"])
@@ -93,27 +93,27 @@ def test_a_foreign_handler_is_checked_as_far_as_it_says(tmp_path: Path) -> None:
     assert report.failed == []
     assert found["example"] == found["memory"] == found["bad bodies"] == "ok"
     assert found["content types"] == found["golden requests"] == "skipped"
-    assert "does not say" in why(report, "content types")
+    assert "does not say" in detail(report, "content types")
 
 
 def test_an_example_that_the_network_refuses_is_no_failure(tmp_path: Path) -> None:
     code = ECHO.replace("return [", "context.set_response_status(422, 'No', 0)\n    return [")
     report = check_archive(handler_archive(tmp_path / "m.mar", code, ("example.txt", "abc")))
     assert report.failed == []
-    assert "weights/<model>/example.*" in why(report, "example")
+    assert "weights/<model>/example.*" in detail(report, "example")
 
 
 def test_without_an_example_most_is_skipped(tmp_path: Path) -> None:
     report = check_archive(handler_archive(tmp_path / "m.mar", ECHO))
     assert report.failed == []
-    assert why(report, "example") == "the archive has no example.*"
+    assert detail(report, "example") == "the archive has no example.*"
 
 
 def test_a_process_that_ends_is_told_and_what_came_before_kept(tmp_path: Path) -> None:
     code = ECHO.replace("return [", "__import__('os')._exit(7)\n    return [")
     report = check_archive(handler_archive(tmp_path / "m.mar", code))
     assert outcomes(report) == {"load": "ok", "description": "failed"}
-    assert why(report, "description") == (
+    assert detail(report, "description") == (
         "its process ended with 7 during this check; the rest was not run"
     )
 
@@ -122,7 +122,7 @@ def test_what_does_not_load_is_told(tmp_path: Path) -> None:
     path = handler_archive(tmp_path / "m.mar", "raise ValueError('no weights')\n")
     report = check_archive(path)
     assert outcomes(report) == {"load": "failed"}
-    assert "no weights" in why(report, "load")
+    assert "no weights" in detail(report, "load")
     assert "Traceback" in report.log
 
 
@@ -163,13 +163,13 @@ def test_an_asynchronous_handler_is_awaited(tmp_path: Path) -> None:
     asked = (CONFIG, "asyncCommunication: true\n")
     report = check_archive(handler_archive(tmp_path / "m.mar", AWAITED, EXAMPLE, asked))
     assert report.failed == []
-    assert why(report, "example") == "no type, 1 bytes"
+    assert detail(report, "example") == "no type, 1 bytes"
 
 
 def test_a_streamed_answer_is_shown_in_its_pieces(tmp_path: Path) -> None:
     report = check_archive(handler_archive(tmp_path / "m.mar", STREAMED, EXAMPLE))
     assert report.failed == []
-    assert why(report, "example") == "text/plain, 13 bytes in 4 pieces: a | cat | sat | end"
+    assert detail(report, "example") == "text/plain, 13 bytes in 4 pieces: a | cat | sat | end"
 
 
 def test_a_script_has_golden_requests_and_passes(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from marquee.archives.worker import Asked, Worker
-from marquee.conformance import batches, requests
-from marquee.conformance.result import Failed, Skipped
+from marquee.archives.worker import Worker
+from marquee.archives.worker_messages import WorkerRequest
+from marquee.conformance import batches, good_requests
+from marquee.conformance.result import CheckFailed, CheckSkipped
 from marquee.conformance.subject import Subject
 
 HANDLE = """
@@ -64,8 +65,8 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
 def test_only_what_the_archive_says_is_awaited(
     load: Load, code: str, config: str, told: str
 ) -> None:
-    with pytest.raises(Failed, match=told):
-        requests.example(load(code, config=config))
+    with pytest.raises(CheckFailed, match=told):
+        good_requests.example(load(code, config=config))
 
 
 @pytest.mark.parametrize(
@@ -79,21 +80,23 @@ def test_only_what_the_archive_says_is_awaited(
     ],
 )
 def test_what_torchserve_would_not_serve_is_told(load: Load, statement: str, told: str) -> None:
-    with pytest.raises(Failed, match=told):
-        requests.example(load(HANDLE, statement))
+    with pytest.raises(CheckFailed, match=told):
+        good_requests.example(load(HANDLE, statement))
 
 
 def test_what_is_wrong_with_a_batch_is_said_in_numbers(load: Load) -> None:
     subject = load(HANDLE, "return None")
-    first, _ = subject.worker.ask(subject.asked(), subject.asked())
+    first, _ = subject.worker.ask(subject.request(), subject.request())
     assert first.raised == "the handler returned None, expected a list of 2 answers"
 
 
 def test_an_error_that_torchserve_passes_on_is_an_answer(load: Load) -> None:
     statement = "from ts.utils.util import PredictionException as P; raise P('no cat', 400)"
     subject = load(HANDLE, statement)
-    with pytest.raises(Failed, match='answered with 400: {"code": 400, .* "message": "no cat"}'):
-        requests.example(subject)
+    with pytest.raises(
+        CheckFailed, match='answered with 400: {"code": 400, .* "message": "no cat"}'
+    ):
+        good_requests.example(subject)
 
 
 @pytest.mark.parametrize(
@@ -126,11 +129,11 @@ def test_bodies_are_decoded_unless_torchserve_is_told_not_to(
     load: Load, monkeypatch: pytest.MonkeyPatch, kind: str, body: bytes, seen: str
 ) -> None:
     subject = load(HANDLE, "return [type(row['body']).__name__ for row in data]")
-    asked = Asked({"content-type": kind}, body)
+    asked = WorkerRequest({"content-type": kind}, body)
     monkeypatch.delenv("TS_DECODE_INPUT_REQUEST", raising=False)
-    assert subject.one(asked).body == seen.encode()
+    assert subject.ask(asked).body == seen.encode()
     monkeypatch.setenv("TS_DECODE_INPUT_REQUEST", "false")
-    assert subject.one(asked).body == b"bytes"
+    assert subject.ask(asked).body == b"bytes"
 
 
 def test_status_and_headers_of_each_request(load: Load) -> None:
@@ -138,7 +141,7 @@ def test_status_and_headers_of_each_request(load: Load) -> None:
         HANDLE,
         "context.set_response_status(422, 'No', idx=1); context.set_response_header(1, 'A', 'b')",
     )
-    first, second = subject.worker.ask(subject.asked(), Asked({}, b"12"))
+    first, second = subject.worker.ask(subject.request(), WorkerRequest({}, b"12"))
     assert (first.status, first.headers, first.body) == (200, {}, b"9")
     assert (second.status, second.headers, second.body) == (422, {"a": "b"}, b"2")
 
@@ -155,7 +158,7 @@ def handle(data, context):
         return ["c", "d"]
 """
     subject = load(code)
-    first, second = subject.worker.ask(subject.asked(), subject.asked())
+    first, second = subject.worker.ask(subject.request(), subject.request())
     assert (first.pieces, first.body) == ((b"a", b"c"), b"ac")
     assert (second.pieces, second.status) == ((b"b", b"d"), 201)
 
@@ -164,13 +167,13 @@ def test_no_batches_are_tried_where_the_archive_asks_for_none(load: Load) -> Non
     code = HANDLE.replace("for row in data", "for row in data[:1]")
     alone = load(code)
     for check in (batches.batch_against_single, batches.bad_in_a_batch):
-        with pytest.raises(Skipped, match="no batchSize above 1"):
+        with pytest.raises(CheckSkipped, match="no batchSize above 1"):
             check(alone)
-    with pytest.raises(Failed, match="returned a list of 1, expected a list of 4 answers"):
+    with pytest.raises(CheckFailed, match="returned a list of 1, expected a list of 4 answers"):
         batches.bad_in_a_batch(load(code, config="batchSize: 4"))
 
 
 def test_a_handler_that_knows_no_descriptions_is_no_failure(load: Load) -> None:
     code = HANDLE.replace('row.get("body", b"")', 'row["body"]')
-    with pytest.raises(Skipped, match="it has no description: the handler raised KeyError"):
-        requests.described(load(code))
+    with pytest.raises(CheckSkipped, match="it has no description: the handler raised KeyError"):
+        good_requests.description(load(code))

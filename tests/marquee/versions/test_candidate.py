@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from marquee.archives.digests import MANIFEST
+from marquee.archives.manifest import MANIFEST
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.versions.candidate import Candidate, find

@@ -1,16 +1,20 @@
-"""Whether a zip file may be unpacked: nothing leads out of it, hides in it, or fills the disk.
+"""Whether an archive may be unpacked: nothing leads out of it, hides in it, or fills the disk.
 
 Python and TorchServe read zips from two ends: one by the directory at the end, the other file by
-file from the start. What only one of them would see is refused.
+file from the start. What only one of them would see is refused. The files of a ``.tar.gz`` lie in
+one folder: TorchServe drops the first part of every name.
 """
 
 from __future__ import annotations
 
+import gzip
 import os
 import stat
 import struct
+import tarfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from marquee.errors import MarqueeError
@@ -27,9 +31,11 @@ ENCRYPTED, DESCRIPTOR = 1, 8
 LOCAL = struct.Struct("<4s5H3L2H")
 DESCRIPTOR_BYTES = 24
 ZIP64 = 0xFFFFFFFF
+# Read of a tar in one piece: tarfile would read a header whole that claims gigabytes.
+MAX_AT_ONCE = 2 << 20
 
 
-def check(archive: zipfile.ZipFile, path: Path, max_bytes: int | None = None) -> None:
+def check_zip(archive: zipfile.ZipFile, path: Path, max_bytes: int | None = None) -> None:
     """Check everything that can be known without unpacking.
 
     Args:
@@ -44,9 +50,9 @@ def check(archive: zipfile.ZipFile, path: Path, max_bytes: int | None = None) ->
     entries = archive.infolist()
     _check_sizes(entries, path, max_allowed() if max_bytes is None else max_bytes)
     for entry in entries:
-        why = _refusal(entry)
-        if why is not None:
-            raise MarqueeError(f"{path} is not safe: {entry.orig_filename[:100]!r} {why}")
+        refusal = _refusal(entry)
+        if refusal is not None:
+            raise MarqueeError(f"{path} is not safe: {entry.orig_filename[:100]!r} {refusal}")
     _check_unique(entries, path)
     _check_gapless(archive, entries, path)
 
@@ -136,3 +142,50 @@ def _slack(end: int, entries: Sequence[zipfile.ZipInfo]) -> int:
 
 def _hiding(before: str) -> str:
     return f"there are bytes before {before[:100]!r} that its directory does not list"
+
+
+class _Stream(gzip.GzipFile):
+    """A tar's bytes, none of whose headers may be huge."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= MAX_AT_ONCE:
+            raise tarfile.ReadError(f"one of its headers claims {size} bytes")
+        return super().read(size)
+
+
+@contextmanager
+def opened_tar(path: Path) -> Iterator[tuple[tarfile.TarFile, Iterator[tarfile.TarInfo]]]:
+    """Open a ``.tar.gz``, and lend its members as they are read."""
+    with _Stream(path) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+        yield tar, _safe(tar, path)
+
+
+def inside(member: tarfile.TarInfo) -> str:
+    """Return a member's name without the folder around everything."""
+    return member.name.partition("/")[2]
+
+
+def _safe(archive: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
+    """Yield a tar's members, as long as they may be unpacked: TorchServe will."""
+    most = min(
+        max_allowed(),
+        max(BOMB_BYTES, BOMB_RATIO * path.stat().st_size),
+    )
+    size = 0
+    for number, member in enumerate(archive, 1):
+        size += member.size
+        if number > MAX_ENTRIES or member.size < 0 or size > most:
+            raise ValueError(f"it unpacks to more than {most} bytes or {MAX_ENTRIES} files")
+        if member.name.startswith("/") or ".." in member.name.split("/"):
+            raise ValueError(f"it is not safe: {member.name[:100]!r} leads out of it")
+        if not (member.isfile() or member.isdir()):
+            raise ValueError(f"it is not safe: {member.name[:100]!r} is a link or a device")
+        yield member
+
+
+def unpack_tar(path: Path, target: Path) -> None:
+    """Unpack a ``.tar.gz`` as TorchServe does, without the folder around everything."""
+    with opened_tar(path) as (tar, members):
+        for member in members:
+            if name := inside(member):
+                tar.extract(member.replace(name=name, deep=False), target, filter="data")
