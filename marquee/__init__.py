@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from marquee.torchserve.logs import logs
     from marquee.torchserve.models import models
     from marquee.versions.canary import begin as canary
-    from marquee.versions.canary import promote, withdraw
+    from marquee.versions.canary import withdraw
     from marquee.versions.history import read as history
     from marquee.versions.operate import register, retire, scale
-    from marquee.versions.swap import rollback, swap
+    from marquee.versions.swap import promote, rollback, swap
 
 __all__ = [
     "MarqueeError",
@@ -60,7 +60,7 @@ _PLACES = {
     "logs": ("marquee.torchserve.logs", "logs"),
     "models": ("marquee.torchserve.models", "models"),
     "predict": ("marquee.client.predict", "predict"),
-    "promote": ("marquee.versions.canary", "promote"),
+    "promote": ("marquee.versions.swap", "promote"),
     "register": ("marquee.versions.operate", "register"),
     "retire": ("marquee.versions.operate", "retire"),
     "rollback": ("marquee.versions.swap", "rollback"),

@@ -6,64 +6,54 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from marquee.cli.errors import told
+from marquee.cli.params import AS_JSON, Share, group
+from marquee.cli.versions import ended, policy, progress, timeouts, watch
 from marquee.project import Project
 
 if TYPE_CHECKING:
     from marquee.front.traffic import Summary
-    from marquee.versions.canary import Report
+    from marquee.versions.canary import CanaryFigures
 
-
-class Percent(click.ParamType):  # type: ignore[type-arg] # no parameter at run time
-    """A share such as ``5%``; its value is 0.05."""
-
-    name = "percent"
-
-    def convert(
-        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Read the text; a value that is a number already is one."""
-        if isinstance(value, float):
-            return value
-        try:
-            return float(str(value).removesuffix("%")) / 100
-        except ValueError:
-            self.fail(f"{value!r} is no percentage, expected one such as 5%", param, ctx)
+_limit = partial(click.option, show_default=True)
+limits = group(
+    _limit(
+        "--max-errors",
+        type=Share(),
+        default="5%",
+        help="Withdrawn by itself when its error rate is higher than the default's by more.",
+    ),
+    _limit(
+        "--max-slower",
+        type=Share(most=None),
+        default="50%",
+        help="Withdrawn by itself when its p95 is longer than the default's by more.",
+    ),
+    _limit(
+        "--min-requests",
+        type=click.IntRange(1),
+        default=20,
+        help="So many requests must it have had before its error rate counts, five times as many "
+        "for its p95.",
+    ),
+)
 
 
 @click.command()
 @click.argument("model")
 @click.argument("version", required=False)
-@click.option("--share", type=Percent(), help="Of the requests that name no version, such as 5%.")
+@click.option("--share", type=Share(), help="Of the requests that name no version, such as 5%.")
 @click.option("--promote", is_flag=True, help="Make the canary the default version.")
 @click.option("--withdraw", is_flag=True, help="Send all requests to the default version again.")
-@click.option(
-    "--max-errors",
-    type=Percent(),
-    default="5%",
-    show_default=True,
-    help="Withdrawn by itself when its error rate is higher than the default's by more.",
-)
-@click.option(
-    "--max-slower",
-    type=Percent(),
-    default="50%",
-    show_default=True,
-    help="Withdrawn by itself when its p95 is longer than the default's by more.",
-)
-@click.option(
-    "--min-requests",
-    type=click.IntRange(1),
-    default=20,
-    show_default=True,
-    help="So many requests must it have had before its error rate counts, five times as many "
-    "for its p95.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Show the figures as JSON.")
+@limits
+@watch
+@timeouts
+@AS_JSON
 @told
 def canary(
     model: str,
@@ -72,49 +62,64 @@ def canary(
     share: float | None,
     promote: bool,
     withdraw: bool,
-    max_errors: float,
-    max_slower: float,
-    min_requests: int,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Try another VERSION of MODEL on a share of its requests.
 
-    With a version and --share: begin, or change the share. With --promote or --withdraw: end.
+    With a version and --share: begin, once it answers its golden requests, or change the share.
+    With --promote or --withdraw: end; a promotion goes as carefully as 'marquee swap'.
     With neither: show how both versions do. Needs a server started with `marquee serve --front`,
     which withdraws a canary by itself when it does worse than the default version.
     """
-    from marquee.versions import canary as canaries
-    from marquee.versions.canaries import Limits
+    from marquee.versions.canary import figures
+    from marquee.versions.canary import withdraw as end
+    from marquee.versions.swap import promote as make_default
 
     project = Project.find()
     beginning = version is not None or share is not None
     if beginning + promote + withdraw > 1 or (beginning and (version is None or share is None)):
         raise click.UsageError("say VERSION and --share, or --promote, or --withdraw, or nothing")
     if version is not None and share is not None:
-        limits = Limits(max_errors, max_slower, min_requests)
-        begun = canaries.begin(project, model, version, share, limits)
-        click.echo(f"{model} {begun.version} gets {begun.share:.2%} of the requests to {model}")
+        _begin(project, model, version, share, options)
     elif promote:
-        promoted = canaries.promote(project, model)
+        seconds = {name: value for name, value in options.items() if name.endswith("_seconds")}
+        with ended():
+            promoted = make_default(project, model, policy(seconds), progress())
         click.echo(f"{model} {promoted.version} is the default version now, and gets all requests")
     elif withdraw:
-        withdrawn = canaries.withdraw(project, model)
+        withdrawn = end(project, model)
         click.echo(f"{model} {withdrawn.version} gets no requests any more; it stays registered")
     else:
-        _show(canaries.report(project, model), as_json)
+        _show(figures(project, model), as_json)
 
 
-def _show(report: Report, as_json: bool) -> None:
+def _begin(
+    project: Project, model: str, version: str, share: float, options: dict[str, Any]
+) -> None:
+    from marquee.versions.canary import begin
+    from marquee.versions.judgement import CanaryLimits
+
+    names = ("max_errors", "max_slower", "min_requests")
+    own = CanaryLimits(**{name: options.pop(name) for name in names})
+    with ended():
+        begun = begin(
+            project, model, version, share, own, policy=policy(options), listener=progress()
+        )
+    click.echo(f"{model} {begun.version} gets {begun.share:.2%} of the requests to {model}")
+
+
+def _show(figures: CanaryFigures, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(asdict(report), indent=1))
+        click.echo(json.dumps(asdict(figures), indent=1))
         return
-    found = report.canary
-    click.echo(f"{found.model}: {found.share:.2%} of the requests go to {found.version}")
+    canary = figures.canary
+    click.echo(f"{canary.model}: {canary.share:.2%} of the requests go to {canary.version}")
     row = "{:<10} {:>9} {:>9} {:>8} {:>8} {:>8}"
     click.echo(row.format("VERSION", "REQUESTS", "ERRORS", "RATE", "P50", "P95"))
     for version, side in (
-        (report.default_version, report.default),
-        (found.version, report.of_canary),
+        (figures.default_version, figures.default),
+        (canary.version, figures.of_canary),
     ):
         click.echo(row.format(version, side.requests, side.errors, *_figures(side)))
 

@@ -1,15 +1,28 @@
-"""What several commands take: shares, durations, NAME=VALUE pairs, ``--json``."""
+"""What several commands take: groups of options, shares, durations, pairs, ``--json``."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import click
 
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+
+
+def group(*options: Decorator) -> Decorator:
+    """Return a decorator that adds options to a command, in their order."""
+
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorated
 
 
 class Share(click.ParamType):  # type: ignore[type-arg] # no parameter at run time

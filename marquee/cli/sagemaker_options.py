@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from marquee.cli.params import Duration, pairs
+from marquee.cli.params import Duration, group, pairs
 
 if TYPE_CHECKING:
     from marquee.sagemaker.hosting import AsyncSettings, Hosting
@@ -19,21 +18,10 @@ if TYPE_CHECKING:
     from marquee.sagemaker.rollout import Rollout
     from marquee.sagemaker.scaling import Scaling
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 _duration = partial(click.option, type=Duration(), show_default=True, metavar="SECONDS")
 _pairs = partial(click.option, multiple=True, callback=pairs, metavar="NAME=VALUE")
 
-
-def _group(*options: Decorator) -> Decorator:
-    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorated
-
-
-source = _group(
+source = group(
     click.option(
         "--version",
         "versions",
@@ -50,14 +38,14 @@ source = _group(
     click.option("--program", metavar="FILE", help="With --script: if not inference.py."),
 )
 
-account = _group(
+account = group(
     click.option("--region", help="If not the one of your AWS configuration."),
     click.option("--profile", help="Of your AWS configuration."),
     _duration("--timeout", default=7200, help="How long to wait."),
     click.option("--dry-run", is_flag=True, help="Print every API call as JSON; make none."),
 )
 
-hosting = _group(
+hosting = group(
     click.option("--role", required=True, metavar="ARN", help="What SageMaker assumes."),
     click.option("--image", required=True, metavar="URI", help="See docker/build_and_push.sh."),
     click.option("--bucket", help="Pack the model and upload it there."),
@@ -96,7 +84,7 @@ scaling = click.option(
     "instance, and MIN may be 0.",
 )
 
-rollout = _group(
+rollout = group(
     click.option(
         "--traffic",
         type=click.Choice(["all-at-once", "canary", "linear"]),
@@ -125,7 +113,7 @@ rollout = _group(
     click.option("--keep", is_flag=True, help="Keep the old model and configuration."),
 )
 
-request = _group(
+request = group(
     click.option("--content-type", help="If not the one of the file's name."),
     click.option("--accept", help="A media type, or json, png, jpg, npy."),
     _pairs("--param", help="A parameter; repeat."),

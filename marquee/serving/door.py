@@ -26,7 +26,7 @@ from marquee.torchserve.management import Management
 from marquee.torchserve.readiness import Prober
 from marquee.torchserve.tokens import Keys
 from marquee.versions import canaries
-from marquee.versions.watcher import Watcher
+from marquee.versions.canary import Watcher
 
 KEYS_SECONDS = 60
 READY_SECONDS = 120

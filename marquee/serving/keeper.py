@@ -13,8 +13,7 @@ from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings
 from marquee.front.traffic import Traffic, as_json
 from marquee.torchserve.readiness import Prober, Readiness
-from marquee.versions import canary
-from marquee.versions.watcher import Watcher
+from marquee.versions.canary import TRAFFIC, Watcher
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +82,7 @@ class Keeper(threading.Thread):
             sides = self._canaries.look(self._prober, self._traffic)
             part = self._settings.folder / ".traffic.part"
             part.write_text(json.dumps({name: as_json(*both) for name, both in sides.items()}))
-            part.replace(self._settings.folder / canary.TRAFFIC)
+            part.replace(self._settings.folder / TRAFFIC)
 
     def _publish(self, found: Readiness) -> None:
         self.ready = found.ready or (self._settings.ready_when_empty and not found.models)

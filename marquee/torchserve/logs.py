@@ -15,14 +15,13 @@ from typing import BinaryIO
 from marquee.archives import listing
 from marquee.errors import MarqueeError
 from marquee.project import Project
+from marquee.torchserve.accesslog import access
 from marquee.torchserve.loglines import Stamped, output, stamped
 
 LEVELS = ("DEBUG", "INFO", "WARN", "ERROR")
 FILES = {"access": "access_log.log", "model": "model_log.log", "server": "ts_log.log"}
 FOLLOW_SECONDS = 0.5
 
-ACCESS = re.compile(r'"(\w+) (/\S*) [^"]*" (\d{3})')
-ASKED = re.compile(r"/(?:predictions|explanations|v1/models|v2/models)/([^/:? ]+)(?:/([^/?: ]+))?")
 # What marquee itself asks all the time while it waits for something.
 POLLING = re.compile(r'"GET /(?:models|ping|metrics|token)\b[^"]*" 2')
 
@@ -203,11 +202,10 @@ def _of_worker(label: str, labels: Labels) -> tuple[str, str]:
 
 
 def _parse(source: str, head: Stamped, labels: Labels) -> Line:
-    if source == "access" and (found := ACCESS.search(head.text)):
-        level = "INFO" if found[3] < "400" else "WARN" if found[3] < "500" else "ERROR"
-        asked = ASKED.match(found[2])
-        model, version = (asked[1], asked[2] or "") if asked else ("", "")
-        return Line(head.time, level, source, head.text, model, version)
+    if source == "access" and (request := access(head.text)):
+        level = "INFO" if request.status < 400 else "WARN" if request.status < 500 else "ERROR"
+        model, of_version = request.model() or ("", None)
+        return Line(head.time, level, source, head.text, model, of_version or "")
     level = {"FATAL": "ERROR", "TRACE": "DEBUG", "": "INFO"}.get(head.level, head.level)
     if source == "model" and (written := output(head)):
         model, version = _of_worker(written.label, labels)

@@ -10,26 +10,12 @@ from typing import Any
 
 from marquee import state
 from marquee.errors import MarqueeError
-from marquee.front.process import running
+from marquee.front import program
+from marquee.front.process import Haproxy, running
 from marquee.project import Project
+from marquee.versions.judgement import CanaryLimits
 
 STATE = "canary.json"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What makes a canary be withdrawn by itself.
-
-    Attributes:
-        max_errors: how much higher its error rate may be than the default's, 0 to 1.
-        max_slower: how much longer its p95 may be than the default's, as a share of that.
-        min_requests: how many requests it must have had for its error rate to count; for its
-            p95, five times as many (and as many of the default's).
-    """
-
-    max_errors: float = 0.05
-    max_slower: float = 0.5
-    min_requests: int = 20
 
 
 @dataclass(frozen=True)
@@ -47,7 +33,23 @@ class Canary:
     version: str
     share: float
     since: float
-    limits: Limits = field(default_factory=Limits)
+    limits: CanaryLimits = field(default_factory=CanaryLimits)
+
+
+def front_door(project: Project) -> Haproxy:
+    """Return the running front door, without which there are no canaries.
+
+    Raises:
+        MarqueeError: none runs; how to get it.
+    """
+    front = running(project)
+    if front is None:
+        program.find()  # says how to get HAProxy, where that is what is missing
+        raise MarqueeError(
+            "a canary needs the front door, and none runs: TorchServe cannot split a model's "
+            "requests; stop the server and start it with: marquee serve --front"
+        )
+    return front
 
 
 def load(project: Project) -> dict[str, Canary]:
@@ -56,10 +58,22 @@ def load(project: Project) -> dict[str, Canary]:
     return _parsed(path, state.read(path))
 
 
+def of(canaries: Mapping[str, Canary], model: str) -> Canary:
+    """Return a model's canary.
+
+    Raises:
+        MarqueeError: it has none.
+    """
+    canary = canaries.get(model)
+    if canary is None:
+        raise MarqueeError(f"{model} has no canary; begin one: marquee canary {model} VERSION")
+    return canary
+
+
 def _parsed(path: Path, kept: Mapping[str, Any]) -> dict[str, Canary]:
     try:
         return {
-            model: Canary(**{**one, "limits": Limits(**one["limits"])})
+            model: Canary(**{**one, "limits": CanaryLimits(**one["limits"])})
             for model, one in kept.items()
         }
     except (KeyError, TypeError) as error:
@@ -80,16 +94,61 @@ def locked(project: Project) -> Iterator[dict[str, Canary]]:
         kept.update({name: asdict(one) for name, one in canaries.items()})
 
 
+def give_share(project: Project, canary: Canary) -> None:
+    """Have the front door send a canary its share, unless another or none runs by now."""
+    front = running(project)
+    with locked(project) as canaries:
+        now = canaries.get(canary.model)
+        if front is not None and now is not None and now.version == canary.version:
+            front.set_canary(now.model, now.version, now.share)
+
+
+@contextmanager
+def promoted(project: Project, canary: Canary) -> Iterator[None]:
+    """End the split when the block has made the canary the default.
+
+    Raises:
+        MarqueeError: it was ended meanwhile; nothing is done then.
+    """
+    with locked(project) as canaries:
+        now = canaries.get(canary.model)
+        if now is None or now.since != canary.since:
+            raise MarqueeError(
+                f"the canary {canary.model} {canary.version} was ended while it was tried; see: "
+                f"marquee history {canary.model}"
+            )
+        yield
+        _end(project, canaries, canary.model)
+
+
+def end(project: Project, canary: Canary) -> bool:
+    """Send all requests to the default version again; return whether that canary still ran."""
+    with locked(project) as canaries:
+        now = canaries.get(canary.model)
+        if now is None or now.since != canary.since:
+            return False
+        _end(project, canaries, canary.model)
+    return True
+
+
+def _end(project: Project, canaries: dict[str, Canary], model: str) -> None:
+    """End a split; killed in between, the canary goes on: it is on disk until the door knows."""
+    front = running(project)
+    if front is not None:
+        front.remove_canary(model)
+    del canaries[model]
+
+
 def check_none(project: Project, model: str, version: str | None = None) -> None:
     """Return if no canary of the model runs, or none of this version of it.
 
     Raises:
         MarqueeError: one gets requests now, with how to end it.
     """
-    found = load(project).get(model)
-    if found is None or version not in (None, found.version) or running(project) is None:
+    canary = load(project).get(model)
+    if canary is None or version not in (None, canary.version) or running(project) is None:
         return
     raise MarqueeError(
-        f"{model} {found.version} is tried on {found.share:.2%} of the requests; end that first: "
+        f"{model} {canary.version} is tried on {canary.share:.2%} of the requests; end that first: "
         f"marquee canary {model} --promote, or --withdraw"
     )

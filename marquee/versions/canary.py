@@ -1,4 +1,4 @@
-"""A share of a model's requests for another version: begun, watched, promoted or withdrawn."""
+"""A share of a model's requests for another version: begun, watched, withdrawn."""
 
 from __future__ import annotations
 
@@ -7,30 +7,29 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from marquee import state
-from marquee.archives.example import example_of
+from marquee.archives.example import requests_of
 from marquee.errors import MarqueeError
-from marquee.front import program
-from marquee.front.process import Haproxy, running
-from marquee.front.traffic import Summary, from_json
+from marquee.front.traffic import Summary, Traffic, from_json
+from marquee.interrupts import ignored, raised
 from marquee.project import Project
-from marquee.torchserve.inference import Inference
 from marquee.torchserve.loads import LogMarks, wait_loaded
-from marquee.torchserve.management import Management, Version
-from marquee.torchserve.server import LOAD_SECONDS
-from marquee.versions import history, journal
-from marquee.versions import operate as versions
-from marquee.versions.canaries import Canary, Limits, load, locked
+from marquee.torchserve.management import Management
+from marquee.torchserve.readiness import Prober
+from marquee.versions import canaries, candidate, history, journal
+from marquee.versions.canaries import Canary
+from marquee.versions.candidate import Candidate
+from marquee.versions.history import Record, StepListener, Steps, silent
+from marquee.versions.judgement import DEFAULT_POLICY, CanaryLimits, SwapPolicy, worse_than_default
+from marquee.versions.operate import add
+from marquee.versions.probe import check
+from marquee.versions.recovery import recover, recover_first
+from marquee.versions.swap import serving
 
 TRAFFIC = "traffic.json"
-# A p95 wants more requests than an error rate, and differences this small are noise.
-LATENCY_REQUESTS = 5
-NOISE_MS = 20.0
-PROMOTED = "it is the default version now"
 
 
 @dataclass(frozen=True)
-class Report:
+class CanaryFigures:
     """A canary with what it and the default version have answered since it began."""
 
     canary: Canary
@@ -40,181 +39,182 @@ class Report:
 
 
 def begin(
-    project: Project, model: str, version: str, share: float, limits: Limits | None = None
+    project: Project,
+    model: str,
+    version: str,
+    share: float,
+    limits: CanaryLimits | None = None,
+    *,
+    policy: SwapPolicy = DEFAULT_POLICY,
+    listener: StepListener = silent,
 ) -> Canary:
-    """Give ``version`` a share of the model's requests: register it if need be, then try it.
+    """Give ``version`` a share of the model's requests, once it answers its golden requests.
 
-    A canary of the same version gets the new share and keeps its counts.
+    A version that is not registered is registered, and a retired one gets its workers back. A
+    canary of the same version gets the new share and keeps its counts.
 
     Args:
         project: whose server.
         model, version: an archive of the model store.
         share: above 0, at most 1.
         limits: when it is withdrawn by itself.
+        policy: how long it may take to load and to answer.
+        listener: is told the steps.
 
     Raises:
-        MarqueeError: there is no front door, no such archive, or it does not load or answer.
+        MarqueeError: there is no front door, no such archive, or it does not load or answers
+            wrongly.
     """
-    front = _front(project)
+    canaries.front_door(project)
     if not 0 < share <= 1:
         raise MarqueeError(f"a share of {share:.2%} cannot be, expected above 0 % and up to 100 %")
-    with Management.of(project) as api:
-        default = _default(api, model)
-        if version == default:
+    with raised(), journal.locked(project, model), Management.of(project) as api:
+        recover_first(project, api, model, listener)
+        if version == serving(api, model).version:
             raise MarqueeError(f"{version} is the default version of {model} already")
-        found = _loaded(project, api, model, version)
-    _try(project, found)
-    with journal.locked(project, model), locked(project) as canaries:
-        before = canaries.get(model)
+        new = candidate.of_version(project, model, version)
+        try:
+            _try(project, api, new, policy, Steps(listener))
+        except MarqueeError as error:
+            raise MarqueeError(f"{error}; {model} {version} gets no requests") from error
+        return _begin(project, model, version, share, limits or CanaryLimits())
+
+
+def _try(
+    project: Project, api: Management, new: Candidate, policy: SwapPolicy, steps: Steps
+) -> None:
+    """Load a version, and ask it what its archive knows the answer to before anybody else does."""
+    model, version = new.name, new.version
+    described, since = api.describe(model, version), LogMarks.now(project)
+    if described is None:
+        add(project, api, new, policy, steps)
+        return
+    if not described.workers:
+        api.scale(model, version, history.workers_before(project, model, version) or 1)
+    try:
+        with steps.step("load") as step:
+            seconds = policy.load_seconds
+            loaded = wait_loaded(project, api, model, version, since=since, seconds=seconds)
+            step["said"] = f"{model} {version} has {loaded.loaded} worker(s) ready"
+        with steps.step("check") as step:
+            requests = requests_of(new.archive)
+            step["said"] = check(project, model, version, requests, policy.answer_seconds)
+    except (MarqueeError, KeyboardInterrupt):
+        if not described.workers:
+            with ignored():
+                api.scale(model, version, 0)
+        raise
+
+
+def _begin(
+    project: Project, model: str, version: str, share: float, limits: CanaryLimits
+) -> Canary:
+    """Write the canary down, and then tell the door: it is watched before it is asked."""
+    with canaries.locked(project) as known:
+        before = known.get(model)
         fresh = before is None or before.version != version
         since = time.time() if before is None or fresh else before.since
-        made = canaries[model] = Canary(model, version, share, since, limits or Limits())
-        front.set_canary(model, version, share)
+        canary = known[model] = Canary(model, version, share, since, limits)
+    canaries.give_share(project, canary)
     reason = f"{share:.2%} of the requests" if fresh else f"now {share:.2%} of the requests"
-    _record(project, made, "canary", reason, history.DONE)
-    return made
+    _record(project, canary, reason, history.DONE)
+    return canary
 
 
-def promote(project: Project, model: str) -> Canary:
-    """Make the canary the default version, then end the split; nothing is unregistered.
-
-    Raises:
-        MarqueeError: there is no canary, or it is not ready; the split then goes on.
-    """
-    front = _front(project)
-    # No swap moves the default meanwhile. The canaries are locked only at the end: an answer to
-    # the trial may take long, and whoever watches the models must not wait for it.
-    with journal.locked(project, model), Management.of(project) as api:
-        found = _canary(load(project), model)
-        before = _default(api, model)
-        described = api.describe(model, found.version)
-        if described is None or not described.ready:
-            raise MarqueeError(f"{model} {found.version} is not ready; the canary stays as it is")
-        _try(project, described)
-        with locked(project) as canaries:
-            now = canaries.pop(model, None)
-            if now is None or now.since != found.since:
-                raise MarqueeError(
-                    f"the canary {model} {found.version} was ended while it was tried; see: "
-                    f"marquee history {model}"
-                )
-            api.set_default(model, found.version)
-            state.choose_default(project, model, found.version)
-            front.remove_canary(model)
-    _record(project, found, "canary promote", PROMOTED, history.DONE, replaced=before)
-    return found
-
-
-def withdraw(project: Project, model: str, why: str = "by hand") -> Canary:
+def withdraw(project: Project, model: str, reason: str = "by hand") -> Canary:
     """End the split: the default version answers everything. The canary stays registered.
+
+    Where its promotion was killed under way, the version before becomes the default again.
 
     Raises:
         MarqueeError: there is no canary.
     """
-    front = _front(project)
-    with locked(project) as canaries:
-        found = _canary(canaries, model)
-        front.remove_canary(model)
-        del canaries[model]
-    _record(project, found, "canary", why, "withdrawn")
-    return found
+    canaries.front_door(project)
+    canary = canaries.of(canaries.load(project), model)
+    plan = journal.unfinished(project, model)
+    if plan is not None and plan.moved:
+        with raised(), journal.locked(project, model), Management.of(project) as api:
+            recover(project, api, plan)
+        return canary
+    withdraw_for(project, canary, reason)
+    return canary
 
 
-def report(project: Project, model: str) -> Report:
+def withdraw_for(project: Project, canary: Canary, reason: str) -> None:
+    """End the split of a canary for a reason, if it still runs; needs nothing but the door."""
+    if canaries.end(project, canary):
+        _record(project, canary, reason, "withdrawn")
+
+
+def figures(project: Project, model: str) -> CanaryFigures:
     """Return the model's canary and both sides' figures, a second old at most.
 
     Raises:
         MarqueeError: there is no canary, or no front door.
     """
-    front = _front(project)
-    found = _canary(load(project), model)
+    front = canaries.front_door(project)
+    canary = canaries.of(canaries.load(project), model)
     path = front.folder / TRAFFIC
     sides = json.loads(path.read_text()) if path.is_file() else {}
     default, own = from_json(sides[model]) if model in sides else (Summary(), Summary())
     with Management.of(project) as api:
-        return Report(found, _default(api, model), default, own)
+        return CanaryFigures(canary, serving(api, model).version, default, own)
 
 
-def verdict(default: Summary, canary: Summary, limits: Limits) -> str | None:
-    """Return why a canary is worse than it may be, or None."""
-    if canary.recent < limits.min_requests:
-        return None
-    if canary.error_rate > default.error_rate + limits.max_errors:
-        return (
-            f"its error rate is {canary.error_rate:.1%} of {canary.recent} requests, the default "
-            f"version's {default.error_rate:.1%}"
-        )
-    enough = LATENCY_REQUESTS * limits.min_requests
-    if canary.p95 is None or default.p95 is None or min(canary.recent, default.recent) < enough:
-        return None
-    if canary.p95 > max(default.p95 * (1 + limits.max_slower), default.p95 + NOISE_MS):
-        return f"its p95 is {canary.p95:.0f} ms, the default version's {default.p95:.0f} ms"
-    return None
+def _record(project: Project, canary: Canary, reason: str, outcome: str) -> None:
+    record: Record = {
+        "action": "canary",
+        "model": canary.model,
+        "to": canary.version,
+        "share": canary.share,
+        "outcome": outcome,
+        "reason": reason,
+    }
+    history.append(project, record)
 
 
-def _front(project: Project) -> Haproxy:
-    front = running(project)
-    if front is None:
-        program.find()  # says how to get HAProxy, where that is what is missing
-        raise MarqueeError(
-            "a canary needs the front door, and none runs: TorchServe cannot split a model's "
-            "requests; stop the server and start it with: marquee serve --front"
-        )
-    return front
+class Watcher:
+    """What ``marquee serve --front`` does for canaries every second, looked at or not.
 
+    It gives them their share, and withdraws one that does worse than it may.
+    """
 
-def _canary(canaries: Mapping[str, Canary], model: str) -> Canary:
-    found = canaries.get(model)
-    if found is None:
-        raise MarqueeError(f"{model} has no canary; begin one: marquee canary {model} VERSION")
-    return found
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._known: dict[str, Canary] = {}
+        self._proven: set[tuple[str, str]] = set()
 
+    def look(self, prober: Prober, traffic: Traffic) -> Mapping[str, tuple[Summary, Summary]]:
+        """Look at all canaries once; return both sides' figures by model."""
+        running = canaries.load(self._project)
+        self._forget_others(running, traffic)
+        sides = {}
+        for model, canary in running.items():
+            default, own = traffic.summary(model), traffic.summary(model, canary.version)
+            sides[model] = default, own
+            problem = self._unready(prober, canary)
+            problem = problem or worse_than_default(own, default, canary.limits)
+            if problem is not None:
+                withdraw_for(self._project, canary, problem)
+        return sides
 
-def _default(api: Management, model: str) -> str:
-    default = api.default(model)
-    if default is None:
-        known = ", ".join(api.models()) or "none"
-        raise MarqueeError(f"the server has no model '{model}'; it has: {known}")
-    return default
+    def _forget_others(self, running: Mapping[str, Canary], traffic: Traffic) -> None:
+        for model, canary in running.items():
+            before = self._known.get(model)
+            if before is None or before.since != canary.since:
+                traffic.reset(model)
+                self._proven.discard((model, canary.version))
+        self._known = dict(running)
 
+    def _unready(self, prober: Prober, canary: Canary) -> str | None:
+        """Return why a canary that was ready is not; gives one that is its share.
 
-def _loaded(project: Project, api: Management, model: str, version: str) -> Version:
-    """Register the version, or give a retired one its workers back; return when they are ready."""
-    found, since = api.describe(model, version), LogMarks.now(project)
-    if found is None:
-        archive = f"{model}-{version}.mar"
-        if not (project.model_store / archive).is_file():
-            raise MarqueeError(
-                f"{model} {version} is not registered, and {project.model_store} has no {archive}; "
-                f"build it: marquee archive {model}"
-            )
-        versions.register(project, archive)
-    elif not found.workers:
-        api.scale(model, version, history.workers_before(project, model, version) or 1)
-    return wait_loaded(project, api, model, version, since=since, seconds=LOAD_SECONDS)
-
-
-def _try(project: Project, version: Version) -> None:
-    """Ask the version its own example before anybody else does."""
-    example = example_of(project.model_store / version.archive)
-    if example is None:
-        return
-    with Inference.of(project) as inference:
-        problem = inference.problem(version, example)
-    if problem is not None:
-        raise MarqueeError(f"{version.name} {version.version} {problem}; it gets no requests")
-
-
-def _record(
-    project: Project,
-    found: Canary,
-    action: str,
-    reason: str,
-    outcome: str,
-    *,
-    replaced: str | None = None,
-) -> None:
-    record = {"action": action, "model": found.model, "to": found.version, "share": found.share}
-    if replaced is not None:
-        record["from"] = replaced
-    history.append(project, record | {"outcome": outcome, "reason": reason})
+        Again and again: after a restart of the door, or of everything, it has none.
+        """
+        problem = prober.look(canary.model, canary.version)
+        if problem is None:
+            self._proven.add((canary.model, canary.version))
+            canaries.give_share(self._project, canary)
+            return None
+        was_ready = (canary.model, canary.version) in self._proven
+        return problem if was_ready or problem == "is not registered" else None

@@ -18,6 +18,7 @@ from marquee.archives.digests import file_digest
 from marquee.archives.inspection import inspect
 from marquee.archives.manifest import MANIFEST
 from marquee.errors import MarqueeError
+from marquee.files import replacing
 from marquee.interrupts import check
 from marquee.project import Project
 
@@ -58,21 +59,26 @@ def find(project: Project, model: str | None, target: str) -> Candidate:
     if "://" in target:
         with _fetched(project, target) as path:
             return _brought(project, model, path)
-    places = (Path(target), project.model_store / target)
-    for path in places:
+    paths = (Path(target), project.model_store / target)
+    for path in paths:
         if path.is_file():
             return _brought(project, model, path)
-    for path in places:
+    for path in paths:
         if (path / MANIFEST).is_file():
             inspect(path)  # says that only files are taken
     if model is None or "/" in target or target.endswith(".mar"):
         raise MarqueeError(
             f"there is no archive '{target}', neither as a path nor in {project.model_store}"
         )
-    return _version(project, model, target)
+    return of_version(project, model, target)
 
 
-def _version(project: Project, model: str, version: str) -> Candidate:
+def of_version(project: Project, model: str, version: str) -> Candidate:
+    """Return a version of which the model store has the archive.
+
+    Raises:
+        MarqueeError: it has none, or one that is unsafe.
+    """
     archives = listing.scan(project.model_store).archives
     present = {one.manifest.version: one.path for one in archives if one.manifest.name == model}
     if version in present:
@@ -82,54 +88,50 @@ def _version(project: Project, model: str, version: str) -> Candidate:
     known = ", ".join(sorted(present)) or "none"
     raise MarqueeError(
         f"{project.model_store} has no archive of {model} '{version}', and there is no archive of "
-        f"that name; known are: {known}"
+        f"that name; known are: {known}; build another: marquee archive {model}"
     )
 
 
 def _checked(model: str | None, path: Path) -> Candidate:
     """Inspect an archive before anyone runs it."""
-    found = inspect(path)
-    if model is not None and found.model != model:
+    archive = inspect(path)
+    if model is not None and archive.model != model:
         raise MarqueeError(
-            f"{path} is an archive of {found.model} {found.version}, expected one of {model}"
+            f"{path} is an archive of {archive.model} {archive.version}, expected one of {model}"
         )
-    return Candidate(found.model, found.version, path, found.sha256)
+    return Candidate(archive.model, archive.version, path, archive.sha256)
 
 
 def _brought(project: Project, model: str | None, path: Path) -> Candidate:
     """Copy an archive into the store if it is not there."""
-    found = _checked(model, path)
+    new = _checked(model, path)
     if path.resolve().parent == project.model_store.resolve():
-        return found
+        return new
     for other in listing.scan(project.model_store).archives:
-        if (other.manifest.name, other.manifest.version) == (found.name, found.version):
-            return _same(found, other.path)
-    return _copied(project, found, path)
+        if (other.manifest.name, other.manifest.version) == (new.name, new.version):
+            return _same(new, other.path)
+    return _copied(project, new, path)
 
 
-def _same(found: Candidate, other: Path) -> Candidate:
+def _same(new: Candidate, other: Path) -> Candidate:
     digest = "an unpacked one" if other.is_dir() else file_digest(other)
-    if digest != found.digest:
+    if digest != new.digest:
         raise MarqueeError(
-            f"{other} is another {found.name} {found.version} ({digest[:15]}, the new one is "
-            f"{found.digest[:12]}); give the new one a version of its own"
+            f"{other} is another {new.name} {new.version} ({digest[:15]}, the new one is "
+            f"{new.digest[:12]}); give the new one a version of its own"
         )
-    return Candidate(found.name, found.version, other, digest)
+    return Candidate(new.name, new.version, other, digest)
 
 
-def _copied(project: Project, found: Candidate, path: Path) -> Candidate:
-    target = project.model_store / f"{found.name}-{found.version}.mar"
+def _copied(project: Project, new: Candidate, path: Path) -> Candidate:
+    target = project.model_store / f"{new.name}-{new.version}.mar"
     if target.exists():
         raise MarqueeError(f"{target} is in the way: it is an archive of something else; rename it")
-    part = target.with_name(f".{target.name}.part")
-    try:
+    with replacing(target) as part:
         shutil.copyfile(path, part)
-        if file_digest(part) != found.digest:
+        if file_digest(part) != new.digest:
             raise MarqueeError(f"{path} changed while it was copied; try again")
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-    return Candidate(found.name, found.version, target, found.digest, copied=True)
+    return Candidate(new.name, new.version, target, new.digest, copied=True)
 
 
 @contextmanager

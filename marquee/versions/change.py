@@ -2,56 +2,75 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
-from marquee.archives.example import requests_of
-from marquee.errors import Failed, MarqueeError
-from marquee.interrupts import ignored
+from marquee.archives.example import ExampleRequest, requests_of
+from marquee.errors import MarqueeError
+from marquee.interrupts import ignored, until
 from marquee.project import Project
+from marquee.torchserve.inference import Inference
 from marquee.torchserve.loads import LogMarks, wait_loaded
 from marquee.torchserve.management import Management, Version
-from marquee.versions import history, journal, recovery
+from marquee.versions import canaries, history, journal, recovery
+from marquee.versions.canaries import Canary
 from marquee.versions.candidate import Candidate
+from marquee.versions.history import Record, Steps
 from marquee.versions.journal import Plan
-from marquee.versions.judgement import Options
-from marquee.versions.probe import Latency, Probe, compare, told
-from marquee.versions.steps import Steps
-from marquee.versions.traffic import AccessLog, Mark, Seen
-from marquee.versions.watching import Watch
+from marquee.versions.judgement import SwapPolicy, worse_than_before
+from marquee.versions.probe import Latency, Probe, RepeatedAsker, check, compare
+from marquee.versions.traffic import AccessLog, Mark, RequestStats
 
 # How often the two versions are compared before the new one is called too slow.
 COMPARISONS = 2
+# Between two looks at a version that is watched.
+POLL_SECONDS = 0.5
+# A queue that fills so far will be full soon, and then requests are refused.
+QUEUE_SHARE = 0.5
+
+
+class ChangeFailed(MarqueeError):
+    """A change that went back to what was before.
+
+    Attributes:
+        record: what the history got.
+    """
+
+    def __init__(self, message: str, record: Record) -> None:
+        super().__init__(message)
+        self.record = record
 
 
 @dataclass
 class Change:
-    """From the version ``old`` to the one that is ``candidate``.
+    """From the version ``old`` to the candidate.
 
     Attributes:
         project, api: the server.
         candidate, old: the new version, and the present default.
-        options: what the new version must stand.
+        policy: what the new version must stand.
         steps: where the steps are told.
-        action: ``swap`` or ``rollback``, for the history.
+        action: ``swap``, ``rollback`` or a canary's promotion, for the history.
+        canary: the new version as one, if it is.
     """
 
     project: Project
     api: Management
     candidate: Candidate
     old: Version
-    options: Options
+    policy: SwapPolicy
     steps: Steps
     action: str
+    canary: Canary | None = None
 
     def __post_init__(self) -> None:
         """Look at what there is; nothing is changed yet."""
         old, new = self.old, self.candidate.version
         if new == old.version:
             raise MarqueeError(f"{old.name} {new} is the version that serves already")
-        self._asked = requests_of(self.candidate.archive)
+        self._requests = requests_of(self.candidate.archive)
         self._log = AccessLog.of(self.project, old.name)
-        self._results: dict[str, Any] = {}
+        self._results: Record = {}
         registered = self.api.describe(old.name, new)
         self._plan = Plan(
             model=old.name,
@@ -61,11 +80,12 @@ class Change:
             new_workers=registered.min_workers if registered else 0,
             archive=self.candidate.archive.name,
             copied=self.candidate.copied,
-            keep=self.options.keep,
+            canary=self.canary is not None,
+            keep=self.policy.keep,
             action=self.action,
         )
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> Record:
         """Go all the way, or back."""
         journal.save(self.project, self._plan)
         before = self._log.follow()
@@ -74,7 +94,7 @@ class Change:
             self._check()
             self._compare()
             switched = self._switch()
-            self._watch(before.seen(), switched)
+            self._watch(before.stats(), switched)
             self._commit()
         except (MarqueeError, KeyboardInterrupt, OSError) as error:
             self._back(error)
@@ -83,27 +103,27 @@ class Change:
 
     def _load(self) -> None:
         model, new = self._plan.model, self._plan.new
-        with self.steps.step("load") as note:
+        with self.steps.step("load") as step:
             since = LogMarks.now(self.project)
             wanted = max(1, self._plan.old_workers)
-            found = self.api.describe(model, new)
-            if found is None or self._is_stale(found):
-                self._register(found)
-            elif found.min_workers == 0:
+            described = self.api.describe(model, new)
+            if described is None or self._is_stale(described):
+                self._register(described)
+            elif described.min_workers == 0:
                 self.api.scale(model, new, wanted)
             loaded = self._wait_loaded(since)
             if loaded.min_workers < wanted:
                 self.api.scale(model, new, wanted)
                 loaded = self._wait_loaded(since)
-            note["said"] = f"{model} {new} has {loaded.loaded} worker(s) ready"
+            step["said"] = f"{model} {new} has {loaded.loaded} worker(s) ready"
 
-    def _is_stale(self, found: Version) -> bool:
+    def _is_stale(self, described: Version) -> bool:
         """Whether a version without workers is what a failed swap left, maybe of other bytes."""
-        records = history.read(self.project, found.name)
-        mine = [record for record in records if record.get("to") == found.version]
-        last = mine[-1] if mine else {}
-        failed = last.get("registered", False) and last.get("outcome") != history.DONE
-        return failed and found.min_workers == 0
+        records = history.read(self.project, described.name)
+        last = next((one for one in records[::-1] if one.get("to") == described.version), None)
+        if last is None or described.min_workers > 0:
+            return False
+        return last.get("registered", False) and last.get("outcome") != history.DONE
 
     def _register(self, stale: Version | None) -> None:
         self._plan.registered = True
@@ -113,32 +133,23 @@ class Change:
         self.api.register(self.candidate.archive.name)
 
     def _wait_loaded(self, since: LogMarks) -> Version:
-        return wait_loaded(
-            self.project,
-            self.api,
-            self._plan.model,
-            self._plan.new,
-            since=since,
-            seconds=self.options.load_seconds,
-        )
-
-    def _probe(self) -> Probe:
-        return Probe(self.project, self._plan.model, self.options.answer_seconds)
+        model, new, seconds = self._plan.model, self._plan.new, self.policy.load_seconds
+        return wait_loaded(self.project, self.api, model, new, since=since, seconds=seconds)
 
     def _check(self) -> None:
-        with self.steps.step("check") as note, self._probe() as probe:
-            for question in self._asked:
-                probe.ask(question, self._plan.new)
-            self._results["golden"] = len(self._asked)
-            note["said"] = told(self._asked)
+        model, new, seconds = self._plan.model, self._plan.new, self.policy.answer_seconds
+        with self.steps.step("check") as step:
+            step["said"] = check(self.project, model, new, self._requests, seconds)
+            self._results["golden"] = len(self._requests)
 
     def _compare(self) -> None:
-        with self.steps.step("compare") as note, self._probe() as probe:
+        with self.steps.step("compare") as step, Inference.of(self.project) as inference:
+            probe = Probe(inference, self._plan.model, self.policy.answer_seconds)
             latency, problem = self._timed(probe)
             self._results["latency_ms"] = {"old": latency.old_ms, "new": latency.new_ms}
             if problem is not None:
                 raise MarqueeError(f"{self._plan.model} {self._plan.new} is too slow: {problem}")
-            note["said"] = (
+            step["said"] = (
                 f"{latency.new_ms:.1f} ms, {self._plan.old} takes {latency.old_ms:.1f} ms"
                 if latency.new_ms is not None and latency.old_ms is not None
                 else "nothing to compare"
@@ -146,48 +157,71 @@ class Change:
 
     def _timed(self, probe: Probe) -> tuple[Latency, str | None]:
         """Compare, and once more where the new one seems too slow: other work may have hit it."""
-        limits = self.options.max_slowdown, self.options.slowdown_floor_ms
-        latency = compare(probe, self._asked, self._plan.old, self._plan.new)
-        for _ in range(COMPARISONS - 1):
-            if latency.problem(*limits) is not None:
-                latency = compare(probe, self._asked, self._plan.old, self._plan.new)
-        return latency, latency.problem(*limits)
+        for _ in range(COMPARISONS):
+            latency = compare(probe, self._requests, self._plan.old, self._plan.new)
+            problem = latency.problem(self.policy.max_slowdown)
+            if problem is None:
+                break
+        return latency, problem
 
     def _switch(self) -> Mark:
         """Move the default; return a mark of the access log from just before."""
-        with self.steps.step("switch") as note:
+        canary = self.canary
+        split = nullcontext() if canary is None else canaries.promoted(self.project, canary)
+        with self.steps.step("switch") as step, split:
             mark = self._log.mark()
             self._plan.moved = True
             journal.save(self.project, self._plan)
             self.api.set_default(self._plan.model, self._plan.new)
-            note["said"] = f"{self._plan.model} is {self._plan.new} now"
+            step["said"] = f"{self._plan.model} is {self._plan.new} now"
         return mark
 
-    def _watch(self, before: Seen, mark: Mark) -> None:
-        plan, after = self._plan, self._log.follow(mark)
-        watch = Watch(
-            self.api, plan.model, plan.new, self.options, self._asked, before, self.old.pending
-        )
-        with self.steps.step("watch") as note:
+    def _watch(self, before: RequestStats, mark: Mark) -> None:
+        """Watch the new default: its clients, its queue, and answers that are known."""
+        plan, after, seconds = self._plan, self._log.follow(mark), self.policy.answer_seconds
+        asker = RepeatedAsker(self.project, plan.model, self._requests, seconds)
+        with self.steps.step("watch") as step:
+            asker.start()
             try:
-                seen = watch.run(after, self._probe)
+                problem = until(
+                    lambda: self._problem(before, after.stats()) or asker.problem,
+                    self.policy.watch_seconds,
+                    POLL_SECONDS,
+                )
             finally:
-                summaries = {"before": before.summary(), "after": after.seen().summary()}
-                self._results["traffic"] = summaries
-            refused = f", {seen.refused} refused for what they sent" if seen.refused else ""
-            note["said"] = f"{seen.requests} requests, {seen.failed} failed{refused}"
+                asker.stop()
+                stats = after.stats()
+                self._results["traffic"] = {"before": before.summary(), "after": stats.summary()}
+            if problem is not None:
+                raise MarqueeError(f"{plan.model} {plan.new} does worse: {problem}")
+            refused = f", {stats.refused} refused for what they sent" if stats.refused else ""
+            step["said"] = f"{stats.requests} requests, {stats.failed} failed{refused}"
+
+    def _problem(self, before: RequestStats, after: RequestStats) -> str | None:
+        """Return in what the new default does worse than the old version, or None."""
+        proven = any(not isinstance(request, ExampleRequest) for request in self._requests)
+        problem = worse_than_before(before, after, self.policy, proven=proven)
+        now = self.api.describe(self._plan.model, self._plan.new)
+        if problem is not None or now is None:
+            return problem
+        if now.pending <= max(QUEUE_SHARE * now.queue, 2 * self.old.pending):
+            return None
+        return (
+            f"it is too slow: {now.pending} requests wait in its queue of {now.queue}, for "
+            f"the old version waited {self.old.pending}"
+        )
 
     def _commit(self) -> None:
         self._plan.committed = True
         journal.save(self.project, self._plan)
 
-    def _retire(self, mark: Mark) -> dict[str, Any]:
+    def _retire(self, mark: Mark) -> Record:
         """Let the old version go; whatever happens here, the new one stays."""
         plan = self._plan
         try:
-            with self.steps.step("retire") as note:
+            with self.steps.step("retire") as step:
                 left = recovery.finish(self.project, self.api, plan, since=mark)
-                note["said"] = left or f"{plan.old} is drained and has no workers any more"
+                step["said"] = left or f"{plan.old} is drained and has no workers any more"
         except KeyboardInterrupt:
             left = f"interrupted: {plan.old} keeps its workers"
         with ignored():
@@ -203,8 +237,9 @@ class Change:
         with ignored():
             end = self._undo()
             outcome = "rolled back" if plan.moved else "interrupted" if interrupted else "refused"
-            record = self._record(outcome, reason, stopped_at=step)
-        raise Failed(f"{reason}; stopped at '{step}', {end}", record) from error
+            self._results["stopped_at"] = step
+            record = self._record(outcome, reason)
+        raise ChangeFailed(f"{reason}; stopped at '{step}', {end}", record) from error
 
     def _undo(self) -> str:
         """Go back; return in words where that led."""
@@ -219,23 +254,9 @@ class Change:
         journal.forget(self.project, plan.model)
         return f"{plan.model} {plan.old} serves as before" + (f". {left}" if left else "")
 
-    def _record(self, outcome: str, reason: str, **more: Any) -> dict[str, Any]:
-        plan = self._plan
-        return history.append(
-            self.project,
-            {
-                "model": plan.model,
-                "action": plan.action,
-                "from": plan.old,
-                "from_workers": plan.old_workers,
-                "to": plan.new,
-                "archive": plan.archive,
-                "digest": self.candidate.digest,
-                "registered": plan.registered,
-                "outcome": outcome,
-                "reason": reason,
-                **more,
-                **self._results,
-                "steps": self.steps.done,
-            },
-        )
+    def _record(self, outcome: str, reason: str) -> Record:
+        about: Record = {"archive": self._plan.archive, "digest": self.candidate.digest}
+        if self.canary is not None:
+            about["share"] = self.canary.share
+        record: Record = {**self._plan.record(outcome, reason), **about, **self._results}
+        return history.append(self.project, {**record, "steps": self.steps.done})

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 from marquee.errors import MarqueeError
-from marquee.interrupts import pause
+from marquee.interrupts import pause, until
 from marquee.project import Project
 from marquee.torchserve.management import Management, Version
-from marquee.versions.answered import Workers
-from marquee.versions.manner import Manner
-from marquee.versions.traffic import AccessLog, Mark, Seen
+from marquee.versions.answered import Manner, Workers
+from marquee.versions.traffic import AccessLog, Mark, RequestStats
 
 POLL_SECONDS = 0.2
 # A request's way from the socket to the queue, and from the queue to a worker.
@@ -43,18 +40,18 @@ def drain(
     pause(GRACE_SECONDS)
     _wait_queue(api, version, workers.longest_seconds)
     for _ in range(ROUNDS):
-        _check_pinned(version, pinned.seen())
+        _check_pinned(version, pinned.stats())
         workers.wait()
         # What a worker that ended had not begun waits again.
         if not _wait_queue(api, version, workers.longest_seconds):
             break
     else:
         raise _late(version, "came again and again")
-    _check_pinned(version, pinned.seen())
+    _check_pinned(version, pinned.stats())
 
 
-def _check_pinned(version: Version, seen: Seen) -> None:
-    pinned = seen.pinned.get(version.version, 0)
+def _check_pinned(version: Version, stats: RequestStats) -> None:
+    pinned = stats.pinned.get(version.version, 0)
     if pinned:
         raise MarqueeError(
             f"{pinned} requests came for {version.name} {version.version} by its number while it "
@@ -65,16 +62,16 @@ def _check_pinned(version: Version, seen: Seen) -> None:
 
 def _wait_queue(api: Management, version: Version, seconds: float) -> bool:
     """Return when the queue was empty twice in a row; whether anything waited there."""
-    deadline = time.monotonic() + seconds
-    empty, waited = 0, False
-    while empty < 2:
-        found = api.describe(version.name, version.version)
-        pending = found.pending if found else 0
-        empty, waited = (empty + 1, waited) if pending == 0 else (0, True)
-        if time.monotonic() > deadline:
-            raise _late(version, f"still wait after {seconds:.0f} s ({pending})")
-        pause(POLL_SECONDS)
-    return waited
+    pending: list[int] = []
+
+    def is_empty() -> bool:
+        described = api.describe(version.name, version.version)
+        pending.append(described.pending if described else 0)
+        return pending[-2:] == [0, 0]
+
+    if not until(is_empty, seconds, POLL_SECONDS):
+        raise _late(version, f"still wait after {seconds:.0f} s ({pending[-1]})")
+    return any(pending)
 
 
 def _late(version: Version, how: str) -> MarqueeError:
@@ -91,11 +88,13 @@ def remove_workers(api: Management, name: str, version: str) -> None:
     Not unregistered: ``/invocations`` would stop to work, and a rollback finds it again.
     """
     api.scale(name, version, 0)
-    deadline = time.monotonic() + GONE_SECONDS
-    while (found := api.describe(name, version)) is not None and found.workers:
-        if time.monotonic() > deadline:
-            raise MarqueeError(
-                f"{name} {version} still has {len(found.workers)} workers {GONE_SECONDS:.0f} s "
-                "after it was told to end them; see logs/ts_log.log"
-            )
-        pause(POLL_SECONDS)
+
+    def left() -> int:
+        described = api.describe(name, version)
+        return len(described.workers) if described else 0
+
+    if not until(lambda: left() == 0, GONE_SECONDS, POLL_SECONDS):
+        raise MarqueeError(
+            f"{name} {version} still has {left()} workers {GONE_SECONDS:.0f} s after it was told "
+            "to end them; see logs/ts_log.log"
+        )

@@ -1,4 +1,4 @@
-"""Who changed what on the server, and how it went: a line of JSON a change."""
+"""Who changed what on the server, in which steps, and how it went: a line of JSON a change."""
 
 from __future__ import annotations
 
@@ -6,24 +6,97 @@ import getpass
 import json
 import os
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
-from typing import Any
+from typing import TypedDict, cast
 
 from marquee import state
 from marquee.project import Project
 
 FILE = "history.jsonl"
 DONE = "done"
-FORWARD = ("swap", "canary promote")
+PROMOTION = "canary promote"
+FORWARD = ("swap", PROMOTION)
 
 
-def append(project: Project, record: Mapping[str, Any]) -> dict[str, Any]:
+class Step(TypedDict):
+    """A step: its name, the Unix time of its start, how long it took, and what came of it."""
+
+    step: str
+    at: float
+    seconds: float
+    said: str
+
+
+Record = TypedDict(
+    "Record",
+    {
+        "when": str,  # UTC, ISO 8601
+        "who": str,  # user@host
+        "model": str,
+        "action": str,  # as the command is called
+        "outcome": str,  # DONE, or what else
+        "reason": str,
+        "from": str,
+        "from_workers": int,
+        "to": str,
+        "workers": int,
+        "workers_before": int,
+        "share": float,  # of a canary
+        "archive": str,
+        "digest": str,
+        "registered": bool,  # whether this change registered the version
+        "stopped_at": str,  # the step that failed
+        "golden": int,  # how many requests were answered as expected
+        "latency_ms": dict[str, "float | None"],  # old, new
+        "traffic": dict[str, dict[str, float]],  # before, after
+        "steps": list[Step],
+    },
+    total=False,
+)
+
+
+StepListener = Callable[[Step], None]
+
+
+def silent(_step: Step) -> None:
+    """Tell nobody."""
+
+
+class Steps:
+    """The steps of a change, in order: told as they end, and kept for its record.
+
+    Attributes:
+        done: those that ended well.
+        current: the name of the one that runs, or of the last one.
+    """
+
+    def __init__(self, listener: StepListener = silent) -> None:
+        self._listener = listener
+        self.done: list[Step] = []
+        self.current = "start"
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Step]:
+        """Run a step; the block fills in ``said``. One that fails is not among those done."""
+        step: Step = {"step": name, "at": round(time.time(), 3), "seconds": 0.0, "said": ""}
+        self.current = name
+        start = time.perf_counter()
+        yield step
+        step["seconds"] = round(time.perf_counter() - start, 3)
+        self.done.append(step)
+        self._listener(step)
+
+
+def append(project: Project, record: Record) -> Record:
     """Add a record with who and when to the project's history; return it as it was written.
 
-    A record has at least ``model``, ``action`` and ``outcome`` (``done``, or what else).
+    A record has at least ``model``, ``action`` and ``outcome``.
     """
-    whole = {"when": now(), "who": who(), **record}
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    whole: Record = {"when": now, "who": who(), **record}
     path = state.folder(project) / FILE
     # One write in append mode: records of commands that run side by side do not mix.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -34,7 +107,7 @@ def append(project: Project, record: Mapping[str, Any]) -> dict[str, Any]:
     return whole
 
 
-def read(project: Project, model: str | None = None) -> list[dict[str, Any]]:
+def read(project: Project, model: str | None = None) -> list[Record]:
     """Return the records of a model (of all models: None), the oldest first.
 
     A line that a full disk cut short is left out.
@@ -45,12 +118,12 @@ def read(project: Project, model: str | None = None) -> list[dict[str, Any]]:
     return [record for record in records if model is None or record.get("model") == model]
 
 
-def _parsed(line: str) -> dict[str, Any] | None:
+def _parsed(line: str) -> Record | None:
     try:
         record = json.loads(line)
     except ValueError:
         return None
-    return record if isinstance(record, dict) else None
+    return cast("Record", record) if isinstance(record, dict) else None
 
 
 def version_before(project: Project, model: str, version: str) -> str | None:
@@ -58,7 +131,7 @@ def version_before(project: Project, model: str, version: str) -> str | None:
     for record in reversed(read(project, model)):
         forward = record.get("outcome") == DONE and record.get("action") in FORWARD
         if forward and record.get("to") == version and record.get("from"):
-            return str(record["from"])
+            return record["from"]
     return None
 
 
@@ -66,13 +139,8 @@ def workers_before(project: Project, model: str, version: str) -> int | None:
     """Return how many workers a version had when it was last taken out of service."""
     for record in reversed(read(project, model)):
         if record.get("from") == version and record.get("from_workers"):
-            return int(record["from_workers"])
+            return record["from_workers"]
     return None
-
-
-def now() -> str:
-    """Return the time in UTC, as ISO 8601 has it."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def who() -> str:

@@ -1,34 +1,35 @@
-"""What a swap is about to do, on disk, so that whoever comes after a crash can put it right."""
+"""What a change of the default is about to do, on disk: whoever comes after a crash reads it."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from marquee import state
+from marquee import files, state
 from marquee.archives.manifest import rule_broken
 from marquee.errors import MarqueeError
 from marquee.project import Project
+from marquee.versions.history import Record
 
 
 @dataclass
 class Plan:
-    """A swap under way.
+    """A change of the default version that is under way.
 
     Attributes:
         model, old, new: which versions; the old one is the default at the start.
         old_workers, new_workers: what they had before.
         archive: the new version's file in the store, "" if it was registered already.
-        copied: whether this swap put it there.
-        registered: whether this swap registered (or is about to register) the new version.
+        copied: whether this change put it there.
+        registered: whether this change registered (or is about to register) the new version.
+        canary: whether clients reach the new version before anything has moved.
         moved: whether requests without a version may have reached the new one.
         committed: whether the new one has been found good; what is left is to drain the old.
         keep: whether the old one stays in service.
-        action: ``swap`` or ``rollback``.
+        action: as the history calls it.
     """
 
     model: str
@@ -39,10 +40,24 @@ class Plan:
     archive: str = ""
     copied: bool = False
     registered: bool = False
+    canary: bool = False
     moved: bool = False
     committed: bool = False
     keep: bool = False
     action: str = "swap"
+
+    def record(self, outcome: str, reason: str) -> Record:
+        """Return what the history gets of it."""
+        return {
+            "model": self.model,
+            "action": self.action,
+            "from": self.old,
+            "from_workers": self.old_workers,
+            "to": self.new,
+            "registered": self.registered,
+            "outcome": outcome,
+            "reason": reason,
+        }
 
 
 def _path(project: Project, model: str, kind: str) -> Path:
@@ -59,14 +74,14 @@ def save(project: Project, plan: Plan) -> None:
 
 def unfinished(project: Project, model: str) -> Plan | None:
     """Return the plan that a killed command left, if any."""
-    kept = state.read(_path(project, model, "json"))
+    path = _path(project, model, "json")
+    kept = state.read(path)
     if not kept:
         return None
     known = {field.name for field in fields(Plan)}
     try:
         return Plan(**{name: value for name, value in kept.items() if name in known})
     except TypeError as error:
-        path = _path(project, model, "json")
         raise MarqueeError(f"{path} is damaged ({error}); delete it") from error
 
 
@@ -82,14 +97,14 @@ def locked(project: Project, model: str) -> Iterator[None]:
     Raises:
         MarqueeError: another command holds it, or no model can have that name.
     """
-    with _path(project, model, "lock").open("a+") as lock:
+    path = _path(project, model, "lock")
+    with ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = held.enter_context(files.locked(path, wait=False))
         except BlockingIOError as error:
-            lock.seek(0)
             raise MarqueeError(
-                f"another command changes {model} now (process {lock.read().strip()}); wait for "
-                "it, or stop it with Ctrl-C, which is safe at any time"
+                f"another command changes {model} now (process {path.read_text().strip()}); wait "
+                "for it, or stop it with Ctrl-C, which is safe at any time"
             ) from error
         lock.truncate(0)
         lock.write(str(os.getpid()))

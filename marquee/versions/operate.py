@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from marquee.archives.example import requests_of
 from marquee.errors import MarqueeError
-from marquee.interrupts import ignored, pause, raised
+from marquee.interrupts import ignored, pause, raised, until
 from marquee.project import Project
 from marquee.torchserve.loads import LogMarks, wait_loaded
 from marquee.torchserve.management import Management, Version
 from marquee.versions import drain, history, journal
-from marquee.versions.answered import Workers
+from marquee.versions.answered import Manner, Workers
 from marquee.versions.canaries import check_none
 from marquee.versions.candidate import Candidate, find
-from marquee.versions.judgement import DEFAULT_OPTIONS, Options
-from marquee.versions.manner import Manner
-from marquee.versions.probe import Probe, told
-from marquee.versions.steps import Report, Steps, silent
+from marquee.versions.history import Record, StepListener, Steps, silent
+from marquee.versions.judgement import DEFAULT_POLICY, SwapPolicy
+from marquee.versions.probe import check
 from marquee.versions.traffic import AccessLog, Follower
 
 # A version that clients name by its number is noticed if they ask at least this often.
@@ -30,8 +27,11 @@ POLL_SECONDS = 0.2
 
 
 def register(
-    project: Project, target: str, options: Options = DEFAULT_OPTIONS, report: Report = silent
-) -> dict[str, Any]:
+    project: Project,
+    target: str,
+    policy: SwapPolicy = DEFAULT_POLICY,
+    listener: StepListener = silent,
+) -> Record:
     """Register an archive beside the versions that serve, and ask it its golden requests.
 
     The first version of a model becomes its default, others do not.
@@ -47,15 +47,16 @@ def register(
         candidate = find(project, None, target)
         try:
             with journal.locked(project, candidate.name):
-                return _register(project, api, candidate, options=options, steps=Steps(report))
+                return add(project, api, candidate, policy, Steps(listener))
         except (MarqueeError, KeyboardInterrupt):
             candidate.discard()
             raise
 
 
-def _register(
-    project: Project, api: Management, candidate: Candidate, *, options: Options, steps: Steps
-) -> dict[str, Any]:
+def add(
+    project: Project, api: Management, candidate: Candidate, policy: SwapPolicy, steps: Steps
+) -> Record:
+    """Do as :func:`register` does, for who holds the model already."""
     name, version, archive = candidate.name, candidate.version, candidate.archive
     if api.describe(name, version) is not None:
         raise MarqueeError(
@@ -63,24 +64,22 @@ def _register(
         )
     since = LogMarks.now(project)
     try:
-        with steps.step("load") as note:
+        with steps.step("load") as step:
             api.register(archive.name)
-            found = wait_loaded(
-                project, api, name, version, since=since, seconds=options.load_seconds
+            loaded = wait_loaded(
+                project, api, name, version, since=since, seconds=policy.load_seconds
             )
-            note["said"] = f"{name} {version} has {found.loaded} worker(s) ready"
-        with steps.step("check") as note:
-            asked = requests_of(archive)
-            with Probe(project, name, options.answer_seconds) as probe:
-                for question in asked:
-                    probe.ask(question, version)
-            note["said"] = told(asked)
+            step["said"] = f"{name} {version} has {loaded.loaded} worker(s) ready"
+        with steps.step("check") as step:
+            requests = requests_of(archive)
+            step["said"] = check(project, name, version, requests, policy.answer_seconds)
     except (MarqueeError, KeyboardInterrupt):
         with ignored():
             _unregister(api, name, version)
         raise
-    about = {"model": name, "to": version, "archive": archive.name, "digest": candidate.digest}
-    return _record(project, "register", steps, about | {"workers": found.loaded})
+    record: Record = {"model": name, "action": "register", "to": version, "archive": archive.name}
+    about: Record = {"digest": candidate.digest, "workers": loaded.loaded}
+    return _append(project, steps, {**record, **about})
 
 
 def _unregister(api: Management, name: str, version: str) -> None:
@@ -89,7 +88,7 @@ def _unregister(api: Management, name: str, version: str) -> None:
         api.unregister(name, version)
 
 
-def retire(project: Project, name: str, version: str, report: Report = silent) -> dict[str, Any]:
+def retire(project: Project, name: str, version: str, listener: StepListener = silent) -> Record:
     """Drain a version and take its workers; it stays registered, for a way back.
 
     Raises:
@@ -99,24 +98,24 @@ def retire(project: Project, name: str, version: str, report: Report = silent) -
     with raised(), journal.locked(project, name), Management.of(project) as api:
         _check_settled(project, name)
         check_none(project, name, version)
-        found = _known(api, name, version)
+        described = _known(api, name, version)
         if api.default(name) == version:
             raise MarqueeError(
                 f"{name} {version} is the version that serves; let another serve first: "
                 f"marquee swap {name} VERSION"
             )
-        steps = Steps(report)
-        with steps.step("drain") as note:
+        steps = Steps(listener)
+        with steps.step("drain") as step:
             mark = AccessLog.of(project, name).mark()
             pause(PINNED_SECONDS)
-            manner = Manner.of(project.model_store, found)
-            drain.drain(project, api, found, manner, since=mark)
-            note["said"] = f"{name} {version} has nothing left to do"
-        with steps.step("retire") as note:
+            manner = Manner.of(project.model_store, described)
+            drain.drain(project, api, described, manner, since=mark)
+            step["said"] = f"{name} {version} has nothing left to do"
+        with steps.step("retire") as step:
             drain.remove_workers(api, name, version)
-            note["said"] = f"its {found.min_workers} worker(s) ended"
-        about = {"model": name, "from": version, "from_workers": found.min_workers}
-        return _record(project, "retire", steps, about)
+            step["said"] = f"its {described.min_workers} worker(s) ended"
+        record: Record = {"model": name, "action": "retire", "from": version}
+        return _append(project, steps, {**record, "from_workers": described.min_workers})
 
 
 def scale(
@@ -127,9 +126,9 @@ def scale(
     *,
     force: bool = False,
     wait_seconds: float = 60.0,
-    load_seconds: float = DEFAULT_OPTIONS.load_seconds,
-    report: Report = silent,
-) -> dict[str, Any]:
+    load_seconds: float = DEFAULT_POLICY.load_seconds,
+    listener: StepListener = silent,
+) -> Record:
     """Set how many workers a version (by default the one that serves) has.
 
     More: returns when they have loaded; if they do not, the number before is set again. Fewer:
@@ -144,77 +143,82 @@ def scale(
     with raised(), journal.locked(project, name), Management.of(project) as api:
         _check_settled(project, name)
         default = api.default(name)
-        found = _known(api, name, version or default or "")
-        if workers == 0 and found.version == default and not force:
+        described = _known(api, name, version or default or "")
+        if workers == 0 and described.version == default and not force:
             raise MarqueeError(
                 f"without workers every request to {name} would be answered with 503; "
                 "--force does it all the same"
             )
-        steps = Steps(report)
-        with steps.step("scale") as note:
-            if workers < found.min_workers:
+        steps = Steps(listener)
+        with steps.step("scale") as step:
+            if workers < described.min_workers:
                 if not force:
-                    _wait_idle(project, api, found, wait_seconds)
-                api.scale(name, found.version, workers)
+                    _wait_idle(project, api, described, wait_seconds)
+                api.scale(name, described.version, workers)
             else:
-                _scale_up(project, api, found, workers, load_seconds)
-            note["said"] = f"{name} {found.version}: {found.min_workers} -> {workers} worker(s)"
-        about = {"model": name, "to": found.version, "workers": workers}
-        return _record(project, "scale", steps, about | {"workers_before": found.min_workers})
+                _scale_up(project, api, described, workers, load_seconds)
+            step["said"] = (
+                f"{name} {described.version}: {described.min_workers} -> {workers} worker(s)"
+            )
+        record: Record = {"model": name, "action": "scale", "to": described.version}
+        workers_before = described.min_workers
+        return _append(
+            project, steps, {**record, "workers": workers, "workers_before": workers_before}
+        )
 
 
 def _scale_up(
-    project: Project, api: Management, found: Version, workers: int, seconds: float
+    project: Project, api: Management, version: Version, workers: int, seconds: float
 ) -> None:
     since = LogMarks.now(project)
-    api.scale(found.name, found.version, workers)
+    api.scale(version.name, version.version, workers)
     try:
-        wait_loaded(project, api, found.name, found.version, since=since, seconds=seconds)
+        wait_loaded(project, api, version.name, version.version, since=since, seconds=seconds)
     except (MarqueeError, KeyboardInterrupt):
         with ignored():
             # Those that did not load hold nothing; TorchServe ends the newest first.
-            api.scale(found.name, found.version, found.min_workers)
+            api.scale(version.name, version.version, version.min_workers)
         raise
 
 
-def _wait_idle(project: Project, api: Management, found: Version, seconds: float) -> None:
+def _wait_idle(project: Project, api: Management, version: Version, seconds: float) -> None:
     """Return after a while without any request for the version, when its workers hold none."""
-    workers = Workers(project, api, found, Manner.of(project.model_store, found))
+    workers = Workers(project, api, version, Manner.of(project.model_store, version))
     deadline = time.monotonic() + seconds
-    while True:
-        log = AccessLog.of(project, found.name).follow()
-        quiet = _quiet(api, found, log, time.monotonic() + IDLE_SECONDS)
-        if quiet and workers.idle(deadline) and _quiet(api, found, log, time.monotonic()):
-            return
-        if time.monotonic() > deadline:
-            raise MarqueeError(
-                f"{found.name} {found.version} was not without requests for {IDLE_SECONDS:.0f} s "
-                f"within {seconds:.0f} s. Each worker that ends fails the requests it holds, up "
-                f"to {found.batch_size}; wait for a quieter hour (--wait), swap to another "
-                "version meanwhile, or use --force"
-            )
+
+    def is_idle() -> bool:
+        log = AccessLog.of(project, version.name).follow()
+        quiet = _quiet(api, version, log, IDLE_SECONDS)
+        return quiet and workers.idle(deadline) and _quiet(api, version, log, 0)
+
+    if not until(is_idle, seconds):
+        raise MarqueeError(
+            f"{version.name} {version.version} was not without requests for {IDLE_SECONDS:.0f} s "
+            f"within {seconds:.0f} s. Each worker that ends fails the requests it holds, up "
+            f"to {version.batch_size}; wait for a quieter hour (--wait), swap to another "
+            "version meanwhile, or use --force"
+        )
 
 
-def _quiet(api: Management, found: Version, log: Follower, until: float) -> bool:
+def _quiet(api: Management, version: Version, log: Follower, seconds: float) -> bool:
     """Whether nothing comes for the version and nothing waits, since the log is read."""
-    while True:
-        described, seen = api.describe(found.name, found.version), log.seen()
-        if (described and described.pending) or seen.requests or seen.pinned:
-            return False
-        if time.monotonic() >= until:
-            return True
-        pause(POLL_SECONDS)
+
+    def is_asked() -> bool:
+        now, stats = api.describe(version.name, version.version), log.stats()
+        return bool((now and now.pending) or stats.requests or stats.pinned)
+
+    return not until(is_asked, seconds, POLL_SECONDS)
 
 
 def _known(api: Management, name: str, version: str) -> Version:
-    found = api.describe(name, version)
-    if found is None:
+    described = api.describe(name, version)
+    if described is None:
         versions = ", ".join(sorted(one.version for one in api.versions(name)))
         if not versions:
             known = ", ".join(api.models()) or "none"
             raise MarqueeError(f"the server has no model '{name}'; it has: {known}")
         raise MarqueeError(f"the server has no {name} '{version}'; it has: {versions}")
-    return found
+    return described
 
 
 def _check_settled(project: Project, name: str) -> None:
@@ -226,8 +230,7 @@ def _check_settled(project: Project, name: str) -> None:
         )
 
 
-def _record(
-    project: Project, action: str, steps: Steps, about: Mapping[str, Any]
-) -> dict[str, Any]:
-    done = {"outcome": history.DONE, "reason": "", "steps": steps.done}
-    return history.append(project, {"action": action, **about, **done})
+def _append(project: Project, steps: Steps, record: Record) -> Record:
+    return history.append(
+        project, {**record, "outcome": history.DONE, "reason": "", "steps": steps.done}
+    )

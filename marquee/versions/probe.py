@@ -2,79 +2,124 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import httpx
 
 from marquee.archives.example import ArchiveRequest, ExampleRequest
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.torchserve.inference import Inference
+from marquee.versions.judgement import is_slower
 
 # Requests whose times are compared, and how often each is sent to either version, at the most.
 TIMED_REQUESTS = 3
 ROUNDS = 15
 TIMED_SECONDS = 5.0
-# On every answer of marquee's own handlers: the process id of the worker that gave it.
-WORKER_HEADER = "x-marquee-worker"
+# A version that is asked again and again may miss one answer; two in a row are a problem.
+ASK_SECONDS = 1.0
+MISSES = 2
 
 
-def told(asked: Sequence[ArchiveRequest]) -> str:
-    """Say in words what it means that all of these were answered."""
-    if not asked:
-        return "the archive has neither golden requests nor an example: it loads, that is all"
-    if isinstance(asked[0], ExampleRequest):
-        return "its example is answered; the archive has no golden requests"
-    return f"{len(asked)} golden requests answered as expected"
-
-
+@dataclass(frozen=True)
 class Probe:
-    """Asks versions of one model of the project's server, for its operator."""
+    """Asks versions of one model for its operator.
 
-    def __init__(self, project: Project, model: str, seconds: float) -> None:
-        self._model, self._seconds = model, seconds
-        self._inference = Inference.of(project)
+    Attributes:
+        inference: the server.
+        model: who is asked.
+        seconds: that an answer may take.
+    """
 
-    def __enter__(self) -> Probe:
-        return self
+    inference: Inference
+    model: str
+    seconds: float
 
-    def __exit__(self, *_: object) -> None:
-        self._inference.close()
-
-    def ask(self, question: ArchiveRequest, version: str | None) -> float:
-        """Send a request to a version (None: the default); return the seconds it took.
+    def ask(self, request: ArchiveRequest, version: str | None) -> None:
+        """Send a request to a version (None: the default).
 
         Raises:
-            MarqueeError: the answer is not what the question expects, or there is none.
+            MarqueeError: the answer is not what the request expects, or there is none.
         """
-        start = time.perf_counter()
-        answer = self.answer(question, version)
-        seconds = time.perf_counter() - start
+        answer = self.inference.answer(self.model, version, request, self.seconds)
         kind = answer.headers.get("content-type", "")
-        problem = question.problem(answer.status_code, kind, answer.content)
+        problem = request.problem(answer.status_code, kind, answer.content)
         if problem is not None:
             raise MarqueeError(problem)
-        return seconds
 
-    def answer(self, question: ArchiveRequest, version: str | None) -> httpx.Response:
-        """Send a request to a version (None: the default); return its answer, whatever it is.
-
-        Raises:
-            MarqueeError: there is none.
-        """
-        return self._inference.answer(self._model, version, question, self._seconds)
-
-    def answered(self, question: ArchiveRequest, version: str) -> bool:
-        """Send a request and wait for an answer of any kind; return whether one came."""
-        anything = ExampleRequest(question.body, question.headers, question.name)
+    def timed(self, request: ArchiveRequest, version: str) -> float | None:
+        """Return the seconds until a version has answered, whatever it says; None if it fails."""
+        start = time.perf_counter()
         try:
-            self.ask(anything, version)
+            answer = self.inference.answer(self.model, version, request, self.seconds)
         except MarqueeError:
-            return False
-        return True
+            return None
+        return time.perf_counter() - start if answer.status_code < 500 else None
+
+
+def check(
+    project: Project, model: str, version: str, requests: Sequence[ArchiveRequest], seconds: float
+) -> str:
+    """Ask a version all that its archive is asked; return in words what the answers prove.
+
+    Raises:
+        MarqueeError: an answer is not as expected, or takes longer than ``seconds``.
+    """
+    with Inference.of(project) as inference:
+        probe = Probe(inference, model, seconds)
+        for request in requests:
+            probe.ask(request, version)
+    if not requests:
+        return "the archive has neither golden requests nor an example: it loads, that is all"
+    if isinstance(requests[0], ExampleRequest):
+        return "its example is answered; the archive has no golden requests"
+    return f"{len(requests)} golden requests answered as expected"
+
+
+class RepeatedAsker(threading.Thread):
+    """Asks the default version on its own: one that hangs cannot hold up the way back.
+
+    Attributes:
+        problem: what was wrong with too many answers in a row; None as long as all is well.
+    """
+
+    def __init__(
+        self, project: Project, model: str, requests: Sequence[ArchiveRequest], seconds: float
+    ) -> None:
+        super().__init__(daemon=True)
+        self._project, self._model = project, model
+        self._requests, self._seconds = requests, seconds
+        self._over = threading.Event()
+        self.problem: str | None = None
+
+    def run(self) -> None:
+        """Ask one request after the other, until stopped or too many answers were missed."""
+        try:
+            with Inference.of(self._project) as inference:
+                self._ask_on(Probe(inference, self._model, self._seconds))
+        except Exception as error:  # noqa: BLE001 - a version that nobody asks must not pass
+            self.problem = f"it could not be asked ({type(error).__name__}: {error})"
+
+    def _ask_on(self, probe: Probe) -> None:
+        misses = 0
+        for request in itertools.cycle(self._requests):
+            if self._over.wait(ASK_SECONDS):
+                return
+            try:
+                probe.ask(request, None)
+                misses = 0
+            except MarqueeError as error:
+                misses += 1
+                if misses == MISSES:
+                    self.problem = f"{error} (asked {MISSES} times)"
+                    return
+
+    def stop(self) -> None:
+        """Ask no more; an answer that is still to come is not waited for."""
+        self._over.set()
 
 
 @dataclass(frozen=True)
@@ -84,35 +129,29 @@ class Latency:
     old_ms: float | None
     new_ms: float | None
 
-    def problem(self, slowdown: float, floor_ms: float) -> str | None:
-        """Return why the new version is too slow, or None.
-
-        Too slow is more than ``slowdown`` times the old one and more than ``floor_ms`` above it:
-        on a busy machine a few milliseconds are noise.
-        """
+    def problem(self, max_slowdown: float) -> str | None:
+        """Return why the new version is too slow, or None."""
         if self.old_ms is None or self.new_ms is None:
             return None
-        if self.new_ms <= max(self.old_ms * slowdown, self.old_ms + floor_ms):
+        if not is_slower(self.new_ms, self.old_ms, max_slowdown):
             return None
         return (
             f"it takes {self.new_ms:.1f} ms for its golden requests, the old one "
-            f"{self.old_ms:.1f} ms; at most {slowdown:g} times that is taken (--max-slowdown)"
+            f"{self.old_ms:.1f} ms; at most {max_slowdown:g} times that is taken (--max-slowdown)"
         )
 
 
-def compare(probe: Probe, asked: Sequence[ArchiveRequest], old: str, new: str) -> Latency:
+def compare(probe: Probe, requests: Sequence[ArchiveRequest], old: str, new: str) -> Latency:
     """Time some requests to both versions in turns, so that the machine's mood falls on both."""
     times: dict[str, list[float]] = {old: [], new: []}
-    timed = list(asked[:TIMED_REQUESTS])
     deadline = time.monotonic() + TIMED_SECONDS
     for _ in range(ROUNDS):
-        for question in timed:
-            for version, seen in times.items():
-                start = time.perf_counter()
+        for request in requests[:TIMED_REQUESTS]:
+            for version, taken in times.items():
                 # The old version may know nothing of this request, and answer accordingly.
-                if probe.answered(question, version):
-                    seen.append(time.perf_counter() - start)
+                seconds = probe.timed(request, version)
+                taken.extend([] if seconds is None else [seconds])
         if time.monotonic() > deadline:
             break
-    medians = [1000 * statistics.median(seen) if seen else None for seen in times.values()]
+    medians = [1000 * statistics.median(taken) if taken else None for taken in times.values()]
     return Latency(*medians)

@@ -1,4 +1,4 @@
-"""Put right what a swap left: go back to the old version, or finish what was decided."""
+"""Put right what a change left: go back to the old version, or finish what was decided."""
 
 from __future__ import annotations
 
@@ -8,12 +8,26 @@ from marquee.interrupts import ignored
 from marquee.project import Project
 from marquee.torchserve.loads import LogMarks, wait_loaded
 from marquee.torchserve.management import Management
-from marquee.versions import drain, history, journal
+from marquee.versions import canaries, drain, history, journal
+from marquee.versions.answered import Manner
+from marquee.versions.history import StepListener, Steps
 from marquee.versions.journal import Plan
-from marquee.versions.manner import Manner
 from marquee.versions.traffic import AccessLog, Mark
 
 LOAD_SECONDS = 300
+
+
+def recover_first(project: Project, api: Management, model: str, listener: StepListener) -> None:
+    """Put right what an earlier command left of a model, if it was killed; tell it as a step.
+
+    Raises:
+        MarqueeError: the server does not let us; the plan stays for the next try.
+    """
+    plan = journal.unfinished(project, model)
+    if plan is None:
+        return
+    with Steps(listener).step("recover") as step:
+        step["said"] = recover(project, api, plan)
 
 
 def recover(project: Project, api: Management, plan: Plan) -> str:
@@ -25,29 +39,21 @@ def recover(project: Project, api: Management, plan: Plan) -> str:
     with ignored():
         if plan.committed:
             left = finish(project, api, plan, since=AccessLog.of(project, plan.model).mark())
-            said = f"{plan.new} had been found good and stays" + (f"; {left}" if left else "")
+            outcome = f"{plan.new} had been found good and stays" + (f"; {left}" if left else "")
         else:
             left = undo(project, api, plan)
-            said = f"{plan.old} serves, as before" + (f"; {left}" if left else "")
-        history.append(
-            project,
-            {
-                "model": plan.model,
-                "action": plan.action,
-                "from": plan.old,
-                "from_workers": plan.old_workers,
-                "to": plan.new,
-                "registered": plan.registered,
-                "outcome": history.DONE if plan.committed else "killed",
-                "reason": f"the command was killed; put right afterwards: {said}",
-            },
-        )
+            outcome = f"{plan.old} serves, as before" + (f"; {left}" if left else "")
+        reason = f"the command was killed; put right afterwards: {outcome}"
+        record = plan.record(history.DONE if plan.committed else "killed", reason)
+        history.append(project, record)
         journal.forget(project, plan.model)
-    return f"an earlier {plan.action} of {plan.model} to {plan.new} was killed; {said}"
+    return f"an earlier {plan.action} of {plan.model} to {plan.new} was killed; {outcome}"
 
 
 def undo(project: Project, api: Management, plan: Plan) -> str | None:
     """Let the old version serve, and leave the new one and the store as they were before.
+
+    A canary goes on as long as nothing has moved, and ends otherwise.
 
     Returns:
         Why the new version keeps its workers, if it hangs with requests of clients.
@@ -55,20 +61,25 @@ def undo(project: Project, api: Management, plan: Plan) -> str | None:
     log = AccessLog.of(project, plan.model)
     if api.default(plan.model) == plan.new:
         _serve_again(project, api, plan)
-    since, found = log.mark(), api.describe(plan.model, plan.new)
-    manner = None if found is None else Manner.of(project.model_store, found)
+    if plan.canary and not plan.moved:
+        return None  # whatever workers it was given stay: they may hold requests of clients
+    canary = canaries.load(project).get(plan.model) if plan.canary else None
+    if canary is not None and canary.version == plan.new:
+        canaries.end(project, canary)
+    since, new = log.mark(), api.describe(plan.model, plan.new)
+    manner = None if new is None else Manner.of(project.model_store, new)
     if plan.copied:  # what the server has unpacked of it is enough
         (project.model_store / plan.archive).unlink(missing_ok=True)
-    if found is None or manner is None:
+    if new is None or manner is None:
         return None
     if plan.moved:
         try:
-            drain.drain(project, api, found, manner, since=since)
+            drain.drain(project, api, new, manner, since=since)
         except MarqueeError as error:
             return str(error)
     if plan.registered:
         _remove(api, plan)
-    elif found.min_workers != plan.new_workers:
+    elif new.min_workers != plan.new_workers:
         api.scale(plan.model, plan.new, plan.new_workers)
     return None
 
@@ -83,7 +94,7 @@ def _serve_again(project: Project, api: Management, plan: Plan) -> None:
 
 
 def _remove(api: Management, plan: Plan) -> None:
-    """Unregister a version that this swap registered.
+    """Unregister a version that this change registered.
 
     Where it is the server's only model, ``/invocations`` without a model's name would answer 400
     from then on (TorchServe looks at the models it started with): there it only loses its workers.

@@ -1,4 +1,4 @@
-"""Put another version of a model into service under live traffic, and back.
+"""Make another version of a model the default under live traffic: a swap, a rollback, a promotion.
 
 The order is the one that was measured to lose no request: register beside, load, check, move
 the default, watch, drain, take the old version's workers. Until the new version has been found
@@ -9,27 +9,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 from marquee.errors import MarqueeError
 from marquee.interrupts import raised
 from marquee.project import Project
 from marquee.torchserve.management import Management, Version
-from marquee.versions import guard, history, journal, recovery
-from marquee.versions.canaries import check_none
-from marquee.versions.candidate import Candidate, find
+from marquee.versions import canaries, candidate, guard, history, journal
+from marquee.versions.canaries import Canary, check_none
+from marquee.versions.candidate import Candidate
 from marquee.versions.change import Change
-from marquee.versions.judgement import DEFAULT_OPTIONS, Options
-from marquee.versions.steps import Report, Steps, silent
+from marquee.versions.history import Record, StepListener, Steps, silent
+from marquee.versions.judgement import DEFAULT_POLICY, SwapPolicy
+from marquee.versions.recovery import recover_first
 
 
 def swap(
     project: Project,
     model: str,
     target: str,
-    options: Options = DEFAULT_OPTIONS,
-    report: Report = silent,
-) -> dict[str, Any]:
+    policy: SwapPolicy = DEFAULT_POLICY,
+    listener: StepListener = silent,
+) -> Record:
     """Make ``target`` (a version, an archive in the store or its path, a URL) the one that serves.
 
     Returns:
@@ -39,16 +39,20 @@ def swap(
         MarqueeError: why not; the version before goes on serving.
     """
     with raised(), journal.locked(project, model), Management.of(project) as api:
+        recover_first(project, api, model, listener)
         check_none(project, model)
-        _recover_first(project, api, model, report)
-        old = _serving(api, model)
-        candidate = find(project, model, target)
-        return _run(project, api, candidate, old, options=options, report=report, action="swap")
+        old = serving(api, model)
+        new = candidate.find(project, model, target)
+        steps = Steps(listener)
+        return _run(project, api, new, old, policy=policy, steps=steps, action="swap")
 
 
 def rollback(
-    project: Project, model: str, options: Options = DEFAULT_OPTIONS, report: Report = silent
-) -> dict[str, Any]:
+    project: Project,
+    model: str,
+    policy: SwapPolicy = DEFAULT_POLICY,
+    listener: StepListener = silent,
+) -> Record:
     """Go back to the version that the last swap replaced, as carefully as forward.
 
     Its speed is told, but not judged: it is wanted because the present one is wrong.
@@ -57,54 +61,80 @@ def rollback(
         As :func:`swap`.
     """
     with raised(), journal.locked(project, model), Management.of(project) as api:
+        recover_first(project, api, model, listener)
         check_none(project, model)
-        _recover_first(project, api, model, report)
-        old = _serving(api, model)
+        old = serving(api, model)
         before = history.version_before(project, model, old.version)
         if before is None:
             raise MarqueeError(
                 f"no change to {model} {old.version} is in the history, so there is no version to "
                 f"go back to; name one: marquee swap {model} VERSION"
             )
-        lenient = replace(options, max_slowdown=math.inf)
-        candidate = find(project, model, before)
-        return _run(project, api, candidate, old, options=lenient, report=report, action="rollback")
+        lenient = replace(policy, max_slowdown=math.inf)
+        new, steps = candidate.find(project, model, before), Steps(listener)
+        return _run(project, api, new, old, policy=lenient, steps=steps, action="rollback")
 
 
-def _recover_first(project: Project, api: Management, model: str, report: Report) -> None:
-    plan = journal.unfinished(project, model)
-    if plan is None:
-        return
-    with Steps(report).step("recover") as note:
-        note["said"] = recovery.recover(project, api, plan)
+def promote(
+    project: Project,
+    model: str,
+    policy: SwapPolicy = DEFAULT_POLICY,
+    listener: StepListener = silent,
+) -> Canary:
+    """Make the canary the default version as carefully as a swap does, and end the split.
+
+    The version before keeps its workers. What fails before the default moves leaves the canary
+    as it is; what fails afterwards ends it.
+
+    Raises:
+        MarqueeError: there is no canary, or why it did not become the default.
+    """
+    canaries.front_door(project)
+    with raised(), journal.locked(project, model), Management.of(project) as api:
+        recover_first(project, api, model, listener)
+        canary = canaries.of(canaries.load(project), model)
+        described = api.describe(model, canary.version)
+        if described is None or not described.ready:
+            raise MarqueeError(f"{model} {canary.version} is not ready; the canary stays as it is")
+        new = candidate.of_version(project, model, canary.version)
+        own = replace(policy, keep=True, max_errors=canary.limits.max_errors)
+        old, steps, action = serving(api, model), Steps(listener), history.PROMOTION
+        _run(project, api, new, old, policy=own, steps=steps, action=action, canary=canary)
+        return canary
 
 
-def _serving(api: Management, model: str) -> Version:
+def serving(api: Management, model: str) -> Version:
+    """Return the version of a model that answers when none is named.
+
+    Raises:
+        MarqueeError: the server has no such model.
+    """
     default = api.default(model)
-    found = None if default is None else api.describe(model, default)
-    if found is None:
+    described = None if default is None else api.describe(model, default)
+    if described is None:
         known = ", ".join(api.models()) or "none"
         raise MarqueeError(
             f"the server has no model '{model}' ({known}); add it: marquee register ARCHIVE"
         )
-    return found
+    return described
 
 
 def _run(
     project: Project,
     api: Management,
-    candidate: Candidate,
+    new: Candidate,
     old: Version,
     *,
-    options: Options,
-    report: Report,
+    policy: SwapPolicy,
+    steps: Steps,
     action: str,
-) -> dict[str, Any]:
+    canary: Canary | None = None,
+) -> Record:
     try:
-        change = Change(project, api, candidate, old, options, Steps(report), action)
+        change = Change(project, api, new, old, policy, steps, action, canary)
         with guard.watching(project, old.name):
             return change.run()
     except (MarqueeError, KeyboardInterrupt):
         if journal.unfinished(project, old.name) is None:  # else it is still to be put right
-            candidate.discard()
+            new.discard()
         raise

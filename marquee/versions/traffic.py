@@ -5,38 +5,21 @@ TorchServe's own counters do not tell versions apart where none is named, nor er
 
 from __future__ import annotations
 
-import re
 import statistics
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
 
 from marquee.project import Project
+from marquee.torchserve.accesslog import Access, access
 from marquee.torchserve.inference import OWN_MARK
+from marquee.torchserve.loglines import stamped
 
-LINE = re.compile(
-    r'^(?P<time>\S+) \S+ "\S+ (?P<target>\S+) HTTP/[\d.]+" (?P<status>\d+) (?P<ms>\d+)$'
-)
 TIME = "%Y-%m-%dT%H:%M:%S,%f"
-# The ways to ask for a prediction at TorchServe's inference address, the plainest first.
-ROUTES = tuple(
-    re.compile(route)
-    for route in (
-        r"/predictions/(?P<model>[^/]+)(?:/(?P<version>[^/]+)(?:/.*)?)?",
-        r"/models/(?P<model>[^/]+)/invoke",
-        r"/v1/models/(?P<model>[^/]+):predict",
-        r"/v2/models/(?P<model>[^/]+)/infer",
-        r"/(?P<model>[^/]+)(?:/(?P<version>[^/]+))?/predict",
-        # Without a version they say little: an explanation takes its own time.
-        r"/explanations/(?P<model>[^/]+)/(?P<version>[^/]+)(?:/.*)?",
-    )
-)
-INVOCATIONS, UNNAMED = "/invocations", ""
 
 
 @dataclass
-class Seen:
+class RequestStats:
     """Requests of one model in a stretch of the log, marquee's own questions left out.
 
     Attributes:
@@ -71,10 +54,11 @@ class Seen:
         """The median time, in milliseconds; 0 without any request."""
         return statistics.median(self.milliseconds) if self.milliseconds else 0.0
 
-    @property
-    def slowest_seconds(self) -> float:
-        """The longest time, in seconds; 0 without any request."""
-        return max(self.milliseconds, default=0) / 1000
+    def add(self, request: Access) -> None:
+        """Count a request that named no version."""
+        self.milliseconds.append(request.milliseconds)
+        self.failed += request.status >= 500
+        self.refused += 400 <= request.status < 500
 
     def summary(self) -> dict[str, float]:
         """Return what is worth keeping."""
@@ -83,7 +67,7 @@ class Seen:
             "failed": self.failed,
             "refused": self.refused,
             "median_ms": self.median_ms,
-            "max_ms": 1000 * self.slowest_seconds,
+            "max_ms": max(self.milliseconds, default=0),
         }
 
 
@@ -136,56 +120,30 @@ class AccessLog:
             whole, newline, _ = log.read().rpartition(b"\n")
         return whole.decode(errors="replace").splitlines(), start + len(whole) + len(newline)
 
-    def count(self, seen: Seen, line: str, since: datetime = datetime.min) -> None:
-        """Add a line to what was seen, if this model was asked, and not before ``since``.
-
-        A line is written at a request's end.
-        """
-        if self.model not in line and INVOCATIONS not in line:
-            return
-        found = LINE.match(line)
-        asked = _asked(found["target"], int(found["status"])) if found else None
-        if found is None or asked is None or asked[0] not in (self.model, UNNAMED):
-            return
-        if _begun(found) < since:
+    def count(self, stats: RequestStats, line: str, since: datetime = datetime.min) -> None:
+        """Add a line to the figures, if this model was asked, and not before ``since``."""
+        request = access(line)
+        asked = None if request is None or request.query == OWN_MARK else request.model()
+        if request is None or asked is None or asked[0] not in (self.model, ""):
             return
         version = asked[1]
-        if version is not None:
-            seen.pinned[version] = seen.pinned.get(version, 0) + 1
+        # An explanation takes its own time: it counts where it names the version alone.
+        if (version is None and request.explains) or _begun(line, request) < since:
             return
-        seen.milliseconds.append(int(found["ms"]))
-        status = int(found["status"])
-        seen.failed += status >= 500
-        seen.refused += 400 <= status < 500
+        if version is None:
+            stats.add(request)
+        else:
+            stats.pinned[version] = stats.pinned.get(version, 0) + 1
 
 
-def _begun(line: re.Match[str]) -> datetime:
+def _begun(line: str, request: Access) -> datetime:
     """Return when a request came; now, if its line has no time that can be read."""
+    head = stamped(line)
     try:
-        ended = datetime.strptime(line["time"], TIME)
+        ended = datetime.strptime(head.time if head else "", TIME)
     except ValueError:
         return datetime.now()
-    return ended - timedelta(milliseconds=int(line["ms"]))
-
-
-def _asked(target: str, status: int) -> tuple[str, str | None] | None:
-    """Return the model and the version that a client's target names; None if it asks no model.
-
-    ``/invocations`` need not name one: TorchServe then answers for the only model it was started
-    with, and with 400 if there are several.
-    """
-    parts = urlsplit(target)
-    if parts.query == OWN_MARK:
-        return None
-    if parts.path.rstrip("/") == INVOCATIONS:
-        named = dict(parse_qsl(parts.query))
-        if "model_name" not in named and status == 400:
-            return None
-        return named.get("model_name", UNNAMED), named.get("model_version")
-    for route in ROUTES:
-        if found := route.fullmatch(parts.path.rstrip("/")):
-            return found["model"], found.groupdict().get("version")
-    return None
+    return ended - timedelta(milliseconds=request.milliseconds)
 
 
 class Follower:
@@ -195,11 +153,11 @@ class Follower:
         self._log = log
         self._place = mark.byte
         self._since = mark.moment
-        self._seen = Seen()
+        self._stats = RequestStats()
 
-    def seen(self) -> Seen:
+    def stats(self) -> RequestStats:
         """Return everything up to now."""
         lines, self._place = self._log.read(self._place)
         for line in lines:
-            self._log.count(self._seen, line, self._since)
-        return self._seen
+            self._log.count(self._stats, line, self._since)
+        return self._stats

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import collections
+import io
 import json
+import subprocess
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import torch
 
+from bench.broken import variant
 from marquee.versions import canaries
 from tests.front.support import load, pixel, wait_for
-from tests.support import Running, marquee
+from tests.support import BIN, Running, clean_environment, marquee
 
 FAULTY = "/predictions/faulty"
+# Other work on the machine must not make the tests wait for long.
+PROMOTE = ("--promote", "--watch", "1s")
 
 
 def canary(door: Running, *words: str) -> str:
@@ -87,11 +95,35 @@ def test_a_canary_outlives_a_reload_and_ends_by_hand(door: Running) -> None:
 def test_a_promoted_canary_is_the_default(door: Running) -> None:
     canary(door, "2.0", "--share", "10%")
     with load(door, FAULTY, pixel(40)) as clients:
-        canary(door, "--promote")
+        canary(door, *PROMOTE)
     assert set(clients.statuses) == {200}
     assert not clients.failures
     assert counted(door, 20) == {4: 20}
-    assert history(door)[-1]["action"] == "canary promote"
+    last = history(door)[-1]
+    assert (last["action"], last["outcome"]) == ("canary promote", "done")
+    assert [step["step"] for step in last["steps"]][:4] == ["load", "check", "compare", "switch"]
+
+
+def test_a_promotion_that_is_killed_is_taken_back(door: Running) -> None:
+    canary(door, "2.0", "--share", "10%")
+    command = [str(BIN / "marquee"), "canary", "faulty", "--promote", "--watch", "60s"]
+    process = subprocess.Popen(
+        command,
+        cwd=door.project.root,
+        env=clean_environment(**door.environment, PYTHONUNBUFFERED="1"),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert any(line.startswith("switch") for line in process.stdout)
+    assert counted(door, 20) == {4: 20}
+    process.kill()
+    process.communicate(timeout=30)
+    journal = door.project.state / "swap-faulty.json"
+    wait_for(lambda: not journal.exists(), "the guard's work")
+    assert counted(door, 20) == {40: 20}
+    assert not canaries.load(door.project)
+    assert history(door)[-1]["outcome"] == "killed"
 
 
 def test_a_canary_that_fails_is_withdrawn_by_itself(door: Running) -> None:
@@ -123,7 +155,7 @@ def test_swap_and_retire_ask_to_end_the_canary_first(door: Running) -> None:
 
 def test_a_promotion_is_taken_back_by_a_rollback(door: Running) -> None:
     canary(door, "2.0", "--share", "10%")
-    canary(door, "--promote")
+    canary(door, *PROMOTE)
     words = ("rollback", "faulty", "--watch", "1s", "--keep")  # other tests ask 2.0 by its number
     said = marquee(door.project, *words, **door.environment)
     assert said.returncode == 0, said.stderr
@@ -132,11 +164,45 @@ def test_a_promotion_is_taken_back_by_a_rollback(door: Running) -> None:
         assert client.post(f"{FAULTY}/2.0", content=pixel(40)).json()["fault"] == 4
 
 
+def with_wrong_weights(source: Path, target: Path, version: str) -> None:
+    """Write an archive that answers each request with 200, and wrongly."""
+    with zipfile.ZipFile(variant(source, target, version)) as made:
+        entries = {name: made.read(name) for name in made.namelist()}
+    state = torch.load(io.BytesIO(entries["vgg11.pth"]), weights_only=True)
+    sink = io.BytesIO()
+    torch.save({name: -one if one.dim() == 2 else one for name, one in state.items()}, sink)
+    with zipfile.ZipFile(target, "w") as made:
+        for name, content in (entries | {"vgg11.pth": sink.getvalue()}).items():
+            made.writestr(name, content)
+
+
+def test_a_version_with_wrong_weights_is_no_canary(door: Running) -> None:
+    """Its example is answered with 200 all the same."""
+    store = door.project.model_store
+    wrong = store / "cifar-9.0.mar"
+    with_wrong_weights(store / "cifar-2.0.mar", wrong, "9.0")
+    try:
+        words = ("canary", "cifar", "9.0", "--share", "5%")
+        said = marquee(door.project, *words, **door.environment)
+        with door.client() as client:
+            example = (door.project.handlers / "cifar" / "example.png").read_bytes()
+            default = client.post("/predictions/cifar", content=example).json()
+    finally:
+        wrong.unlink()
+    assert said.returncode == 1
+    assert "example.png" in said.stderr
+    assert "cifar 9.0 gets no requests" in said.stderr
+    assert default
+    assert not canaries.load(door.project)
+    with door.management() as management:
+        assert management.get("/models/cifar/9.0").status_code == 404
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (("1.0", "--share", "5%"), "is the default version of faulty already"),
-        (("7.0", "--share", "5%"), "has no faulty-7.0.mar"),
+        (("7.0", "--share", "5%"), "has no archive of faulty '7.0'"),
         (("2.0", "--share", "0%"), "expected above 0 %"),
         (("2.0", "--share", "many"), "expected one such as 5%"),
         (("2.0",), "say VERSION and --share"),

@@ -5,26 +5,21 @@ from __future__ import annotations
 import io
 import subprocess
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from marquee.errors import MarqueeError
 from marquee.front import config, launch, maps, program, runtime
 from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings
 from marquee.front.traffic import Traffic
-from marquee.project import Project
 from marquee.serving import keeper
 from marquee.serving.keeper import Keeper
 from marquee.torchserve.health import Timing
 from marquee.torchserve.management import Management
 from marquee.torchserve.readiness import Prober, Readiness
-from marquee.versions import canary
-from marquee.versions.canaries import Canary, load, locked
 from tests.front.support import wait_for
 
 
@@ -74,63 +69,6 @@ def test_the_log_of_haproxy_is_read_on_whatever_is_in_it(caplog: pytest.LogCaptu
     launch._read(running, log, [])
     assert seen == ["one", "two", "three"]
     assert "told to" in caplog.text
-
-
-@pytest.fixture
-def promoting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A project with a canary whose trial is up to the test."""
-    project = Project(tmp_path)
-    with locked(project) as canaries:
-        canaries["m"] = Canary("m", "2.0", 0.1, 1.0)
-    api = SimpleNamespace(
-        describe=lambda *_: SimpleNamespace(ready=True),
-        default=lambda _: "1.0",
-        set_default=lambda *_: None,
-    )
-
-    class Api:
-        def __enter__(self) -> SimpleNamespace:
-            return api
-
-        def __exit__(self, *_: object) -> None:
-            """Nothing is open."""
-
-    monkeypatch.setattr(Management, "of", lambda _: Api())
-    monkeypatch.setattr(canary, "_front", lambda _: Haproxy(tmp_path))
-    monkeypatch.setattr(Haproxy, "remove_canary", lambda *_: None)
-    return project
-
-
-def test_a_promotions_trial_does_not_hold_up_who_watches(
-    promoting: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trial, over = threading.Event(), threading.Event()
-
-    def try_it(*_: object) -> None:
-        trial.set()
-        over.wait(30)
-
-    monkeypatch.setattr(canary, "_try", try_it)
-    thread = threading.Thread(target=canary.promote, args=(promoting, "m"))
-    thread.start()
-    assert trial.wait(30)
-    start = time.monotonic()
-    with locked(promoting) as canaries:  # what the keeper does each second
-        assert list(canaries) == ["m"]
-    assert not over.is_set()
-    assert time.monotonic() - start < 20
-    over.set()
-    thread.join(30)
-    assert not load(promoting)
-
-
-def test_a_canary_that_was_withdrawn_during_its_trial_is_not_promoted(
-    promoting: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(canary, "_try", lambda *_: canary.withdraw(promoting, "m"))
-    with pytest.raises(MarqueeError, match="was ended while it was tried"):
-        canary.promote(promoting, "m")
-    assert not (promoting.state / "defaults.json").exists()
 
 
 def test_a_reload_keeps_what_is_told_meanwhile(

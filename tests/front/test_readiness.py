@@ -7,7 +7,7 @@ import httpx
 import psutil
 
 from marquee.torchserve.inference import OWN_MARK
-from marquee.versions.traffic import AccessLog, Seen
+from marquee.versions.traffic import AccessLog, RequestStats
 from tests.front.support import wait_for
 from tests.support import Running, marquee
 
@@ -77,6 +77,6 @@ def test_the_probes_are_not_taken_for_clients_that_name_a_version(door: Running)
     log = AccessLog.of(door.project, "cifar")
     wait_for(lambda: f"/predictions/cifar/2.0?{OWN_MARK} " in log.path.read_text(), "a probe")
     line = next(one for one in log.path.read_text().splitlines() if OWN_MARK in one)
-    seen = Seen()
-    log.count(seen, line)
-    assert seen == Seen()
+    stats = RequestStats()
+    log.count(stats, line)
+    assert stats == RequestStats()

@@ -1,12 +1,10 @@
-"""What the log lines add up to, and when a canary is worse than it may be."""
+"""What the log lines add up to."""
 
 import json
 
 import pytest
 
 from marquee.front.traffic import Summary, Traffic, percentile
-from marquee.versions.canaries import Limits
-from marquee.versions.canary import verdict
 
 
 def line(arm: str, version: str = "-", status: int = 200, milliseconds: float = 10) -> str:
@@ -63,29 +61,3 @@ def test_counts_start_anew() -> None:
 @pytest.mark.parametrize(("share", "value"), [(0.5, 5), (0.95, 10), (0.1, 1), (1.0, 10)])
 def test_percentiles_by_nearest_rank(share: float, value: float) -> None:
     assert percentile([float(number) for number in range(1, 11)], share) == value
-
-
-def side(recent: int = 200, rate: float = 0.0, p95: float | None = 100.0) -> Summary:
-    return Summary(recent, round(recent * rate), recent, rate, p95, p95)
-
-
-@pytest.mark.parametrize(
-    ("default", "canary", "said"),
-    [
-        (side(), side(), None),
-        (side(), side(rate=0.04), None),
-        (side(), side(rate=0.06), "error rate is 6.0% of 200 requests"),
-        (side(rate=0.1), side(rate=0.14), None),
-        (side(), side(recent=19, rate=1), None),
-        (side(), side(recent=20, rate=1, p95=None), "error rate"),
-        (side(), side(p95=149), None),
-        (side(), side(p95=151), "p95 is 151 ms, the default version's 100 ms"),
-        (side(p95=4), side(p95=23), None),
-        (side(p95=4), side(p95=25), "p95"),
-        (side(), side(recent=99, p95=900), None),
-        (side(recent=99), side(p95=900), None),
-    ],
-)
-def test_the_verdict(default: Summary, canary: Summary, said: str | None) -> None:
-    found = verdict(default, canary, Limits())
-    assert found is None if said is None else said in (found or "")

@@ -18,7 +18,7 @@ from marquee.torchserve.inference import OWN_MARK
 from marquee.torchserve.management import Management, Version
 from marquee.versions import answered, drain
 from marquee.versions import operate as versions
-from marquee.versions.manner import Manner
+from marquee.versions.answered import Manner
 from marquee.versions.traffic import START
 from tests.marquee.versions.fake import FakeServer, serving
 from tests.support import make_project

@@ -10,6 +10,7 @@ from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.torchserve import loaded
 from marquee.versions import history, journal
+from marquee.versions.history import Record
 from marquee.versions.journal import Plan
 from tests.support import make_project, marquee
 
@@ -19,7 +20,7 @@ def empty(tmp_path: Path) -> Project:
     return make_project(tmp_path / "project", "cifar")
 
 
-def swap_record(old: str, new: str, outcome: str = "done", action: str = "swap") -> dict[str, str]:
+def swap_record(old: str, new: str, outcome: str = "done", action: str = "swap") -> Record:
     return {"model": "cifar", "action": action, "from": old, "to": new, "outcome": outcome}
 
 
@@ -50,7 +51,7 @@ def test_the_version_before_is_that_of_the_last_swap_that_was_done(empty: Projec
 
 def test_the_history_is_shown(empty: Project) -> None:
     assert marquee(empty, "history", "cifar").stdout == "nothing has been changed of cifar yet\n"
-    history.append(empty, swap_record("1.0", "2.0") | {"digest": "abcdef0123456789"})
+    history.append(empty, {**swap_record("1.0", "2.0"), "digest": "abcdef0123456789"})
     shown = marquee(empty, "history").stdout
     assert "cifar  swap  1.0 -> 2.0  abcdef012345" in shown
     assert json.loads(marquee(empty, "history", "--json").stdout) == history.read(empty)
@@ -71,6 +72,12 @@ def test_a_damaged_state_file_is_named(empty: Project) -> None:
     (state.folder(empty) / "defaults.json").write_text("{")
     with pytest.raises(MarqueeError, match=r"defaults.json is damaged"):
         state.chosen_defaults(empty)
+
+
+def test_a_plan_from_before_canaries_had_one_is_read(empty: Project) -> None:
+    kept = {"model": "cifar", "old": "1.0", "new": "2.0", "old_workers": 2, "moved": True}
+    state.write(state.folder(empty) / "swap-cifar.json", kept)
+    assert journal.unfinished(empty, "cifar") == Plan("cifar", "1.0", "2.0", 2, moved=True)
 
 
 def test_a_plan_is_found_again_and_forgotten(empty: Project) -> None:

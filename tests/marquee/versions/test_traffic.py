@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from marquee.torchserve.inference import OWN_MARK
-from marquee.versions.traffic import START, AccessLog, Seen
+from marquee.versions.traffic import START, AccessLog, RequestStats
 
 
 def line(path: str, status: int = 200, ms: int = 5) -> str:
@@ -22,7 +22,7 @@ def log(folder: Path, *lines: str) -> AccessLog:
 
 
 def test_requests_without_a_version_are_timed_and_their_failures_counted(tmp_path: Path) -> None:
-    seen = (
+    stats = (
         log(
             tmp_path,
             line("/predictions/cifar", 200, 4),
@@ -34,16 +34,16 @@ def test_requests_without_a_version_are_timed_and_their_failures_counted(tmp_pat
             line("/models/cifar", 404),
         )
         .follow(START)
-        .seen()
+        .stats()
     )
-    assert seen.milliseconds == [4, 8, 6, 6, 6]
-    assert (seen.failed, seen.refused) == (1, 2)
-    assert seen.median_ms == 6
+    assert stats.milliseconds == [4, 8, 6, 6, 6]
+    assert (stats.failed, stats.refused) == (1, 2)
+    assert stats.median_ms == 6
 
 
 def test_requests_for_a_version_are_counted_by_it(tmp_path: Path) -> None:
-    seen = log(tmp_path, line("/predictions/cifar/1.0"), line("/predictions/cifar/2.0/x"))
-    assert seen.follow(START).seen().pinned == {"1.0": 1, "2.0": 1}
+    stats = log(tmp_path, line("/predictions/cifar/1.0"), line("/predictions/cifar/2.0/x"))
+    assert stats.follow(START).stats().pinned == {"1.0": 1, "2.0": 1}
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,8 @@ def test_requests_for_a_version_are_counted_by_it(tmp_path: Path) -> None:
     ],
 )
 def test_each_way_to_ask_counts(tmp_path: Path, target: str) -> None:
-    seen = log(tmp_path, line(target, 500, 7)).follow(START).seen()
-    assert (seen.milliseconds, seen.failed) == ([7], 1)
+    stats = log(tmp_path, line(target, 500, 7)).follow(START).stats()
+    assert (stats.milliseconds, stats.failed) == ([7], 1)
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,8 @@ def test_each_way_to_ask_counts(tmp_path: Path, target: str) -> None:
     ],
 )
 def test_each_way_to_name_a_version_counts(tmp_path: Path, target: str) -> None:
-    seen = log(tmp_path, line(target)).follow(START).seen()
-    assert (seen.requests, seen.pinned) == (0, {"1.0": 1})
+    stats = log(tmp_path, line(target)).follow(START).stats()
+    assert (stats.requests, stats.pinned) == (0, {"1.0": 1})
 
 
 @pytest.mark.parametrize(
@@ -86,12 +86,13 @@ def test_each_way_to_name_a_version_counts(tmp_path: Path, target: str) -> None:
         line("/models/cifar"),
         line("/ping"),
         line("/explanations/cifar"),
+        line("//[cifar/predictions/cifar"),  # no address at all
         line(f"/predictions/cifar/1.0?{OWN_MARK}"),  # the front door's probe, a golden request
     ],
 )
 def test_what_asks_another_model_or_none_does_not_count(tmp_path: Path, request_line: str) -> None:
-    seen = log(tmp_path, request_line).follow(START).seen()
-    assert (seen.requests, seen.pinned) == (0, {})
+    stats = log(tmp_path, request_line).follow(START).stats()
+    assert (stats.requests, stats.pinned) == (0, {})
 
 
 def test_each_line_is_read_once_and_only_when_whole(tmp_path: Path) -> None:
@@ -100,23 +101,23 @@ def test_each_line_is_read_once_and_only_when_whole(tmp_path: Path) -> None:
     whole = line("/predictions/cifar")
     with found.path.open("a") as file:
         file.write(whole[:30])
-    assert following.seen().requests == 0
+    assert following.stats().requests == 0
     with found.path.open("a") as file:
         file.write(whole[30:])
-    assert following.seen().requests == 1
-    assert following.seen().requests == 1
+    assert following.stats().requests == 1
+    assert following.stats().requests == 1
 
 
 def test_a_log_that_was_cut_is_read_from_its_start(tmp_path: Path) -> None:
     found = log(tmp_path, *[line("/predictions/cifar")] * 3)
     following = found.follow()
     found.path.write_text(line("/predictions/cifar"))
-    assert following.seen().requests == 1
+    assert following.stats().requests == 1
 
 
 def test_no_log_is_no_traffic(tmp_path: Path) -> None:
-    seen = AccessLog(tmp_path / "none", "cifar").follow().seen()
-    assert (seen.requests, seen.error_share, seen.slowest_seconds) == (0, 0.0, 0.0)
+    stats = AccessLog(tmp_path / "none", "cifar").follow().stats()
+    assert (stats.requests, stats.error_share, stats.median_ms) == (0, 0.0, 0.0)
 
 
 def test_a_request_that_came_before_does_not_count_when_it_ends(tmp_path: Path) -> None:
@@ -126,7 +127,7 @@ def test_a_request_that_came_before_does_not_count_when_it_ends(tmp_path: Path) 
         file.write(
             line("/predictions/cifar/1.0", ms=45_000) + line("/predictions/cifar", ms=45_000)
         )
-    assert following.seen() == Seen()
+    assert following.stats() == RequestStats()
     with found.path.open("a") as file:
         file.write(line("/predictions/cifar/1.0", ms=5))
-    assert following.seen().pinned == {"1.0": 1}
+    assert following.stats().pinned == {"1.0": 1}
