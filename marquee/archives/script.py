@@ -100,7 +100,7 @@ def _build(
     asked = folder / model_folder.CODE / REQUIREMENTS
     if asked.is_file() and not source.skip_requirements:
         requirements.check(asked)
-    text = yaml.safe_dump(config(source, script), sort_keys=True)
+    text = yaml.safe_dump(config(project, source, script), sort_keys=True)
     handler = project.handlers / "script" / "handler.py"
     contents = _contents(project, handler, source, folder)
     project.model_store.mkdir(parents=True, exist_ok=True)
@@ -130,7 +130,7 @@ def _build(
     return Built(path, sha256, digest, fresh=True)
 
 
-def config(source: ScriptSource, script: Path | None) -> dict[str, Any]:
+def config(project: Project, source: ScriptSource, script: Path | None) -> dict[str, Any]:
     """Return the archive's model-config.yaml; ``script`` as :func:`model_folder.check` gave it."""
     own = set() if script is None else model_folder.defined(script)
     one_by_one = own & {"input_fn", "predict_fn", "transform_fn"} and source.stack != "always"
@@ -144,7 +144,7 @@ def config(source: ScriptSource, script: Path | None) -> dict[str, Any]:
         "maxWorkers": 1,
         "batchSize": source.batch_size or (1 if one_by_one else BATCH_SIZE),
         "maxBatchDelay": 1,
-        "responseTimeout": rooms.timeout_override() or TIMEOUT_SECONDS,
+        "responseTimeout": rooms.timeout_override(project) or TIMEOUT_SECONDS,
         "startupTimeout": TIMEOUT_SECONDS,
         "marquee": {"version": source.version, "options": options},
     }

@@ -46,10 +46,9 @@ class Foreground:
         Raises:
             MarqueeError: why it does not start, or what ended it.
         """
-        with interrupts.raised():
+        with interrupts.raised(), suppress(interrupts.Interrupted):
             try:
-                with suppress(interrupts.Interrupted):
-                    self._watch(self._start())
+                self._watch(self._start())
             except MarqueeError:
                 if self._server is None or not self._server.end_is_wanted:
                     raise

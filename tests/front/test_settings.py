@@ -104,7 +104,7 @@ def test_files_are_looked_for_from_the_project(project: Project) -> None:
 def test_tls_needs_a_certificate(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TS_INFERENCE_ADDRESS", "https://127.0.0.1:8443")
     with pytest.raises(MarqueeError, match="no tls_certificate is set"):
-        settings.read(project)
+        settings.read(Project(project.root))
 
 
 def test_torchserve_must_read_variables(project: Project) -> None:
