@@ -26,6 +26,7 @@ from marquee.front import origins
 PREFIXES = ("TS_", "SAGEMAKER_")
 MOST = 1 << 31
 ORIGINS = "TS_CORS_ALLOWED_ORIGIN"
+WORKERS = "SAGEMAKER_MODEL_SERVER_WORKERS TS_DEFAULT_WORKERS_PER_MODEL"
 # What the platform or the toolkits set, and nothing here needs.
 WITHOUT_EFFECT = (
     "SAGEMAKER_CONTAINER_LOG_LEVEL",
@@ -71,129 +72,116 @@ PortRange = Annotated[
 Origins = Annotated[tuple[str, ...], BeforeValidator(_origins), WithJsonSchema({"type": "string"})]
 
 
-def _variable(*names: str, title: str, text: str, default: Any = None) -> Any:
-    """Describe what a variable sets; of several names the first that is set counts.
+def _variable(names: str, title: str, text: str, default: Any = None, **bounds: Any) -> Any:
+    """Describe a variable.
 
     Args:
-        names: of the variable.
+        names: of several the first that is set counts.
         title: what it may be.
-        text: what it is for.
+        text: what it is for, as docs/container.md has it.
         default: where none is set.
+        bounds: of a number.
     """
-    alias = AliasChoices(*names)
-    return Field(default, validation_alias=alias, title=title, description=text)
+    alias = AliasChoices(*names.split())
+    return Field(default, validation_alias=alias, title=title, description=text, **bounds)
 
 
-def _number(*names: str, text: str, unit: str, default: Any = None, **bounds: int) -> Any:
-    least, most = bounds.get("least", 1), bounds.get("most", MOST)
-    return Field(
-        default,
-        validation_alias=AliasChoices(*names),
-        title=f"a whole number from {least} to {most}",
-        description=text,
-        ge=least,
-        le=most,
-        json_schema_extra={"unit": unit},
-    )
+def _number(
+    names: str, text: str, unit: str = "", *, default: Any = None, least: int = 1, most: int = MOST
+) -> Any:
+    title = f"a whole number from {least} to {most}" + (f", in {unit}" if unit else "")
+    return _variable(names, title, text, default, ge=least, le=most)
 
 
 class Settings(BaseModel):
     """What the container's environment asks for; None where it leaves the choice."""
 
-    # A title says what a value may be, for errors and editors.
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
     port: int = _number(
         "SAGEMAKER_BIND_TO_PORT",
+        "Where SageMaker, or anybody, sends requests to.",
         default=8080,
         most=65535,
-        unit="port",
-        text="Where SageMaker, or anybody, sends requests to.",
     )
     safe_ports: PortRange | None = _variable(
         "SAGEMAKER_SAFE_PORT_RANGE",
-        title="two ports as FIRST-LAST",
-        text="Three of them are used inside, on loopback: metrics, and gRPC twice.",
+        "two ports as FIRST-LAST",
+        "Three of them are used inside, on loopback: metrics, and gRPC twice. Without it: 8082, "
+        "7070, 7071.",
     )
     base_dir: Path = _variable(
         "SAGEMAKER_BASE_DIR",
-        default=Path("/opt/ml"),
-        title="a folder",
-        text="Has model, input and output.",
+        "a folder",
+        "Has the folders `model`, `input` and `output`.",
+        Path("/opt/ml"),
     )
     multi_model: Annotated[bool, BeforeValidator(_truth)] = _variable(
         "SAGEMAKER_MULTI_MODEL",
-        default=False,
-        title="true or false",
-        text="Models come and go by requests to /models.",
+        "true or false",
+        "Models come and go by requests to `/models`.",
+        False,
     )
     default_model: str | None = _variable(
         "SAGEMAKER_DEFAULT_MODEL",
-        title="the name of a model",
-        text="Who answers /invocations when nobody is named.",
+        "the name of a model",
+        "Who answers `/invocations` when nobody is named. Without it: the only model.",
     )
     program: str | None = _variable(
-        "SAGEMAKER_PROGRAM", title="the name of a file", text="The script, else inference.py."
+        "SAGEMAKER_PROGRAM", "the name of a file", "The script. Without it: `inference.py`."
     )
     code_dir: Annotated[Path, BeforeValidator(_folder)] | None = _variable(
         "SAGEMAKER_SUBMIT_DIRECTORY",
-        title="a folder in the container (SageMaker unpacks model.tar.gz there)",
-        text="The script's folder, else code in the model folder.",
+        "a folder in the container (SageMaker unpacks model.tar.gz there)",
+        "The script's folder. Without it: `code` in the model folder.",
     )
     requirements: str | None = _variable(
         "SAGEMAKER_REQUIREMENTS",
-        title="the name of a file",
-        text="A requirements file in the script's folder, to be installed at start.",
+        "the name of a file",
+        "A requirements file in the script's folder, to be installed at start.",
     )
     accept: str | None = _variable(
         "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT",
-        title="a media type",
-        text="What a script is told where no Accept is sent, else application/json.",
+        "a media type",
+        "What a script is told where no Accept is sent. Without it: `application/json`.",
     )
-    batch_size: int | None = _number(
-        "SAGEMAKER_TS_BATCH_SIZE", unit="requests", text="Requests in a batch."
-    )
+    batch_size: int | None = _number("SAGEMAKER_TS_BATCH_SIZE", "Requests in a batch.")
     max_batch_delay: int | None = _number(
-        "SAGEMAKER_TS_MAX_BATCH_DELAY", least=0, unit="ms", text="How long a batch waits to fill."
+        "SAGEMAKER_TS_MAX_BATCH_DELAY",
+        "How long a batch waits to fill; 0 is taken as 1: TorchServe would take it for 100.",
+        "ms",
+        least=0,
     )
     min_workers: int | None = _number(
-        "SAGEMAKER_TS_MIN_WORKERS",
-        "SAGEMAKER_MODEL_SERVER_WORKERS",
-        "TS_DEFAULT_WORKERS_PER_MODEL",
-        unit="workers",
-        text="Of each model, at the least.",
+        f"SAGEMAKER_TS_MIN_WORKERS {WORKERS}", "Of each model, at least."
     )
     max_workers: int | None = _number(
-        "SAGEMAKER_TS_MAX_WORKERS",
-        "SAGEMAKER_MODEL_SERVER_WORKERS",
-        "TS_DEFAULT_WORKERS_PER_MODEL",
-        unit="workers",
-        text="Of each model, at the most.",
+        f"SAGEMAKER_TS_MAX_WORKERS {WORKERS}", "Of each model, at most."
     )
     response_timeout: int | None = _number(
-        "SAGEMAKER_TS_RESPONSE_TIMEOUT",
-        "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS",
-        "SAGEMAKER_MODEL_SERVER_TIMEOUT",
-        "TS_DEFAULT_RESPONSE_TIMEOUT",
-        unit="seconds",
-        text="For an answer.",
+        "SAGEMAKER_TS_RESPONSE_TIMEOUT SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS "
+        "SAGEMAKER_MODEL_SERVER_TIMEOUT TS_DEFAULT_RESPONSE_TIMEOUT",
+        "For an answer.",
+        "seconds",
     )
     startup_timeout: int | None = _number(
-        "SAGEMAKER_STARTUP_TIMEOUT", unit="seconds", text="For a worker to load."
+        "SAGEMAKER_STARTUP_TIMEOUT", "For a worker to load.", "seconds"
     )
     max_payload_mb: int | None = _number(
         "SAGEMAKER_MAX_PAYLOAD_IN_MB",
+        "Of a request and of an answer. Without it: 100.",
+        "MB",
         most=2000,
-        unit="MB",
-        text="Of a request and of an answer, else 100.",
     )
     java_options: str | None = _variable(
-        "SAGEMAKER_MODEL_SERVER_VMARGS", title="options of java", text="More words for the JVM."
+        "SAGEMAKER_MODEL_SERVER_VMARGS", "options of java", "More words for the JVM."
     )
     allowed_origins: Origins | None = _variable(
         ORIGINS,
-        title="origins with commas, *, or none",
-        text="Web pages of other origins that may ask.",
+        "origins with commas between them, `*`, or `none`",
+        "Web pages of other origins that may ask: `https://pages.example,http://localhost:3000`. "
+        "Without it: none, or those that the model's `container.yaml` names. See "
+        "[Pages of other origins](operations.md#pages-of-other-origins).",
     )
 
     @field_validator("*", mode="before")

@@ -1,13 +1,14 @@
 """The environment, as users of AWS's containers write it."""
 
+import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from marquee.container.inherited import OURS, TORCHSERVE, inherited
 from marquee.container.variables import fields_of_variables, read, warnings
 from marquee.errors import MarqueeError
+from tests.support import ROOT
 
 
 @pytest.mark.parametrize(
@@ -99,8 +100,9 @@ def test_torchserve_gets_its_own_variables_and_no_blanks() -> None:
 
 
 def test_the_page_lists_every_variable() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "container.md").read_text(encoding="utf-8")
-    page += (Path(__file__).parents[2] / "docs" / "from-aws.md").read_text(encoding="utf-8")
-    names: list[Any] = [*fields_of_variables(), *OURS]
+    page = (ROOT / "docs" / "container.md").read_text(encoding="utf-8")
+    names = [*fields_of_variables(), *OURS]
     assert [name for name in names if f"`{name}`" not in page] == []
+    schema = json.loads((ROOT / "schemas" / "container.schema.json").read_text())
+    assert {*schema["properties"]} == {*fields_of_variables()}
     assert not TORCHSERVE & {*fields_of_variables(), *OURS}
