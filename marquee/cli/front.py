@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from marquee.cli.errors import told
+from marquee.errors import MarqueeError
 from marquee.project import Project
 
 if TYPE_CHECKING:
@@ -133,7 +134,12 @@ def front() -> None:
 @told
 def reload() -> None:
     """Make the front door read config/front.yaml and its files again, and drop no connection."""
-    from marquee.serving.door import reload as reload_door
+    from marquee.front import launch
+    from marquee.front.process import running
+    from marquee.front.settings import read
 
-    reload_door(Project.find())
+    project = Project.find()
+    if running(project) is None:
+        raise MarqueeError("no front door of this project runs; start it: marquee serve --front")
+    launch.reload(read(project))
     click.echo("reloaded")
