@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +16,23 @@ FOREIGN = ("sagemaker_", "_tuning_objective_metric")
 CHANNEL = "training"
 
 
-@dataclass(frozen=True)
 class Job:
-    """The folders of a training job, all below ``/opt/ml``."""
+    """A training job.
 
-    base: Path
+    Attributes:
+        base: has all its folders, as ``/opt/ml`` has.
+        model: what is written here becomes model.tar.gz.
+        data: has a folder for each channel.
+        config: has what the caller asked for.
+        output: takes the ``failure`` file, and ``data`` for further results.
+        checkpoints: is kept in S3, and restored when the job starts again.
+    """
 
-    @property
-    def model(self) -> Path:
-        """What is written here becomes model.tar.gz."""
-        return self.base / "model"
-
-    @property
-    def data(self) -> Path:
-        """Has a folder for each channel."""
-        return self.base / "input" / "data"
-
-    @property
-    def config(self) -> Path:
-        """Has what the caller asked for."""
-        return self.base / "input" / "config"
-
-    @property
-    def output(self) -> Path:
-        """Takes the ``failure`` file, and ``data`` for further results."""
-        return self.base / "output"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Is kept in S3, and restored when the job starts again."""
-        return self.base / "checkpoints"
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.model, self.output = base / "model", base / "output"
+        self.data, self.config = base / "input" / "data", base / "input" / "config"
+        self.checkpoints = base / "checkpoints"
 
     def channels(self) -> dict[str, Path]:
         """Return the folder of each input channel.

@@ -60,13 +60,10 @@ class MultiModel:
     ) -> None:
         self._project, self._settings, self._api, self._door = project, settings, api, door
         self._store = ModelStore(project, settings)
+        self._patience = settings.startup_timeout or LOAD_SECONDS
         self._models: dict[str, Loaded] = {}
         self._busy: set[str] = set()
         self._lock = threading.Lock()
-
-    @property
-    def _patience(self) -> float:
-        return self._settings.startup_timeout or LOAD_SECONDS
 
     def models(self) -> list[tuple[str, str]]:
         """Return name and folder of each loaded model."""
@@ -99,19 +96,17 @@ class MultiModel:
             if not folder.is_dir():
                 raise Refused(HTTPStatus.NOT_FOUND, f"there is no folder {url} (the url)")
             _check_memory(name, folder)
-            stored = self._stored(name, folder)
+            try:
+                stored = self._store_model(name, folder)
+            except (MarqueeError, OSError) as error:
+                message = f"{name} cannot be loaded: {error}"
+                raise Refused(HTTPStatus.BAD_REQUEST, message) from error
             since = LogMarks.now(self._project)
             try:
                 envelope.check(self._project, [stored.path])
                 self._api.register(stored.path.name)
-                wait_loaded(
-                    self._project,
-                    self._api,
-                    stored.name,
-                    stored.version,
-                    since=since,
-                    seconds=self._patience,
-                )
+                named = (stored.name, stored.version)
+                wait_loaded(self._project, self._api, *named, since=since, seconds=self._patience)
             except MarqueeError as error:
                 self._remove(stored)
                 raise Refused(_status(str(error)), str(error)) from error
@@ -151,13 +146,7 @@ class MultiModel:
             with self._lock:
                 self._busy.discard(name)
 
-    def _stored(self, name: str, folder: Path) -> StoredModel:
-        try:
-            return self._put(name, folder)
-        except (MarqueeError, OSError) as error:
-            raise Refused(HTTPStatus.BAD_REQUEST, f"{name} cannot be loaded: {error}") from error
-
-    def _put(self, name: str, folder: Path) -> StoredModel:
+    def _store_model(self, name: str, folder: Path) -> StoredModel:
         """Put what a folder holds into the store under the name it was given."""
         inside = contents.find(folder, self._settings.program)
         if inside.script is not None:

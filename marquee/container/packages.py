@@ -37,8 +37,8 @@ def check(script: Script, file: str | None) -> None:
         )
 
 
-def install(script: Script, file: str, root: Path) -> None:
-    """Install what is missing, below a project's root.
+def provide(script: Script, file: str | None, root: Path) -> None:
+    """Install what a requirements file asks for below a project's root; without one only check.
 
     What the image has stays as it is, PyTorch above all.
 
@@ -46,6 +46,9 @@ def install(script: Script, file: str, root: Path) -> None:
         MarqueeError: the file is missing or asks for what cannot be installed beside what the
             image has, or pip fails; says pip's first line of error.
     """
+    if file is None:
+        check(script, None)
+        return
     path = script.code / file
     if not path.is_file():
         raise MarqueeError(

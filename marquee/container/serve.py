@@ -34,15 +34,6 @@ log = logging.getLogger(__name__)
 LONGEST_SECONDS = 3600
 
 
-class _Alive(Prober):
-    """Says of a multi-model server whether it takes models; each one is its caller's affair."""
-
-    def check(self, wanted: object = None) -> Readiness:
-        """Return that nothing is missing, if TorchServe answers."""
-        self._api.models()
-        return Readiness({})
-
-
 def run(settings: Settings) -> None:
     """Serve until told to stop.
 
@@ -64,61 +55,6 @@ def run(settings: Settings) -> None:
     Container(project, door, settings, started).run()
 
 
-class Container(Foreground):
-    """Prints a line for each step to the log.
-
-    Args:
-        project: what is served.
-        door: before it.
-        settings: of the container.
-        started: when, on the clock of time.monotonic.
-    """
-
-    hurries = False  # the platform has SIGKILL for more haste
-    printed = "what is printed before this line"  # the files end with the container
-
-    def __init__(self, project: Project, door: Door, settings: Settings, started: float) -> None:
-        super().__init__(project, door)
-        self._door, self._settings, self._started = door, settings, started
-
-    def output(self) -> AbstractContextManager[IO[str]]:
-        """Print what the server prints."""
-        return nullcontext(sys.stdout)
-
-    def opened(self) -> None:
-        """Take orders for models, where they come and go."""
-        socket = self._door.settings.models_socket
-        if socket is not None:
-            door = self._door
-            models = MultiModel(self.project, self._settings, door.management(), door.haproxy)
-            control.start(models, socket)
-
-    def loading(self) -> AbstractContextManager[Callable[[ModelId], None]]:
-        """Say which model has loaded."""
-        return nullcontext(lambda model: log.info("Loaded %s %s", *model))
-
-    def ready(self) -> None:
-        """Say where to ask."""
-        seconds = time.monotonic() - self._started
-        log.info("Ready on port %d after %.1f s", self._settings.port, seconds)
-
-    def stopping(self) -> None:
-        """Say that the stop begins."""
-        log.info("Stopping")
-
-    def draining(self, count: int) -> None:
-        """Say how many requests are waited for."""
-        log.info("%d requests in flight are answered", count)
-
-    def cut_off(self, count: int) -> None:
-        """Say how many requests were not waited for."""
-        log.warning("%d requests were cut off: they took too long", count)
-
-    def stopped(self) -> None:
-        """Say that everything has ended."""
-        log.info("Stopped")
-
-
 def _port_variable(name: str) -> str:
     """Return what sets a port of the container's, by TorchServe's name for it."""
     outer = name == "inference_address"
@@ -135,10 +71,7 @@ def fill(project: Project, settings: Settings) -> list[StoredModel]:
     store = ModelStore(project, settings)
     models, problems = _add_archives(store, inside.archives)
     if inside.script is not None:
-        if settings.requirements is None:
-            packages.check(inside.script, None)
-        else:
-            packages.install(inside.script, settings.requirements, project.root)
+        packages.provide(inside.script, settings.requirements, project.root)
         models.append(store.add_script(inside.script))
     if not models:
         raise MarqueeError("; ".join(problems))
@@ -198,3 +131,59 @@ def front_settings(
         ping_fields=room.ping,
         allowed_origins=room.origins if allowed is None else allowed,
     )
+
+
+class _Alive(Prober):
+    """Says of a multi-model server whether it takes models; each one is its caller's affair."""
+
+    def check(self, wanted: object = None) -> Readiness:
+        """Return that nothing is missing, if TorchServe answers."""
+        self._api.models()
+        return Readiness({})
+
+
+class Container(Foreground):
+    """Prints a line for each step to the log.
+
+    Args:
+        project: what is served.
+        door: before it.
+        settings: of the container.
+        started: when, on the clock of time.monotonic.
+    """
+
+    hurries = False  # the platform has SIGKILL for more haste
+    printed = "what is printed before this line"  # the files end with the container
+
+    def __init__(self, project: Project, door: Door, settings: Settings, started: float) -> None:
+        super().__init__(project, door)
+        self._door, self._settings, self._started = door, settings, started
+
+    def _output(self) -> AbstractContextManager[IO[str]]:
+        return nullcontext(sys.stdout)
+
+    def _opened(self) -> None:
+        socket = self._door.settings.models_socket
+        if socket is not None:
+            door = self._door
+            models = MultiModel(self.project, self._settings, door.management(), door.haproxy)
+            control.start(models, socket)
+
+    def _loading(self) -> AbstractContextManager[Callable[[ModelId], None]]:
+        return nullcontext(lambda model: log.info("Loaded %s %s", *model))
+
+    def _ready(self) -> None:
+        seconds = time.monotonic() - self._started
+        log.info("Ready on port %d after %.1f s", self._settings.port, seconds)
+
+    def _stopping(self) -> None:
+        log.info("Stopping")
+
+    def _draining(self, count: int) -> None:
+        log.info("%d requests in flight are answered", count)
+
+    def _cut_off(self, count: int) -> None:
+        log.warning("%d requests were cut off: they took too long", count)
+
+    def _stopped(self) -> None:
+        log.info("Stopped")

@@ -45,8 +45,9 @@ def restored(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_there_needs_nothing(tmp_path: Path) -> None:
-    packages.check(make_script(tmp_path, "numpy\npillow>=11\n"), None)
-    packages.check(Script(tmp_path / "nothing", tmp_path / "nothing" / "code"), None)
+    packages.provide(make_script(tmp_path, "numpy\npillow>=11\n"), None, tmp_path / "root")
+    packages.provide(Script(tmp_path, tmp_path / "nothing"), None, tmp_path / "root")
+    assert not (tmp_path / "root").exists()
 
 
 def test_what_is_missing_is_told_with_both_ways_out(tmp_path: Path) -> None:
@@ -57,7 +58,7 @@ def test_what_is_missing_is_told_with_both_ways_out(tmp_path: Path) -> None:
 
 
 def test_what_is_asked_for_is_installed_for_the_workers(tmp_path: Path) -> None:
-    packages.install(make_script(tmp_path, f"{make_wheel(tmp_path)}\n"), FILE, tmp_path / "root")
+    packages.provide(make_script(tmp_path, f"{make_wheel(tmp_path)}\n"), FILE, tmp_path / "root")
     code = "import marquee_trifle; print(marquee_trifle.ANSWER)"
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -89,7 +90,7 @@ def test_what_cannot_be_installed_is_refused_before_pip_is_asked(
     script = make_script(tmp_path, text)
     (script.code / "bounds.txt").write_text("numpy<1\n")
     with pytest.raises(MarqueeError, match=rf"{words}.*FROM this one"):
-        packages.install(script, FILE, tmp_path / "root")
+        packages.provide(script, FILE, tmp_path / "root")
     assert not (tmp_path / "root").exists()
 
 
@@ -98,7 +99,7 @@ def test_a_file_of_powershell_is_read(tmp_path: Path) -> None:
     written = codecs.BOM_UTF16_LE + "numpy>=1\t# why\r\n".encode("utf-16-le")
     (script.code / FILE).write_bytes(written)
     packages.check(script, None)
-    packages.install(script, FILE, tmp_path / "root")
+    packages.provide(script, FILE, tmp_path / "root")
 
 
 def test_an_installation_without_end_is_ended(
@@ -106,15 +107,15 @@ def test_an_installation_without_end_is_ended(
 ) -> None:
     monkeypatch.setattr(packages, "INSTALL_SECONDS", 0.01)
     with pytest.raises(MarqueeError, match=r"not installed in 0\.01 seconds"):
-        packages.install(make_script(tmp_path, "numpy\n"), FILE, tmp_path / "root")
+        packages.provide(make_script(tmp_path, "numpy\n"), FILE, tmp_path / "root")
 
 
 def test_what_is_there_is_not_replaced(tmp_path: Path) -> None:
     wheel = make_wheel(tmp_path, "numpy==1.0")
     with pytest.raises(MarqueeError, match="cannot be installed: ERROR"):
-        packages.install(make_script(tmp_path, f"{wheel}\n"), FILE, tmp_path / "root")
+        packages.provide(make_script(tmp_path, f"{wheel}\n"), FILE, tmp_path / "root")
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(MarqueeError, match="there is no such file"):
-        packages.install(Script(tmp_path, tmp_path / "code"), FILE, tmp_path / "root")
+        packages.provide(Script(tmp_path, tmp_path / "code"), FILE, tmp_path / "root")
