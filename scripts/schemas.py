@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 
-from marquee.container.variables import Settings
+from marquee.container.variables import ContainerSettings
 from marquee.front.settings import FrontFile
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +31,7 @@ def written() -> dict[Path, str]:
     settings = {f"`{name}`": field for name, field in FrontFile.model_fields.items()}
     variables = {
         ", then ".join(f"`{name}`" for name in _variables(field)): field
-        for field in Settings.model_fields.values()
+        for field in ContainerSettings.model_fields.values()
     }
     return {
         SCHEMAS / "front.schema.json": json.dumps(DRAFT | front, indent=2) + "\n",
@@ -52,8 +52,8 @@ def _variables(field: FieldInfo) -> list[str]:
 def _of_variables() -> dict[str, Any]:
     """Return the schema of the container's variables, each under all its names."""
     properties: dict[str, Any] = {}
-    by_first_name = Settings.model_json_schema()["properties"]
-    for field in Settings.model_fields.values():
+    by_first_name = ContainerSettings.model_json_schema()["properties"]
+    for field in ContainerSettings.model_fields.values():
         first, *others = _variables(field)
         may_be = dict(by_first_name[first])
         if field.default is None:  # a variable that is not set is no null

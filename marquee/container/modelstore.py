@@ -23,7 +23,7 @@ from marquee.archives import script as script_archive
 from marquee.archives.digests import MANIFEST
 from marquee.archives.listing import Archive
 from marquee.container.contents import Script
-from marquee.container.variables import Settings
+from marquee.container.variables import ContainerSettings
 from marquee.errors import MarqueeError
 from marquee.project import Project
 
@@ -58,7 +58,7 @@ class ModelStore:
         settings: what the environment wants otherwise than the archives.
     """
 
-    def __init__(self, project: Project, settings: Settings) -> None:
+    def __init__(self, project: Project, settings: ContainerSettings) -> None:
         self._project = project
         self._overrides = overrides(settings)
 
@@ -134,7 +134,7 @@ class ModelStore:
         (archive / "handler.py").symlink_to(handler.resolve())
 
 
-def overrides(settings: Settings) -> dict[str, int]:
+def overrides(settings: ContainerSettings) -> dict[str, int]:
     """Return what of model-config.yaml the environment wants otherwise."""
     delay = settings.max_batch_delay
     wanted = {

@@ -13,7 +13,7 @@ from pathlib import Path
 from marquee.archives.manifest import rule_broken
 from marquee.container import contents, memory, packages
 from marquee.container.modelstore import ModelStore, StoredModel
-from marquee.container.variables import Settings
+from marquee.container.variables import ContainerSettings
 from marquee.errors import MarqueeError
 from marquee.front import maps
 from marquee.front.process import Haproxy
@@ -56,7 +56,7 @@ class MultiModel:
     """Loads and unloads models; any number of threads may ask at once."""
 
     def __init__(
-        self, project: Project, settings: Settings, api: Management, door: Haproxy
+        self, project: Project, settings: ContainerSettings, api: Management, door: Haproxy
     ) -> None:
         self._project, self._settings, self._api, self._door = project, settings, api, door
         self._store = ModelStore(project, settings)

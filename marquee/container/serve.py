@@ -17,7 +17,7 @@ from marquee.container import contents, control, packages, workspace
 from marquee.container.inherited import inherited
 from marquee.container.modelstore import RESPONSE_TIMEOUT, ModelStore, StoredModel
 from marquee.container.multimodel import MultiModel
-from marquee.container.variables import Settings
+from marquee.container.variables import ContainerSettings
 from marquee.errors import MarqueeError
 from marquee.front.process import folder_of
 from marquee.front.settings import FrontSettings
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 LONGEST_SECONDS = 3600
 
 
-def run(settings: Settings) -> None:
+def run(settings: ContainerSettings) -> None:
     """Serve until told to stop.
 
     Raises:
@@ -61,7 +61,7 @@ def _port_variable(name: str) -> str:
     return "SAGEMAKER_BIND_TO_PORT" if outer else "SAGEMAKER_SAFE_PORT_RANGE"
 
 
-def fill(project: Project, settings: Settings) -> list[StoredModel]:
+def fill(project: Project, settings: ContainerSettings) -> list[StoredModel]:
     """Put everything of the model folder into the store; what cannot be served is passed over.
 
     Raises:
@@ -95,7 +95,7 @@ def _add_archives(
     return models, problems
 
 
-def _check_default(settings: Settings, models: Iterable[StoredModel]) -> None:
+def _check_default(settings: ContainerSettings, models: Iterable[StoredModel]) -> None:
     names = sorted({model.name for model in models})
     if settings.default_model is not None and settings.default_model not in names:
         raise MarqueeError(
@@ -105,7 +105,7 @@ def _check_default(settings: Settings, models: Iterable[StoredModel]) -> None:
 
 
 def front_settings(
-    project: Project, settings: Settings, models: list[StoredModel]
+    project: Project, settings: ContainerSettings, models: list[StoredModel]
 ) -> FrontSettings:
     """Return how the door is in the container: open to whoever reaches the port."""
     folder = folder_of(project)
@@ -155,7 +155,9 @@ class Container(Foreground):
     hurries = False  # the platform has SIGKILL for more haste
     printed = "what is printed before this line"  # the files end with the container
 
-    def __init__(self, project: Project, door: Door, settings: Settings, started: float) -> None:
+    def __init__(
+        self, project: Project, door: Door, settings: ContainerSettings, started: float
+    ) -> None:
         super().__init__(project, door)
         self._door, self._settings, self._started = door, settings, started
 

@@ -26,7 +26,7 @@ from marquee.archives import rooms
 from marquee.archives.rooms import Training
 from marquee.container import workspace
 from marquee.container.job import Job
-from marquee.container.variables import Settings
+from marquee.container.variables import ContainerSettings
 from marquee.errors import MarqueeError
 from marquee.files import replacing
 from marquee.project import Project
@@ -40,7 +40,7 @@ STOPPED = 128 + signal.SIGTERM
 REASON_LENGTH = 1024
 
 
-def run(settings: Settings) -> int:
+def run(settings: ContainerSettings) -> int:
     """Train as the job's files say; return its exit code: 0, 1 for a failure, 143 when stopped."""
     job = Job(settings.base_dir)
     try:
@@ -154,7 +154,7 @@ def pack(folder: Path, training: Training) -> Path:
     Raises:
         MarqueeError: the model does not load or does not answer its example.
     """
-    project = workspace.make(Settings(), os.environ, ("runtime",))
+    project = workspace.make(ContainerSettings(), os.environ, ("runtime",))
     _add_room(project, training)
     weights = project.weights / training.room / VERSION
     weights.mkdir(parents=True)

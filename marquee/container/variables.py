@@ -93,7 +93,7 @@ def _number(
     return _variable(names, title, text, default, ge=least, le=most)
 
 
-class Settings(BaseModel):
+class ContainerSettings(BaseModel):
     """What the container's environment asks for; None where it leaves the choice."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
@@ -195,7 +195,7 @@ class Settings(BaseModel):
         return value
 
     @model_validator(mode="after")
-    def _check_workers(self) -> Settings:
+    def _check_workers(self) -> ContainerSettings:
         least, most = self.min_workers, self.max_workers
         if least is not None and most is not None and least > most:
             raise MarqueeError(
@@ -213,14 +213,14 @@ class Settings(BaseModel):
 def fields_of_variables() -> dict[str, str]:
     """Return variable -> the first field that it sets."""
     found: dict[str, str] = {}
-    for field, about in Settings.model_fields.items():
+    for field, about in ContainerSettings.model_fields.items():
         if isinstance(about.validation_alias, AliasChoices):
             for name in about.validation_alias.choices:
                 found.setdefault(str(name), field)
     return found
 
 
-def read(environ: Mapping[str, str]) -> Settings:
+def read(environ: Mapping[str, str]) -> ContainerSettings:
     """Read the variables; an empty one counts as not set.
 
     Raises:
@@ -229,10 +229,10 @@ def read(environ: Mapping[str, str]) -> Settings:
     fields = fields_of_variables()
     given = {name: environ[name] for name in fields if environ.get(name, "").strip()}
     try:
-        return Settings.model_validate(given)
+        return ContainerSettings.model_validate(given)
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
-        expected = Settings.model_fields[fields[name]].title
+        expected = ContainerSettings.model_fields[fields[name]].title
         raise MarqueeError(f"{name} is {given[name]!r}; expected {expected}") from error
 
 

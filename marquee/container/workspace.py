@@ -9,7 +9,7 @@ from pathlib import Path
 
 from marquee import javaproperties
 from marquee.container import memory, packages
-from marquee.container.variables import Settings
+from marquee.container.variables import ContainerSettings
 from marquee.errors import MarqueeError
 from marquee.project import CONFIG_NAME, Project
 from marquee.properties import BYTES
@@ -30,7 +30,7 @@ class Ports:
     grpc_management: int
 
 
-def ports(settings: Settings) -> Ports:
+def ports(settings: ContainerSettings) -> Ports:
     """Choose the inner ports: the usual ones, or the first three that SageMaker calls safe.
 
     Raises:
@@ -49,7 +49,7 @@ def ports(settings: Settings) -> Ports:
 
 
 def make(
-    settings: Settings, environ: Mapping[str, str], rooms: tuple[str, ...] = SERVING
+    settings: ContainerSettings, environ: Mapping[str, str], rooms: tuple[str, ...] = SERVING
 ) -> Project:
     """Create a fresh project below TEMP (else /tmp): configuration, code, an empty store.
 
@@ -83,7 +83,7 @@ def make(
     return Project(root, {**environ, **own})
 
 
-def _properties(settings: Settings) -> dict[str, str]:
+def _properties(settings: ContainerSettings) -> dict[str, str]:
     inner = ports(settings)
     sizes = {}
     if settings.max_payload_mb is not None:

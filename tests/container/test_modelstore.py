@@ -13,7 +13,7 @@ from marquee.archives import reader
 from marquee.archives.listing import Archive
 from marquee.container import contents, workspace
 from marquee.container.modelstore import ModelStore, StoredModel, merged
-from marquee.container.variables import Settings, read
+from marquee.container.variables import ContainerSettings, read
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from tests.handlers.script import scripts
@@ -23,18 +23,18 @@ from tests.marquee.archives import odd
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    return workspace.make(Settings(), {**os.environ, "TEMP": str(tmp_path / "temp")})
+    return workspace.make(ContainerSettings(), {**os.environ, "TEMP": str(tmp_path / "temp")})
 
 
 def add(project: Project, source: Path, name: str | None = None, **wanted: Any) -> StoredModel:
     """Put an archive into the store."""
     archive = Archive(source, reader.read(source))
-    return ModelStore(project, Settings(**wanted)).add_archive(archive, name)
+    return ModelStore(project, ContainerSettings(**wanted)).add_archive(archive, name)
 
 
 def add_script(project: Project, folder: Path, **wanted: Any) -> StoredModel:
     """Put a script into the store."""
-    settings = Settings(**wanted)
+    settings = ContainerSettings(**wanted)
     found = contents.find(folder, settings.program, settings.code_dir)
     assert found.script is not None
     return ModelStore(project, settings).add_script(found.script)
