@@ -6,7 +6,8 @@ import hashlib
 import os
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -22,9 +23,17 @@ LONGEST_SOCKET = len("/.ts.sock.65535")
 
 @dataclass(frozen=True)
 class Project:
-    """A marquee project, by its root folder."""
+    """A marquee project, by its root folder.
+
+    Attributes:
+        root: the folder.
+        environ: the variables that it and its server heed, as they were when it was made.
+    """
 
     root: Path
+    environ: Mapping[str, str] = field(
+        default_factory=lambda: dict(os.environ), repr=False, compare=False
+    )
 
     @classmethod
     def find(cls) -> Project:
@@ -45,12 +54,12 @@ class Project:
     @property
     def config_file(self) -> Path:
         """TorchServe's configuration: ours, or the one TS_CONFIG_FILE names."""
-        return Path(os.environ.get("TS_CONFIG_FILE") or self.root / CONFIG_NAME)
+        return Path(self.environ.get("TS_CONFIG_FILE") or self.root / CONFIG_NAME)
 
     @cached_property
     def properties(self) -> dict[str, str]:
         """The effective properties, environment included."""
-        return properties.read(self.config_file)
+        return properties.read(self.config_file, self.environ)
 
     @property
     def model_store(self) -> Path:
@@ -70,7 +79,7 @@ class Project:
     @property
     def logs(self) -> Path:
         """The folder of TorchServe's logs."""
-        return Path(os.environ.get("LOG_LOCATION") or self.root / "logs")
+        return Path(self.environ.get("LOG_LOCATION") or self.root / "logs")
 
     @property
     def key_file(self) -> Path:
@@ -89,7 +98,7 @@ class Project:
         Short, since a Unix socket's path has at most 107 bytes; and this project's and
         user's alone, since two servers in one folder remove each other's sockets.
         """
-        chosen = os.environ.get("TEMP")
+        chosen = self.environ.get("TEMP")
         if chosen:
             return Path(chosen)
         name = hashlib.sha256(str(self.root).encode()).hexdigest()[:8]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,25 +36,25 @@ def variable(name: str) -> str:
     return VARIABLES.get(name, f"TS_{name.upper()}")
 
 
-def read(path: Path, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+def read(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the effective properties of the configuration file ``path``.
 
     Raises:
         MarqueeError: no such file, a TS_ variable that is set but empty, or a value that cannot be.
     """
-    given = _resolved(load(path), environment)
+    given = _resolved(load(path), environ)
     properties = DEFAULTS | given
     if properties.get("enable_envvars_config", "").lower() == "true":
-        properties |= _overridden(properties, environment)
+        properties |= _overridden(properties, environ)
     _check(properties)
     return properties
 
 
-def _overridden(properties: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
+def _overridden(properties: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
     """Return the properties that the environment sets."""
     found = {}
     for name in set(properties) - set(FILE_ONLY):
-        value = environment.get(variable(name))
+        value = environ.get(variable(name))
         if value == "":
             # TorchServe would die on it with "For input string".
             raise MarqueeError(f"{variable(name)} is set but empty; unset it or give it a value")
@@ -85,13 +84,13 @@ def load(path: Path) -> dict[str, str]:
         raise MarqueeError(f"{path} cannot be read: {error}") from error
 
 
-def _resolved(given: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
+def _resolved(given: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
     """Put the environment's values where the file names its variables."""
 
     def value(found: re.Match[str]) -> str:
-        if found[1] not in environment:
+        if found[1] not in environ:
             raise MarqueeError(f"the configuration names $${found[1]}$$, and no {found[1]} is set")
-        return environment[found[1]]
+        return environ[found[1]]
 
     return {name: NAMED.sub(value, text) for name, text in given.items()}
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from marquee.errors import MarqueeError
 from marquee.project import Project
 
 CONFIG_NAME = "model-config.yaml"
+CONTAINER_NAME = "container.yaml"
 TIMEOUT_VARIABLE = "TS_DEFAULT_RESPONSE_TIMEOUT"
 
 
@@ -53,6 +54,63 @@ class ModelVersion:
         return yaml.safe_dump(self.config, sort_keys=True)
 
 
+@dataclass(frozen=True)
+class Training:
+    """How the container trains a model: by ``train.py`` of its room.
+
+    Attributes:
+        room: its name.
+        weights: the file that the training leaves.
+        data: what the input channel has, in words.
+    """
+
+    room: str
+    weights: str
+    data: str
+
+
+@dataclass(frozen=True)
+class InContainer:
+    """What the container does for one model more than for others, as container.yaml says.
+
+    Attributes:
+        ping: what the body of ``/ping`` has besides.
+        origins: the web pages that may ask it, where no variable says.
+        training: None where it is not trained there.
+    """
+
+    ping: Mapping[str, Any] = field(default_factory=dict)
+    origins: tuple[str, ...] = ()
+    training: Training | None = None
+
+
+def in_container(project: Project, name: str) -> InContainer:
+    """Return what a room's container.yaml says; a room, or the file, need not be there.
+
+    Raises:
+        MarqueeError: it says something else.
+    """
+    path = project.handlers / name / CONTAINER_NAME
+    if not path.is_file():
+        return InContainer()
+    try:
+        text = yaml.safe_load(path.read_text())
+        training = Training(name, **text["train"]) if "train" in text else None
+        return InContainer(text.get("ping", {}), tuple(text.get("origins", ())), training)
+    except (yaml.YAMLError, TypeError, AttributeError) as error:
+        raise MarqueeError(
+            f"{path} cannot be read ({' '.join(str(error).split())}); expected ping: a mapping, "
+            "origins: a list, train: weights and data"
+        ) from error
+
+
+def trainings(project: Project) -> list[Training]:
+    """Return how the models are trained that the container can train."""
+    found = (path.parent.name for path in sorted(project.handlers.glob(f"*/{CONTAINER_NAME}")))
+    each = (in_container(project, name).training for name in found)
+    return [training for training in each if training is not None]
+
+
 def names(project: Project) -> list[str]:
     """Return the names of the project's models."""
     rooms = (path.parent.name for path in project.handlers.glob(f"*/{CONFIG_NAME}"))
@@ -79,7 +137,7 @@ def version_of(project: Project, name: str, version: str) -> ModelVersion:
     own = section.pop("versions")[version]
     for descriptive in ("default", "curl"):
         section.pop(descriptive, None)
-    timeout = timeout_override()
+    timeout = timeout_override(project)
     config |= {} if timeout is None else {"responseTimeout": timeout}
     merged = section | {key: value for key, value in own.items() if key != "weights"}
     whole = config | {"marquee": merged | {"version": version}}
@@ -128,13 +186,13 @@ def show_options(project: Project, name: str) -> list[str]:
     return [str(word) for word in _read_config(project, name)["marquee"].get("curl", [])]
 
 
-def timeout_override() -> int | None:
+def timeout_override(project: Project) -> int | None:
     """Return the seconds that the environment gives a request, or None.
 
     Raises:
         MarqueeError: it does not say seconds.
     """
-    value = os.environ.get(TIMEOUT_VARIABLE)
+    value = project.environ.get(TIMEOUT_VARIABLE)
     if value is None:
         return None
     if not value.isdecimal() or int(value) < 1:

@@ -90,7 +90,7 @@ def _build(
     required = folder.path / model_folder.CODE / REQUIREMENTS
     if required.is_file() and not source.skip_requirements:
         requirements.check(required)
-    text = yaml.safe_dump(config(source, folder.script), sort_keys=True)
+    text = yaml.safe_dump(config(project, source, folder.script), sort_keys=True)
     contents = _contents(project, source, folder.path)
     project.model_store.mkdir(parents=True, exist_ok=True)
     record = StoreRecord(project.model_store)
@@ -105,7 +105,7 @@ def _build(
     return try_and_store(plain, target, {"digest": digest}, record, title=title, source=origin)
 
 
-def config(source: ScriptSource, script: Path | None) -> dict[str, Any]:
+def config(project: Project, source: ScriptSource, script: Path | None) -> dict[str, Any]:
     """Return the archive's model-config.yaml; ``script`` as :func:`model_folder.check` gave it."""
     own = set() if script is None else model_folder.defined(script)
     one_by_one = own & {"input_fn", "predict_fn", "transform_fn"} and source.stack != "always"
@@ -119,7 +119,7 @@ def config(source: ScriptSource, script: Path | None) -> dict[str, Any]:
         "maxWorkers": 1,
         "batchSize": source.batch_size or (1 if one_by_one else BATCH_SIZE),
         "maxBatchDelay": 1,
-        "responseTimeout": rooms.timeout_override() or TIMEOUT_SECONDS,
+        "responseTimeout": rooms.timeout_override(project) or TIMEOUT_SECONDS,
         "startupTimeout": TIMEOUT_SECONDS,
         "marquee": {"version": source.version, "options": options},
     }

@@ -14,6 +14,7 @@ import click
 from marquee.cli.errors import told
 from marquee.cli.params import AS_JSON, Share, group
 from marquee.cli.versions import ended, policy, progress, timeouts, watch
+from marquee.errors import MarqueeError
 from marquee.project import Project
 
 if TYPE_CHECKING:
@@ -138,7 +139,12 @@ def front() -> None:
 @told
 def reload() -> None:
     """Make the front door read config/front.yaml and its files again, and drop no connection."""
-    from marquee.serving.door import reload as reload_door
+    from marquee.front import launch
+    from marquee.front.process import running
+    from marquee.front.settings import read
 
-    reload_door(Project.find())
+    project = Project.find()
+    if running(project) is None:
+        raise MarqueeError("no front door of this project runs; start it: marquee serve --front")
+    launch.reload(read(project))
     click.echo("reloaded")

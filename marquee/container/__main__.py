@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import logging
 import os
 import shutil
@@ -13,6 +14,7 @@ from marquee.container import variables
 from marquee.errors import MarqueeError
 
 USAGE = "expected serve, train, health, or a command such as bash"
+PING_SECONDS = 4
 
 
 def main(words: Sequence[str]) -> int:
@@ -31,24 +33,36 @@ def main(words: Sequence[str]) -> int:
 
 
 def _own(word: str) -> int:
-    # Imported here: the health check runs every few seconds, and must be quick.
-    found = variables.read(os.environ)
+    settings = variables.read(os.environ)
     if word == "health":
-        from marquee.container import health  # noqa: PLC0415
-
-        problem = health.problem(found.settings.port)
+        problem = _problem(settings.port)
         sys.stdout.write((problem or "healthy") + "\n")
         return 0 if problem is None else 1
-    for warning in found.warnings:
+    for warning in variables.warnings(os.environ):
         logging.warning("Warning: %s", warning)
+    # Imported here: the health check runs every few seconds, and must be quick.
     if word == "train":
         from marquee.container import train  # noqa: PLC0415
 
-        return train.run(found.settings)
+        return train.run(settings)
     from marquee.container import serve  # noqa: PLC0415
 
-    serve.run(found)
+    serve.run(settings)
     return 0
+
+
+def _problem(port: int) -> str | None:
+    """Return None if everything answers, else what ``/ping`` says."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PING_SECONDS)
+    try:
+        connection.request("GET", "/ping")
+        answer = connection.getresponse()
+        text = answer.read(2000).decode(errors="replace")
+    except OSError as error:
+        return f"nothing answers at port {port}: {error}"
+    finally:
+        connection.close()
+    return None if answer.status == 200 else f"status {answer.status}: {text}"
 
 
 def _execute(words: Sequence[str]) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,41 +14,67 @@ from marquee.errors import MarqueeError
 
 
 @dataclass(frozen=True)
+class Script:
+    """A SageMaker model folder.
+
+    Attributes:
+        folder: whose entries are the model's.
+        code: the folder of the script: its ``code``, or one elsewhere.
+        program: the script's file name; None is ``inference.py``.
+        others: the entries that are not the model's, but archives of their own.
+    """
+
+    folder: Path
+    code: Path
+    program: str | None = None
+    others: frozenset[str] = frozenset()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the folder is the model as it stands."""
+        return not self.others and self.code == self.folder / model_folder.CODE
+
+
+@dataclass(frozen=True)
 class Contents:
     """What there is to serve.
 
     Attributes:
         archives: with their manifests.
-        script: the SageMaker model folder, where there is one as well: the folder that was
-            looked through, or the only one in it.
-        notes: what is not served, or found elsewhere than expected; a sentence each.
+        script: the folder that was looked through, or the only one in it.
+        notes: what is not served, or lies elsewhere than expected; a sentence each.
     """
 
     archives: tuple[Archive, ...]
-    script: Path | None
+    script: Script | None
     notes: tuple[str, ...] = ()
 
 
-def find(folder: Path, program: str | None, code_dir: Path | None) -> Contents:
+def find(folder: Path, program: str | None = None, code_dir: Path | None = None) -> Contents:
     """Look through a model folder, and where it holds nothing, through the only folder in it.
+
+    Args:
+        folder: the model folder.
+        program: the script's file name, where it is not ``inference.py``.
+        code_dir: where the script lies, if not in the model folder's ``code``.
 
     Raises:
         MarqueeError: there is no such folder, it cannot be read, or nothing in it is a model.
     """
-    _check_readable(folder)
-    found = _here(folder, program, code_dir)
-    if found is not None:
-        return found
-    below = {path: _here(path, program, None) for path in model_folder.folders(folder)}
-    deeper = {path: inside for path, inside in below.items() if inside is not None}
+    _check_readable(folder, code_dir)
+    here = _here(folder, program, code_dir)
+    if here.archives or here.script:
+        return here
+    below = {path: _here(path, program) for path in model_folder.folders(folder)}
+    deeper = [(path, inside) for path, inside in below.items() if inside.archives or inside.script]
     if len(deeper) == 1:
-        ((path, inside),) = deeper.items()
+        ((path, inside),) = deeper
         note = f"{folder} holds nothing to serve but {path.name}/, one level down: it is served"
         return Contents(inside.archives, inside.script, (note, *inside.notes))
-    raise MarqueeError(_nothing(folder, program, [path.name for path in deeper]))
+    raise MarqueeError(_nothing(folder, program, here.notes, [path.name for path, _ in deeper]))
 
 
-def _check_readable(folder: Path) -> None:
+def _check_readable(folder: Path, code_dir: Path | None) -> None:
     if not folder.is_dir():
         raise MarqueeError(
             f"there is no model folder {folder}; mount one there, or set SAGEMAKER_BASE_DIR"
@@ -57,37 +84,43 @@ def _check_readable(folder: Path) -> None:
             f"{folder} cannot be read by user {os.getuid()}, which this container runs as; "
             "chmod a+rX it"
         )
+    if code_dir is not None and code_dir != folder / model_folder.CODE and not code_dir.is_dir():
+        raise MarqueeError(f"SAGEMAKER_SUBMIT_DIRECTORY is {code_dir}, and there is no such folder")
 
 
-def _here(folder: Path, program: str | None, code_dir: Path | None) -> Contents | None:
-    """Return what lies in a folder itself, or None."""
+def _here(folder: Path, program: str | None, code_dir: Path | None = None) -> Contents:
+    """Return what lies in a folder itself."""
     if (folder / MANIFEST).exists():
         return Contents((Archive(folder, reader.read(folder)),), None)
-    found = listing.scan(folder)
-    if _is_script(folder, program, code_dir, bool(found.archives)):
-        # Its folders are its own affair.
-        return Contents(found.archives, folder, found.refused)
-    return Contents(found.archives, None, found.passed_over) if found.archives else None
+    listed = listing.scan(folder)
+    code = code_dir or folder / model_folder.CODE
+    if not _has_script(folder, program, code, has_archive=bool(listed.archives)):
+        return Contents(listed.archives, None, listed.passed_over)
+    others = frozenset(archive.path.name for archive in listed.archives)
+    # Its folders are its own affair.
+    return Contents(listed.archives, Script(folder, code, program, others), listed.refused)
 
 
-def _nothing(folder: Path, program: str | None, several: list[str]) -> str:
-    wanted = f"{model_folder.CODE}/{program or model_folder.DEFAULT_PROGRAM}"
-    said = [*listing.scan(folder).passed_over]
-    if several:
-        said = [f"{', '.join(several)} one level down could each be served: mount or pack one"]
-    elif program is not None:
-        said.insert(0, f"SAGEMAKER_PROGRAM is {program!r}, and there is no such file")
-    found = "".join(f"; {sentence}" for sentence in said)
-    return (
-        f"{folder} holds nothing that can be served; expected .mar archives, or a SageMaker "
-        f"model folder: {wanted} beside its weights, or a TorchScript file model.pt{found}"
-    )
-
-
-def _is_script(folder: Path, program: str | None, code_dir: Path | None, has_archive: bool) -> bool:
-    if code_dir is not None and code_dir != folder / model_folder.CODE:
+def _has_script(folder: Path, program: str | None, code: Path, *, has_archive: bool) -> bool:
+    if code != folder / model_folder.CODE:
         return True
     if model_folder.find_program(folder, program or model_folder.DEFAULT_PROGRAM):
         return True
     # A weight file beside archives is no model of its own.
     return not has_archive and program is None and model_folder.has_torchscript(folder)
+
+
+def _nothing(
+    folder: Path, program: str | None, passed_over: Sequence[str], several: Sequence[str]
+) -> str:
+    wanted = f"{model_folder.CODE}/{program or model_folder.DEFAULT_PROGRAM}"
+    hints = [*passed_over]
+    if several:
+        hints = [f"{', '.join(several)} one level down could each be served: mount or pack one"]
+    elif program is not None:
+        hints.insert(0, f"SAGEMAKER_PROGRAM is {program!r}, and there is no such file")
+    return (
+        f"{folder} holds nothing that can be served; expected .mar archives, or a SageMaker "
+        f"model folder: {wanted} beside its weights, or a TorchScript file model.pt"
+        + "".join(f"; {hint}" for hint in hints)
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +16,23 @@ FOREIGN = ("sagemaker_", "_tuning_objective_metric")
 CHANNEL = "training"
 
 
-@dataclass(frozen=True)
 class Job:
-    """The folders of a training job, all below ``/opt/ml``."""
+    """A training job.
 
-    base: Path
+    Attributes:
+        base: has all its folders, as ``/opt/ml`` has.
+        model: what is written here becomes model.tar.gz.
+        data: has a folder for each channel.
+        config: has what the caller asked for.
+        output: takes the ``failure`` file, and ``data`` for further results.
+        checkpoints: is kept in S3, and restored when the job starts again.
+    """
 
-    @property
-    def model(self) -> Path:
-        """What is written here becomes model.tar.gz."""
-        return self.base / "model"
-
-    @property
-    def data(self) -> Path:
-        """Has a folder for each channel."""
-        return self.base / "input" / "data"
-
-    @property
-    def config(self) -> Path:
-        """Has what the caller asked for."""
-        return self.base / "input" / "config"
-
-    @property
-    def output(self) -> Path:
-        """Takes the ``failure`` file, and ``data`` for further results."""
-        return self.base / "output"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Is kept in S3, and restored when the job starts again."""
-        return self.base / "checkpoints"
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.model, self.output = base / "model", base / "output"
+        self.data, self.config = base / "input" / "data", base / "input" / "config"
+        self.checkpoints = base / "checkpoints"
 
     def channels(self) -> dict[str, Path]:
         """Return the folder of each input channel.
@@ -66,9 +52,9 @@ class Job:
 
     def hyperparameters(self) -> dict[str, str]:
         """Return what the caller set, as text; SageMaker's own entries are left out."""
-        found = self._json("hyperparameters.json")
+        given = self._json("hyperparameters.json")
         return {
-            name: _plain(value) for name, value in found.items() if not name.startswith(FOREIGN)
+            name: _plain(value) for name, value in given.items() if not name.startswith(FOREIGN)
         }
 
     def hosts(self) -> list[str]:
@@ -79,14 +65,14 @@ class Job:
     def _json(self, name: str) -> dict[str, Any]:
         path = self.config / name
         try:
-            found = json.loads(path.read_text())
+            content = json.loads(path.read_text())
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
             raise MarqueeError(f"{path} cannot be read: {error}") from error
-        if not isinstance(found, dict):
-            raise MarqueeError(f"{path} holds {type(found).__name__}, expected a JSON object")
-        return found
+        if not isinstance(content, dict):
+            raise MarqueeError(f"{path} holds {type(content).__name__}, expected a JSON object")
+        return content
 
     def variables(self) -> dict[str, str]:
         """Return the ``SM_*`` variables that training scripts read."""
@@ -109,8 +95,11 @@ class Job:
             **{f"SM_HP_{_upper(name)}": value for name, value in given.items()},
         }
 
-    def arguments(self) -> list[str]:
-        """Return the hyperparameters as options, and the folder of pictures if there is one.
+    def arguments(self, data: str) -> list[str]:
+        """Return the hyperparameters as options, and the folder of the data if there is one.
+
+        Args:
+            data: what it has, in words.
 
         Raises:
             MarqueeError: several channels, and none is called ``training``.
@@ -121,7 +110,7 @@ class Job:
             if len(channels) > 1:
                 raise MarqueeError(
                     f"the job has the channels {', '.join(channels)}; expected one called "
-                    f"'{CHANNEL}' with CIFAR-10's files"
+                    f"'{CHANNEL}' with {data}"
                 )
             words.append(f"--data-dir={next(iter(channels.values()))}")
         if self.checkpoints.is_dir() and "checkpoint-dir" not in _hyphened(given):

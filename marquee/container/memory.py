@@ -13,8 +13,8 @@ V1 = Path("/sys/fs/cgroup/memory")
 def limit() -> int:
     """Return the bytes that all processes together may take: the container's, or the machine's."""
     total = int(psutil.virtual_memory().total)
-    found = _number(V2 / "memory.max") or _number(V1 / "memory.limit_in_bytes")
-    return min(total, found) if found else total
+    bound = _number(V2 / "memory.max") or _number(V1 / "memory.limit_in_bytes")
+    return min(total, bound) if bound else total
 
 
 def available() -> int:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
-import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,12 +11,13 @@ from http import HTTPStatus
 from pathlib import Path
 
 from marquee.archives.manifest import rule_broken
-from marquee.container import contents, memory, packages, unpacked
-from marquee.container.unpacked import Stored
-from marquee.container.variables import Settings
+from marquee.container import contents, memory, packages
+from marquee.container.modelstore import ModelStore, StoredModel
+from marquee.container.variables import ContainerSettings
 from marquee.errors import MarqueeError
 from marquee.front import maps
 from marquee.front.process import Haproxy
+from marquee.interrupts import until
 from marquee.project import Project
 from marquee.torchserve import envelope
 from marquee.torchserve.loads import LogMarks, wait_loaded
@@ -25,7 +25,7 @@ from marquee.torchserve.management import Management
 
 POLL_SECONDS = 0.05
 # A request that passed just before the door was told shows up a moment later.
-QUIET_POLLS = 3
+QUIET_POLLS = 4
 LOAD_SECONDS = 600
 # What a worker takes beside its weights: Python, PyTorch, its buffers.
 WORKER_BYTES = 400 << 20
@@ -48,7 +48,7 @@ class Refused(Exception):
 class Loaded:
     """A model that was asked for, and where from."""
 
-    stored: Stored
+    stored: StoredModel
     url: str
 
 
@@ -56,16 +56,14 @@ class MultiModel:
     """Loads and unloads models; any number of threads may ask at once."""
 
     def __init__(
-        self, project: Project, settings: Settings, api: Management, door: Haproxy
+        self, project: Project, settings: ContainerSettings, api: Management, door: Haproxy
     ) -> None:
         self._project, self._settings, self._api, self._door = project, settings, api, door
+        self._store = ModelStore(project, settings)
+        self._patience = settings.startup_timeout or LOAD_SECONDS
         self._models: dict[str, Loaded] = {}
         self._busy: set[str] = set()
         self._lock = threading.Lock()
-
-    @property
-    def _patience(self) -> float:
-        return self._settings.startup_timeout or LOAD_SECONDS
 
     def models(self) -> list[tuple[str, str]]:
         """Return name and folder of each loaded model."""
@@ -98,19 +96,17 @@ class MultiModel:
             if not folder.is_dir():
                 raise Refused(HTTPStatus.NOT_FOUND, f"there is no folder {url} (the url)")
             _check_memory(name, folder)
-            stored = self._store(name, folder)
+            try:
+                stored = self._store_model(name, folder)
+            except (MarqueeError, OSError) as error:
+                message = f"{name} cannot be loaded: {error}"
+                raise Refused(HTTPStatus.BAD_REQUEST, message) from error
             since = LogMarks.now(self._project)
             try:
                 envelope.check(self._project, [stored.path])
                 self._api.register(stored.path.name)
-                wait_loaded(
-                    self._project,
-                    self._api,
-                    stored.name,
-                    stored.version,
-                    since=since,
-                    seconds=self._patience,
-                )
+                named = (stored.name, stored.version)
+                wait_loaded(self._project, self._api, *named, since=since, seconds=self._patience)
             except MarqueeError as error:
                 self._remove(stored)
                 raise Refused(_status(str(error)), str(error)) from error
@@ -150,40 +146,31 @@ class MultiModel:
             with self._lock:
                 self._busy.discard(name)
 
-    def _store(self, name: str, folder: Path) -> Stored:
-        try:
-            return self._put(name, folder)
-        except (MarqueeError, OSError) as error:
-            raise Refused(HTTPStatus.BAD_REQUEST, f"{name} cannot be loaded: {error}") from error
-
-    def _put(self, name: str, folder: Path) -> Stored:
+    def _store_model(self, name: str, folder: Path) -> StoredModel:
         """Put what a folder holds into the store under the name it was given."""
-        found = contents.find(folder, self._settings.program, None)
-        if found.script is not None:
-            packages.check(found.script, self._settings)
-            return unpacked.add_script(self._project, found.script, self._settings, name)
-        if len(found.archives) > 1:
-            raise MarqueeError(f"{folder} holds {len(found.archives)} archives, expected one")
-        wanted = unpacked.overrides(self._settings)
-        return unpacked.add_archive(found.archives[0].path, self._project.model_store, wanted, name)
+        inside = contents.find(folder, self._settings.program)
+        if inside.script is not None:
+            packages.check(inside.script, self._settings.requirements)
+            return self._store.add_script(inside.script, name)
+        if len(inside.archives) > 1:
+            raise MarqueeError(f"{folder} holds {len(inside.archives)} archives, expected one")
+        return self._store.add_archive(inside.archives[0], name)
 
     def _drain(self, name: str) -> None:
         """Wait for the answers to the requests that the door has let in."""
-        deadline = time.monotonic() + DRAIN_SECONDS
-        quiet = 0
-        while quiet < QUIET_POLLS and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
-            count = self._door.in_flight_of_model(name)
-            quiet = 0 if count else quiet + 1
+        counts: deque[int] = deque([1], maxlen=QUIET_POLLS)
 
-    def _remove(self, stored: Stored) -> None:
+        def quiet() -> bool:
+            counts.append(self._door.in_flight_of_model(name))
+            return not any(counts)
+
+        until(quiet, DRAIN_SECONDS, POLL_SECONDS)
+
+    def _remove(self, stored: StoredModel) -> None:
         try:
             self._api.unregister(stored.name, stored.version)
         finally:
-            if stored.path.is_symlink():
-                stored.path.unlink()
-            else:
-                shutil.rmtree(stored.path, ignore_errors=True)
+            self._store.remove(stored)
 
 
 def _absent(name: str) -> Refused:

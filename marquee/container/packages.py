@@ -7,26 +7,28 @@ import os
 import site
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-from marquee.archives import model_folder, requirements
-from marquee.container.variables import Settings
+from marquee.archives import requirements
+from marquee.container.contents import Script
 from marquee.errors import MarqueeError
 
+FILE = "requirements.txt"
+# Where packages go, in the project's folder.
+FOLDER = "packages"
 INSTALL_SECONDS = 900
 
 
-def check(folder: Path, settings: Settings) -> None:
-    """Compare a model folder's requirements with the image.
+def check(script: Script, file: str | None) -> None:
+    """Compare a script's requirements with the image.
 
     Raises:
         MarqueeError: something is missing, or of another version.
     """
-    path = _path(folder, settings)
-    if path is None:
-        return
-    missing = requirements.missing(path)
+    path = script.code / (file or FILE)
+    missing = requirements.missing(path) if path.is_file() else {}
     if missing:
         raise MarqueeError(
             f"{path} asks for what is not here: {'; '.join(missing.values())}. Build an image FROM "
@@ -35,8 +37,8 @@ def check(folder: Path, settings: Settings) -> None:
         )
 
 
-def install(folder: Path, settings: Settings, into: Path) -> None:
-    """Install what is missing into ``into``, if SAGEMAKER_REQUIREMENTS asks for it; else check.
+def provide(script: Script, file: str | None, root: Path) -> None:
+    """Install what a requirements file asks for below a project's root; without one only check.
 
     What the image has stays as it is, PyTorch above all.
 
@@ -44,22 +46,33 @@ def install(folder: Path, settings: Settings, into: Path) -> None:
         MarqueeError: the file is missing or asks for what cannot be installed beside what the
             image has, or pip fails; says pip's first line of error.
     """
-    if settings.requirements is None:
-        check(folder, settings)
+    if file is None:
+        check(script, None)
         return
-    path = _path(folder, settings)
-    if path is None:
+    path = script.code / file
+    if not path.is_file():
         raise MarqueeError(
-            f"SAGEMAKER_REQUIREMENTS is {settings.requirements!r}, and there is no such file in "
-            f"{_code(folder, settings)}"
+            f"SAGEMAKER_REQUIREMENTS is {file!r}, and there is no such file in {script.code}"
         )
     try:
         requirements.check_installable(path)
     except MarqueeError as error:
         raise MarqueeError(f"{error}; build an image FROM this one that has it") from error
-    _install(path, into)
+    _install(path, root / FOLDER)
+    # Handlers are looked for in this process, too.
+    site.addsitedir(str(_site_packages(root)))
+    importlib.invalidate_caches()
+
+
+def python_path(root: Path, environ: Mapping[str, str]) -> str:
+    """Return the PYTHONPATH with which workers find what was installed."""
+    parts = [str(_site_packages(root)), environ.get("PYTHONPATH")]
+    return os.pathsep.join(part for part in parts if part)
+
+
+def _site_packages(root: Path) -> Path:
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    _make_importable(into / "lib" / version / "site-packages")
+    return root / FOLDER / "lib" / version / "site-packages"
 
 
 def _install(path: Path, into: Path) -> None:
@@ -88,19 +101,3 @@ def _present() -> set[str]:
     found = ((one.metadata["Name"], one.version) for one in metadata.distributions())
     # Versions such as 2.14.1+cu130 cannot be asked for; without the suffix they fit.
     return {f"{name}=={version.partition('+')[0]}\n" for name, version in found if name}
-
-
-def _make_importable(folder: Path) -> None:
-    site.addsitedir(str(folder))
-    importlib.invalidate_caches()
-    inherited = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), inherited]))
-
-
-def _code(folder: Path, settings: Settings) -> Path:
-    return settings.code_dir or folder / model_folder.CODE
-
-
-def _path(folder: Path, settings: Settings) -> Path | None:
-    path = _code(folder, settings) / (settings.requirements or "requirements.txt")
-    return path if path.is_file() else None

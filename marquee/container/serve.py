@@ -6,18 +6,19 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import IO
 
-from marquee.container import contents, control, devices, packages, unpacked, variables, workspace
-from marquee.container.contents import Contents
+from marquee.archives import rooms
+from marquee.archives.listing import Archive
+from marquee.archives.rooms import InContainer
+from marquee.container import contents, control, packages, workspace
+from marquee.container.inherited import inherited
+from marquee.container.modelstore import RESPONSE_TIMEOUT, ModelStore, StoredModel
 from marquee.container.multimodel import MultiModel
-from marquee.container.unpacked import Stored
-from marquee.container.variables import Settings, Variables
+from marquee.container.variables import ContainerSettings
 from marquee.errors import MarqueeError
-from marquee.front import origins
 from marquee.front.process import folder_of
 from marquee.front.settings import FrontSettings
 from marquee.project import Project
@@ -31,10 +32,105 @@ log = logging.getLogger(__name__)
 
 # SageMaker's longest request: an asynchronous one.
 LONGEST_SECONDS = 3600
-# What rotifer's old clients look for in the answer to /ping.
-PONG = {"rotifer": {"data": "pong!"}}
-# Which web pages may ask a model, where the variable does not say: rotifer's old backend took all.
-ORIGINS = {"rotifer": (origins.ANY,)}
+
+
+def run(settings: ContainerSettings) -> None:
+    """Serve until told to stop.
+
+    Raises:
+        MarqueeError: why it does not start, or what ended it.
+    """
+    started = time.monotonic()
+    project = workspace.make(settings, inherited(os.environ))
+    models = [] if settings.multi_model else fill(project, settings)
+    preflight.check_ports(project.properties, _port_variable)
+    preflight.check_disk(project)
+    door = Door(
+        project,
+        front_settings(project, settings, models),
+        log=logging.getLogger("front"),
+        prober=_Alive if settings.multi_model else Prober,
+        canaries=False,
+    )
+    Container(project, door, settings, started).run()
+
+
+def _port_variable(name: str) -> str:
+    """Return what sets a port of the container's, by TorchServe's name for it."""
+    outer = name == "inference_address"
+    return "SAGEMAKER_BIND_TO_PORT" if outer else "SAGEMAKER_SAFE_PORT_RANGE"
+
+
+def fill(project: Project, settings: ContainerSettings) -> list[StoredModel]:
+    """Put everything of the model folder into the store; what cannot be served is passed over.
+
+    Raises:
+        MarqueeError: there is nothing that can be served, or a script that cannot.
+    """
+    inside = contents.find(settings.model_dir, settings.program, settings.code_dir)
+    store = ModelStore(project, settings)
+    models, problems = _add_archives(store, inside.archives)
+    if inside.script is not None:
+        packages.provide(inside.script, settings.requirements, project.root)
+        models.append(store.add_script(inside.script))
+    if not models:
+        raise MarqueeError("; ".join(problems))
+    for note in [*inside.notes, *problems]:
+        log.warning("Warning: %s", note)
+    envelope.check(project, (model.path for model in models))
+    _check_default(settings, models)
+    return models
+
+
+def _add_archives(
+    store: ModelStore, archives: Iterable[Archive]
+) -> tuple[list[StoredModel], list[str]]:
+    """Store what can be; return it, and a sentence for each archive that cannot."""
+    models, problems = [], []
+    for archive in archives:
+        try:
+            models.append(store.add_archive(archive))
+        except (MarqueeError, OSError) as error:
+            problems.append(f"{archive.path} is not served: {error}")
+    return models, problems
+
+
+def _check_default(settings: ContainerSettings, models: Iterable[StoredModel]) -> None:
+    names = sorted({model.name for model in models})
+    if settings.default_model is not None and settings.default_model not in names:
+        raise MarqueeError(
+            f"SAGEMAKER_DEFAULT_MODEL is {settings.default_model!r}; the models in "
+            f"{settings.model_dir} are {', '.join(names)}"
+        )
+
+
+def front_settings(
+    project: Project, settings: ContainerSettings, models: list[StoredModel]
+) -> FrontSettings:
+    """Return how the door is in the container: open to whoever reaches the port."""
+    folder = folder_of(project)
+    names = {model.name for model in models}
+    default = settings.default_model or (names.pop() if len(names) == 1 else None)
+    room = rooms.in_container(Project(workspace.HOME), default) if default else InContainer()
+    allowed = settings.allowed_origins
+    slowest = max(
+        (model.response_timeout for model in models),
+        default=settings.response_timeout or RESPONSE_TIMEOUT,
+    )
+    return FrontSettings(
+        folder=folder,
+        inference_address=project.properties["inference_address"],
+        key_file=project.key_file,
+        open_to_all=True,
+        default_model=default,
+        max_request_size=int(project.properties["max_request_size"]),
+        request_timeout=LONGEST_SECONDS,
+        drain_timeout=2 * slowest,
+        ready_when_empty=settings.multi_model,
+        models_socket=folder / "models.sock" if settings.multi_model else None,
+        ping_fields=room.ping,
+        allowed_origins=room.origins if allowed is None else allowed,
+    )
 
 
 class _Alive(Prober):
@@ -44,28 +140,6 @@ class _Alive(Prober):
         """Return that nothing is missing, if TorchServe answers."""
         self._api.models()
         return Readiness({})
-
-
-def run(found: Variables) -> None:
-    """Serve until told to stop.
-
-    Raises:
-        MarqueeError: why it does not start, or what ended it.
-    """
-    started = time.monotonic()
-    settings = found.settings
-    project = prepare(found)
-    stored = [] if settings.multi_model else fill(project, settings)
-    preflight.check_ports(project.properties, _port_variable)
-    preflight.check_disk(project)
-    door = Door(
-        project,
-        front_settings(project, settings, stored),
-        log=logging.getLogger("front"),
-        prober=_Alive if settings.multi_model else Prober,
-        canaries=False,
-    )
-    Container(project, door, settings, started).run()
 
 
 class Container(Foreground):
@@ -81,132 +155,37 @@ class Container(Foreground):
     hurries = False  # the platform has SIGKILL for more haste
     printed = "what is printed before this line"  # the files end with the container
 
-    def __init__(self, project: Project, door: Door, settings: Settings, started: float) -> None:
+    def __init__(
+        self, project: Project, door: Door, settings: ContainerSettings, started: float
+    ) -> None:
         super().__init__(project, door)
         self._door, self._settings, self._started = door, settings, started
 
-    def output(self) -> AbstractContextManager[IO[str]]:
-        """Print what the server prints."""
+    def _output(self) -> AbstractContextManager[IO[str]]:
         return nullcontext(sys.stdout)
 
-    def opened(self) -> None:
-        """Take orders for models, where they come and go."""
+    def _opened(self) -> None:
         socket = self._door.settings.models_socket
         if socket is not None:
             door = self._door
             models = MultiModel(self.project, self._settings, door.management(), door.haproxy)
             control.start(models, socket)
 
-    def loading(self) -> AbstractContextManager[Callable[[ModelId], None]]:
-        """Say which model has loaded."""
+    def _loading(self) -> AbstractContextManager[Callable[[ModelId], None]]:
         return nullcontext(lambda model: log.info("Loaded %s %s", *model))
 
-    def ready(self) -> None:
-        """Say where to ask."""
+    def _ready(self) -> None:
         seconds = time.monotonic() - self._started
         log.info("Ready on port %d after %.1f s", self._settings.port, seconds)
 
-    def stopping(self) -> None:
-        """Say that the stop begins."""
+    def _stopping(self) -> None:
         log.info("Stopping")
 
-    def draining(self, count: int) -> None:
-        """Say how many requests are waited for."""
+    def _draining(self, count: int) -> None:
         log.info("%d requests in flight are answered", count)
 
-    def cut_off(self, count: int) -> None:
-        """Say how many requests were not waited for."""
+    def _cut_off(self, count: int) -> None:
         log.warning("%d requests were cut off: they took too long", count)
 
-    def stopped(self) -> None:
-        """Say that everything has ended."""
+    def _stopped(self) -> None:
         log.info("Stopped")
-
-
-def _port_variable(name: str) -> str:
-    """Return what sets a port of the container's, by TorchServe's name for it."""
-    outer = name == "inference_address"
-    return "SAGEMAKER_BIND_TO_PORT" if outer else "SAGEMAKER_SAFE_PORT_RANGE"
-
-
-def longest(stored: list[Stored], settings: Settings) -> int:
-    """Return the seconds after which TorchServe ends a request of the slowest model."""
-    own = [unpacked.response_timeout(model.path) for model in stored]
-    return settings.response_timeout or max(own, default=unpacked.RESPONSE_TIMEOUT)
-
-
-def prepare(found: Variables) -> Project:
-    """Make the project, and leave in the environment what TorchServe and its workers may see."""
-    kept = variables.without_ours(os.environ) | devices.variables(os.environ)
-    os.environ.clear()
-    os.environ.update(kept)
-    project = workspace.make(found.settings)
-    os.environ.update(workspace.environment(project))
-    return project
-
-
-def fill(project: Project, settings: Settings) -> list[Stored]:
-    """Put everything of the model folder into the store; what cannot be served is passed over.
-
-    Raises:
-        MarqueeError: there is nothing that can be served, or a script that cannot.
-    """
-    folder = settings.model_dir
-    found = contents.find(folder, settings.program, settings.code_dir)
-    stored, problems = _archives(project, found, unpacked.overrides(settings))
-    if found.script is not None:
-        if found.script != folder:
-            settings = replace(settings, code_dir=None)  # it was told of the folder above
-        packages.install(found.script, settings, project.root / "packages")
-        stored.append(unpacked.add_script(project, found.script, settings))
-    if not stored:
-        raise MarqueeError("; ".join(problems))
-    for note in [*found.notes, *problems]:
-        log.warning("Warning: %s", note)
-    envelope.check(project, (model.path for model in stored))
-    _check_default(settings, stored)
-    return stored
-
-
-def _archives(
-    project: Project, found: Contents, wanted: Mapping[str, int]
-) -> tuple[list[Stored], list[str]]:
-    """Store what can be; return it, and a sentence for each archive that cannot."""
-    stored, problems = [], []
-    for archive in found.archives:
-        try:
-            stored.append(unpacked.add_archive(archive.path, project.model_store, wanted))
-        except (MarqueeError, OSError) as error:
-            problems.append(f"{archive.path} is not served: {error}")
-    return stored, problems
-
-
-def _check_default(settings: Settings, stored: list[Stored]) -> None:
-    names = sorted({model.name for model in stored})
-    if settings.default_model is not None and settings.default_model not in names:
-        raise MarqueeError(
-            f"SAGEMAKER_DEFAULT_MODEL is {settings.default_model!r}; the models in "
-            f"{settings.model_dir} are {', '.join(names)}"
-        )
-
-
-def front_settings(project: Project, settings: Settings, stored: list[Stored]) -> FrontSettings:
-    """Return how the door is in the container: open to whoever reaches the port."""
-    folder = folder_of(project)
-    names = {model.name for model in stored}
-    default = settings.default_model or (names.pop() if len(names) == 1 else None)
-    allowed = settings.allowed_origins
-    return FrontSettings(
-        folder=folder,
-        inference_address=project.properties["inference_address"],
-        key_file=project.key_file,
-        open_to_all=True,
-        default_model=default,
-        max_request_size=int(project.properties["max_request_size"]),
-        request_timeout=LONGEST_SECONDS,
-        drain_timeout=2 * longest(stored, settings),
-        ready_when_empty=settings.multi_model,
-        models_socket=folder / "models.sock" if settings.multi_model else None,
-        ping_fields=PONG.get(default or "", {}),
-        allowed_origins=ORIGINS.get(default or "", ()) if allowed is None else allowed,
-    )

@@ -1,4 +1,4 @@
-"""``train``: SageMaker's training contract around handlers/cifar/train.py.
+"""``train``: SageMaker's training contract around the ``train.py`` of a room.
 
 The training runs in a process of its own. What it wrote is made into an archive beside it, so
 that the model folder can be served at once.
@@ -23,36 +23,48 @@ import yaml
 
 from marquee.archives import build as archive
 from marquee.archives import rooms
+from marquee.archives.rooms import Training
 from marquee.container import workspace
 from marquee.container.job import Job
-from marquee.container.variables import Settings
+from marquee.container.variables import ContainerSettings
 from marquee.errors import MarqueeError
+from marquee.files import replacing
 from marquee.project import Project
 
 log = logging.getLogger(__name__)
 
-MODULE = "handlers.cifar.train"
-ROOM = "cifar"
+# Of the archive that is made of the weights.
 VERSION = "1.0"
-WEIGHTS = "final.pth"
 STOPPED = 128 + signal.SIGTERM
 # SageMaker shows the first 1024 characters.
 REASON_LENGTH = 1024
 
 
-def run(settings: Settings) -> int:
+def run(settings: ContainerSettings) -> int:
     """Train as the job's files say; return its exit code: 0, 1 for a failure, 143 when stopped."""
     job = Job(settings.base_dir)
     try:
         check_writable(job)
-        code = train(job)
-        if (job.model / WEIGHTS).is_file():
-            log.info("the model can be served: %s", pack(job.model))
+        training = _training()
+        code = train(job, training)
+        if (job.model / training.weights).is_file():
+            log.info("the model can be served: %s", pack(job.model, training))
     except (MarqueeError, OSError) as error:
         log.error("Error: %s", error)  # noqa: TRY400 - the message says it all
         write_failure(job, str(error))
         return 1
     return code
+
+
+def _training() -> Training:
+    trainings = rooms.trainings(Project(workspace.HOME))
+    if len(trainings) != 1:
+        names = ", ".join(training.room for training in trainings) or "none"
+        raise MarqueeError(
+            f"the rooms of this image that say how they are trained are: {names}; expected one "
+            f"handlers/NAME/{rooms.CONTAINER_NAME} with train:"
+        )
+    return trainings[0]
 
 
 def check_writable(job: Job) -> None:
@@ -78,7 +90,7 @@ def check_writable(job: Job) -> None:
         )
 
 
-def train(job: Job) -> int:
+def train(job: Job, training: Training) -> int:
     """Run the training until it ends; return its exit code, 0 or 143 when it was stopped.
 
     SIGTERM goes on to it: it saves a checkpoint and ends.
@@ -87,7 +99,8 @@ def train(job: Job) -> int:
         MarqueeError: it failed; says what it wrote last.
     """
     variables = os.environ | job.variables()
-    command = [sys.executable, "-m", MODULE, *job.arguments()]
+    module = f"handlers.{training.room}.train"
+    command = [sys.executable, "-m", module, *job.arguments(training.data)]
     log.info("training: %s", " ".join(command[2:]))
     process = subprocess.Popen(
         command, env=variables, cwd=workspace.HOME, stderr=subprocess.PIPE, text=True
@@ -135,33 +148,33 @@ def write_failure(job: Job, reason: str) -> None:
         log.error("%s cannot be written: %s", job.output / "failure", error)  # noqa: TRY400
 
 
-def pack(folder: Path) -> Path:
+def pack(folder: Path, training: Training) -> Path:
     """Make an archive of the trained weights in ``folder``, beside them.
 
     Raises:
         MarqueeError: the model does not load or does not answer its example.
     """
-    project = workspace.make(Settings(), ("runtime",))
-    _only_version(project)
-    weights = project.weights / ROOM / VERSION
+    project = workspace.make(ContainerSettings(), os.environ, ("runtime",))
+    _add_room(project, training)
+    weights = project.weights / training.room / VERSION
     weights.mkdir(parents=True)
-    (weights / WEIGHTS).symlink_to((folder / WEIGHTS).resolve())
-    (model,) = rooms.versions(project, ROOM)
+    (weights / training.weights).symlink_to((folder / training.weights).resolve())
+    (model,) = rooms.versions(project, training.room)
     built = archive.build(project, model)
     target = folder / built.path.name
-    part = target.with_name(f".{target.name}.part")
-    shutil.copyfile(built.path, part)
-    part.replace(target)
+    with replacing(target) as part:
+        shutil.copyfile(built.path, part)
     return target
 
 
-def _only_version(project: Project) -> None:
+def _add_room(project: Project, training: Training) -> None:
     """Give the project the room of the trained model, with one version: the new one."""
-    room = project.handlers / ROOM
+    source, room = workspace.HOME / "handlers" / training.room, project.handlers / training.room
     room.mkdir()
-    for path in (workspace.HOME / "handlers" / ROOM).iterdir():
+    for path in source.iterdir():
         if path.name not in (rooms.CONFIG_NAME, "demo", "__pycache__"):
             (room / path.name).symlink_to(path)
-    config = yaml.safe_load((workspace.HOME / "handlers" / ROOM / rooms.CONFIG_NAME).read_text())
-    config["marquee"] |= {"default": VERSION, "versions": {VERSION: {"weights": [WEIGHTS]}}}
+    config = yaml.safe_load((source / rooms.CONFIG_NAME).read_text())
+    versions = {VERSION: {"weights": [training.weights]}}
+    config["marquee"] |= {"default": VERSION, "versions": versions}
     (room / rooms.CONFIG_NAME).write_text(yaml.safe_dump(config))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from marquee import javaproperties
-from marquee.container import memory
-from marquee.container.variables import Settings
+from marquee.container import memory, packages
+from marquee.container.variables import ContainerSettings
 from marquee.errors import MarqueeError
 from marquee.project import CONFIG_NAME, Project
+from marquee.properties import BYTES
 
 # The image's copy of the repository: its root.
 HOME = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ class Ports:
     grpc_management: int
 
 
-def ports(settings: Settings) -> Ports:
+def ports(settings: ContainerSettings) -> Ports:
     """Choose the inner ports: the usual ones, or the first three that SageMaker calls safe.
 
     Raises:
@@ -48,13 +48,20 @@ def ports(settings: Settings) -> Ports:
     return Ports(*safe)
 
 
-def make(settings: Settings, rooms: tuple[str, ...] = SERVING) -> Project:
+def make(
+    settings: ContainerSettings, environ: Mapping[str, str], rooms: tuple[str, ...] = SERVING
+) -> Project:
     """Create a fresh project below TEMP (else /tmp): configuration, code, an empty store.
+
+    Args:
+        settings: of the container.
+        environ: what the project's server and workers inherit.
+        rooms: whose code it has.
 
     Raises:
         MarqueeError: nothing can be written there.
     """
-    root = Path(os.environ.get("TEMP") or "/tmp") / "marquee"  # noqa: S108 - made private here
+    root = Path(environ.get("TEMP") or "/tmp") / "marquee"  # noqa: S108 - made private here
     try:
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(mode=0o700, parents=True)
@@ -70,18 +77,17 @@ def make(settings: Settings, rooms: tuple[str, ...] = SERVING) -> Project:
     shutil.copytree(HOME / "config", root / "config")
     text = (HOME / CONFIG_NAME).read_text()
     (root / CONFIG_NAME).write_text(configured(text, _properties(settings)))
-    return Project(root)
+    own = {"TEMP": str(root / "temp"), "LOG_LOCATION": str(root / "logs")}
+    if settings.requirements is not None:
+        own["PYTHONPATH"] = packages.python_path(root, environ)
+    return Project(root, {**environ, **own})
 
 
-def environment(project: Project) -> dict[str, str]:
-    """Return the variables by which the project's commands find its folders."""
-    return {"TEMP": str(project.root / "temp"), "LOG_LOCATION": str(project.root / "logs")}
-
-
-def _properties(settings: Settings) -> dict[str, str]:
+def _properties(settings: ContainerSettings) -> dict[str, str]:
     inner = ports(settings)
-    payload = settings.max_payload
-    sizes = {} if payload is None else {"max_request_size": payload, "max_response_size": payload}
+    sizes = {}
+    if settings.max_payload_mb is not None:
+        sizes = dict.fromkeys(BYTES, settings.max_payload_mb * MEGABYTE)
     options = f" {settings.java_options}" if settings.java_options else ""
     values = {
         "inference_address": f"http://0.0.0.0:{settings.port}",

@@ -1,4 +1,5 @@
-"""What runs in the foreground: ``serve``, and with a front door ``door`` and ``keeper``.
+"""What runs in the foreground: ``run`` is the loop, ``serve`` what a terminal shows of it.
 
-``status`` tells how it is.
+With a front door ``door`` opens and closes it, and ``keeper`` tells it every second how the models
+are. ``status`` tells how everything is.
 """

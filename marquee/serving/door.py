@@ -13,7 +13,7 @@ from pathlib import Path
 
 from marquee.errors import MarqueeError
 from marquee.front import config, launch, program
-from marquee.front.process import Haproxy, running
+from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings, read
 from marquee.front.traffic import Traffic
 from marquee.interrupts import until
@@ -196,14 +196,3 @@ def _is_written(path: Path) -> bool:
     except (FileNotFoundError, ValueError):
         return False
     return True
-
-
-def reload(project: Project) -> None:
-    """Make a running door read its settings, certificate and API key again.
-
-    Raises:
-        MarqueeError: none runs, or the settings are not usable: the old ones stay.
-    """
-    if running(project) is None:
-        raise MarqueeError("no front door of this project runs; start it: marquee serve --front")
-    launch.reload(read(project))

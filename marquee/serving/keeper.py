@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 from marquee.errors import MarqueeError
+from marquee.files import replacing
 from marquee.front import maps
 from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings
@@ -60,10 +61,10 @@ class Keeper(threading.Thread):
 
     def _note_fault(self, error: Exception) -> None:
         """Tell an error of ours once, not every second."""
-        said = f"the thread that asks the models failed ({type(error).__name__}: {error})"
-        if said != self.problem:
-            log.error("%s", said, exc_info=error)
-        self.ready, self.problem = False, said
+        problem = f"the thread that asks the models failed ({type(error).__name__}: {error})"
+        if problem != self.problem:
+            log.error("%s", problem, exc_info=error)
+        self.ready, self.problem = False, problem
 
     def end(self) -> None:
         """Beat no more."""
@@ -75,34 +76,36 @@ class Keeper(threading.Thread):
         Raises:
             MarqueeError: the server or the door does not answer.
         """
-        found = self._prober.check()
-        self._publish(found)
-        self._publish_names(found)
+        readiness = self._prober.check()
+        self._publish(readiness)
+        self._publish_names(readiness)
         if self._canaries is not None:
             sides = self._canaries.look(self._prober, self._traffic)
-            part = self._settings.folder / ".traffic.part"
-            part.write_text(json.dumps({name: as_json(*both) for name, both in sides.items()}))
-            part.replace(self._settings.folder / TRAFFIC)
+            text = json.dumps({name: as_json(*both) for name, both in sides.items()})
+            with replacing(self._settings.folder / TRAFFIC) as part:
+                part.write_text(text)
 
-    def _publish(self, found: Readiness) -> None:
-        self.ready = found.ready or (self._settings.ready_when_empty and not found.models)
+    def _publish(self, readiness: Readiness) -> None:
+        self.ready = readiness.ready or (self._settings.ready_when_empty and not readiness.models)
         self.problem = "; ".join(
-            f"{name} {version} {why}" for (name, version), why in found.models.items() if why
+            f"{name} {version} {reason}"
+            for (name, version), reason in readiness.models.items()
+            if reason
         )
-        entries = maps.readiness(self._body(found), ready=self.ready)
+        entries = maps.readiness(self._body(readiness), ready=self.ready)
         self._haproxy.map(maps.STATE).set(entries)
 
-    def _body(self, found: Readiness) -> dict[str, Any]:
+    def _body(self, readiness: Readiness) -> dict[str, Any]:
         models = {
-            name: {"version": version, "ready": why is None} | ({} if why is None else {"why": why})
-            for (name, version), why in found.models.items()
+            name: {"version": version, "ready": not reason} | ({"why": reason} if reason else {})
+            for (name, version), reason in readiness.models.items()
         }
         status = "Healthy" if self.ready else "Unhealthy"
         return {"status": status, "models": models} | dict(self._settings.ping_fields)
 
-    def _publish_names(self, found: Readiness) -> None:
+    def _publish_names(self, readiness: Readiness) -> None:
         """Tell the door who answers /invocations that name nobody."""
-        names = [name for name, _ in found.models]
+        names = [name for name, _ in readiness.models]
         sole = names[0] if len(names) == 1 else ""
         wanted = {"default": self._settings.default_model or sole, "listed": ",".join(names)}
         if wanted != self._names:

@@ -46,10 +46,9 @@ class Foreground:
         Raises:
             MarqueeError: why it does not start, or what ended it.
         """
-        with interrupts.raised():
+        with interrupts.raised(), suppress(interrupts.Interrupted):
             try:
-                with suppress(interrupts.Interrupted):
-                    self._watch(self._start())
+                self._watch(self._start())
             except MarqueeError:
                 if self._server is None or not self._server.end_is_wanted:
                     raise
@@ -61,23 +60,23 @@ class Foreground:
         """Start everything; return when every model has answered."""
         variables = self.door.prepare() if self.door else {}
         self._server = running = replace(
-            server.start(self.project, variables, self.output()), printed=self.printed
+            server.start(self.project, variables, self._output()), printed=self.printed
         )
         interrupts.check()
         if self.door:
             self.door.open(lambda: running.alive)
-        self.opened()
+        self._opened()
         management = self.door.management() if self.door else None
-        with self.loading() as loaded:
+        with self._loading() as loaded:
             interrupts.waited(lambda: running.wait_ready(loaded, management))
         if self.door:
             self.door.wait_ready()
-        self.ready()
+        self._ready()
         return running
 
     def _watch(self, running: Server) -> None:
         """Keep the door open until the server ends, or the door is closed from elsewhere."""
-        with self.watching() as look:
+        with self._watching() as look:
             while running.alive:
                 look()
                 if self.door and not self.door.check():
@@ -88,40 +87,40 @@ class Foreground:
 
     def _stop(self, hurried: Callable[[], bool]) -> None:
         """Answer what is in flight, then end everything."""
-        self.stopping()
-        cut_off = self.door.close(self.draining, hurried) if self.door else 0
+        self._stopping()
+        cut_off = self.door.close(self._draining, hurried) if self.door else 0
         if cut_off:
-            self.cut_off(cut_off)
+            self._cut_off(cut_off)
         elsewhere = self._server is not None and not server.pid_file(self.project).exists()
         if server.stop(self.project) or elsewhere:
-            self.stopped()
+            self._stopped()
 
-    def output(self) -> AbstractContextManager[IO[str]] | None:
+    def _output(self) -> AbstractContextManager[IO[str]] | None:
         """Return what takes the server's output; None for its own file."""
         return None
 
-    def opened(self) -> None:
+    def _opened(self) -> None:
         """Do what is to be done when the door is open, and no model has loaded."""
 
-    def loading(self) -> AbstractContextManager[Callable[[ModelId], None]]:
+    def _loading(self) -> AbstractContextManager[Callable[[ModelId], None]]:
         """Lend what is called for each model that has loaded, in a thread of its own."""
         return nullcontext(lambda _: None)
 
-    def ready(self) -> None:
+    def _ready(self) -> None:
         """Say that every model has answered."""
 
-    def watching(self) -> AbstractContextManager[Callable[[], None]]:
+    def _watching(self) -> AbstractContextManager[Callable[[], None]]:
         """Lend what is called now and then while the server runs."""
         return nullcontext(lambda: None)
 
-    def stopping(self) -> None:
+    def _stopping(self) -> None:
         """Say that the stop begins."""
 
-    def draining(self, count: int) -> None:
+    def _draining(self, count: int) -> None:
         """Say how many requests are waited for."""
 
-    def cut_off(self, count: int) -> None:
+    def _cut_off(self, count: int) -> None:
         """Say how many requests were not waited for."""
 
-    def stopped(self) -> None:
+    def _stopped(self) -> None:
         """Say that everything has ended."""

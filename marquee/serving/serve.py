@@ -43,8 +43,7 @@ class Terminal(Foreground):
         self._console = Console(highlight=False, soft_wrap=True)
 
     @contextmanager
-    def loading(self) -> Iterator[Callable[[ModelId], None]]:
-        """Show a bar that grows with each model."""
+    def _loading(self) -> Iterator[Callable[[ModelId], None]]:
         total = len(loaded.models(self.project))
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[last]}"))
         with Progress(*columns, TimeElapsedColumn(), console=self._console) as progress:
@@ -55,8 +54,7 @@ class Terminal(Foreground):
 
             yield advance
 
-    def ready(self) -> None:
-        """Say where to ask, and how."""
+    def _ready(self) -> None:
         properties = self.project.properties
         self._console.print(
             f"Ready: inference {properties['inference_address']}, "
@@ -73,8 +71,7 @@ class Terminal(Foreground):
         sys.stdout.flush()
 
     @contextmanager
-    def watching(self) -> Iterator[Callable[[], None]]:
-        """Show what the server prints from now on."""
+    def _watching(self) -> Iterator[Callable[[], None]]:
         with server.console_log(self.project).open(errors="replace") as printed:
             printed.seek(0, os.SEEK_END)
 
@@ -84,18 +81,15 @@ class Terminal(Foreground):
 
             yield show
 
-    def draining(self, count: int) -> None:
-        """Say how many requests are waited for, and for how long."""
+    def _draining(self, count: int) -> None:
         seconds = self.door.settings.drain_timeout if self.door else 0
         self._console.print(
             f"Answering {count} requests in flight, for up to {seconds} s; "
             "Ctrl-C does not wait for them."
         )
 
-    def cut_off(self, count: int) -> None:
-        """Say how many requests were not waited for."""
+    def _cut_off(self, count: int) -> None:
         self._console.print(f"{count} requests were cut off.")
 
-    def stopped(self) -> None:
-        """Say that everything has ended."""
+    def _stopped(self) -> None:
         self._console.print("Stopped.")

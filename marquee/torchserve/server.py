@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -144,7 +143,7 @@ def start(
         extra: variables for this start alone.
         console: takes what the server prints, where that is not ``logs/console.log``.
     """
-    variables = os.environ | variables_of(project) | dict(extra or {})
+    variables = {**project.environ, **variables_of(project), **(extra or {})}
     clean_temp(project)
     variables["TS_CONFIG_FILE"] = str(for_launcher(project.config_file.resolve(), project.temp))
     project.logs.mkdir(parents=True, exist_ok=True)

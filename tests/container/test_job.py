@@ -44,13 +44,13 @@ def train(job: Job, temp: Path) -> subprocess.Popen[str]:
 def test_hyperparameters_become_options(tmp_path: Path) -> None:
     given = {"network": '"lenet"', "lr": "0.01", "epochs": "3", "sagemaker_program": '"t.py"'}
     job = make_job(tmp_path, given)
-    assert job.arguments() == ["--network=lenet", "--lr=0.01", "--epochs=3"]
+    assert job.arguments("pictures") == ["--network=lenet", "--lr=0.01", "--epochs=3"]
 
 
 def test_the_only_channel_has_the_pictures(tmp_path: Path) -> None:
     job = make_job(tmp_path, {}, inputdataconfig={"cifar": {"TrainingInputMode": "File"}})
     job.checkpoints.mkdir()
-    assert job.arguments() == [
+    assert job.arguments("pictures") == [
         f"--data-dir={tmp_path}/input/data/cifar",
         f"--checkpoint-dir={tmp_path}/checkpoints",
     ]
@@ -73,20 +73,23 @@ def test_variables_of_a_training_script(tmp_path: Path) -> None:
         "algo-1",
         ["algo-1"],
     )
-    assert job.arguments() == ["--batch-size=4"]  # SM_CHANNEL_TRAINING says the rest
+    assert job.arguments("pictures") == ["--batch-size=4"]  # SM_CHANNEL_TRAINING says the rest
 
 
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"inputdataconfig": {"a": {}, "b": {}}}, "channels a, b; expected one called 'training'"),
+        (
+            {"inputdataconfig": {"a": {}, "b": {}}},
+            "channels a, b; expected one called 'training' with pictures",
+        ),
         ({"inputdataconfig": {"a": {"TrainingInputMode": "Pipe"}}}, "input mode Pipe"),
         ({"inputdataconfig": ["a"]}, "holds list, expected a JSON object"),
     ],
 )
 def test_a_job_that_cannot_be_run(tmp_path: Path, files: dict[str, Any], message: str) -> None:
     with pytest.raises(MarqueeError, match=message):
-        make_job(tmp_path, {}, **files).arguments()
+        make_job(tmp_path, {}, **files).arguments("pictures")
 
 
 def test_a_job_leaves_weights_and_an_archive_of_them(trained: Path) -> None:

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from marquee.container import packages
-from marquee.container.variables import Settings
+from marquee.container.contents import Script
 from marquee.errors import MarqueeError
 
-ASKED = Settings(requirements="requirements.txt")
+FILE = "requirements.txt"
 
 
-def make_folder(folder: Path, requirements: str) -> Path:
+def make_script(folder: Path, requirements: str) -> Script:
     (folder / "code").mkdir(parents=True)
-    (folder / "code" / "requirements.txt").write_text(requirements)
-    return folder
+    (folder / "code" / FILE).write_text(requirements)
+    return Script(folder, folder / "code")
 
 
 def make_wheel(folder: Path, requires: str = "numpy") -> Path:
@@ -41,35 +41,34 @@ def make_wheel(folder: Path, requires: str = "numpy") -> Path:
 @pytest.fixture(autouse=True)
 def restored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")  # no network in these tests
-    monkeypatch.setenv("PYTHONPATH", "")
     monkeypatch.setattr(sys, "path", [*sys.path])
 
 
 def test_what_is_there_needs_nothing(tmp_path: Path) -> None:
-    packages.install(make_folder(tmp_path, "numpy\npillow>=11\n"), Settings(), tmp_path / "into")
-    packages.install(tmp_path / "nothing", Settings(), tmp_path / "into")
-    assert not (tmp_path / "into").exists()
+    packages.provide(make_script(tmp_path, "numpy\npillow>=11\n"), None, tmp_path / "root")
+    packages.provide(Script(tmp_path, tmp_path / "nothing"), None, tmp_path / "root")
+    assert not (tmp_path / "root").exists()
 
 
 def test_what_is_missing_is_told_with_both_ways_out(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path, "no-such-package-at-all==1\n")
-    with pytest.raises(MarqueeError, match=r"FROM this one.*SAGEMAKER_REQUIREMENTS="):
-        packages.install(folder, Settings(), tmp_path / "into")
+    script = make_script(tmp_path, "no-such-package-at-all==1\n")
+    for file in (None, FILE):
+        with pytest.raises(MarqueeError, match=r"FROM this one.*SAGEMAKER_REQUIREMENTS="):
+            packages.check(script, file)
 
 
 def test_what_is_asked_for_is_installed_for_the_workers(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path, f"{make_wheel(tmp_path)}\n")
-    packages.install(folder, ASKED, tmp_path / "into")
+    packages.provide(make_script(tmp_path, f"{make_wheel(tmp_path)}\n"), FILE, tmp_path / "root")
     code = "import marquee_trifle; print(marquee_trifle.ANSWER)"
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env=dict(os.environ),
+        env=os.environ | {"PYTHONPATH": packages.python_path(tmp_path / "root", {})},
         capture_output=True,
         text=True,
         check=True,
     )
     assert done.stdout == "42\n"
-    installed = tmp_path / "into" / "lib"
+    installed = tmp_path / "root" / "packages" / "lib"
     assert not list(installed.rglob("numpy"))  # it is there already
 
 
@@ -88,19 +87,19 @@ def test_what_cannot_be_installed_is_refused_before_pip_is_asked(
     tmp_path: Path, text: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
-    folder = make_folder(tmp_path, text)
-    (folder / "code" / "bounds.txt").write_text("numpy<1\n")
+    script = make_script(tmp_path, text)
+    (script.code / "bounds.txt").write_text("numpy<1\n")
     with pytest.raises(MarqueeError, match=rf"{words}.*FROM this one"):
-        packages.install(folder, ASKED, tmp_path / "into")
-    assert not (tmp_path / "into").exists()
+        packages.provide(script, FILE, tmp_path / "root")
+    assert not (tmp_path / "root").exists()
 
 
-@pytest.mark.parametrize("settings", [Settings(), ASKED], ids=["compared", "installed"])
-def test_a_file_of_powershell_is_read(tmp_path: Path, settings: Settings) -> None:
-    folder = make_folder(tmp_path, "")
+def test_a_file_of_powershell_is_read(tmp_path: Path) -> None:
+    script = make_script(tmp_path, "")
     written = codecs.BOM_UTF16_LE + "numpy>=1\t# why\r\n".encode("utf-16-le")
-    (folder / "code" / "requirements.txt").write_bytes(written)
-    packages.install(folder, settings, tmp_path / "into")
+    (script.code / FILE).write_bytes(written)
+    packages.check(script, None)
+    packages.provide(script, FILE, tmp_path / "root")
 
 
 def test_an_installation_without_end_is_ended(
@@ -108,15 +107,15 @@ def test_an_installation_without_end_is_ended(
 ) -> None:
     monkeypatch.setattr(packages, "INSTALL_SECONDS", 0.01)
     with pytest.raises(MarqueeError, match=r"not installed in 0\.01 seconds"):
-        packages.install(make_folder(tmp_path, "numpy\n"), ASKED, tmp_path / "into")
+        packages.provide(make_script(tmp_path, "numpy\n"), FILE, tmp_path / "root")
 
 
 def test_what_is_there_is_not_replaced(tmp_path: Path) -> None:
     wheel = make_wheel(tmp_path, "numpy==1.0")
     with pytest.raises(MarqueeError, match="cannot be installed: ERROR"):
-        packages.install(make_folder(tmp_path, f"{wheel}\n"), ASKED, tmp_path / "into")
+        packages.provide(make_script(tmp_path, f"{wheel}\n"), FILE, tmp_path / "root")
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(MarqueeError, match="there is no such file"):
-        packages.install(tmp_path, ASKED, tmp_path / "into")
+        packages.provide(Script(tmp_path, tmp_path / "code"), FILE, tmp_path / "root")

@@ -149,6 +149,19 @@ def test_sigterm_answers_what_is_in_flight(tmp_path: Path) -> None:
     assert 200 not in statuses[statuses.index(503) :]
 
 
+def test_sigterm_while_models_load_ends_it_cleanly(tmp_path: Path) -> None:
+    slow = "import time\n\ndef model_fn(folder):\n    time.sleep(60)\n"
+    make_folder(tmp_path / "ml" / "model", slow)
+    with starting(tmp_path / "ml") as served:
+        deadline = time.monotonic() + 120
+        while "Model server started" not in served.printed() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        served.terminate()
+        assert served.wait() == 0, served.printed()
+        assert served.printed().rstrip().endswith("\nStopped")
+        assert "Ready" not in served.printed()
+
+
 def _watch_ping(served: Served, statuses: list[int]) -> None:
     while not statuses or statuses[-1] != 0:
         statuses.append(served.ping())

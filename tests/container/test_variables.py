@@ -1,12 +1,14 @@
 """The environment, as users of AWS's containers write it."""
 
+import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from marquee.container.variables import MEANINGS, OURS, TORCHSERVE, read, without_ours
+from marquee.container.inherited import OURS, TORCHSERVE, inherited
+from marquee.container.variables import fields_of_variables, read, warnings
 from marquee.errors import MarqueeError
+from tests.support import ROOT
 
 
 @pytest.mark.parametrize(
@@ -22,7 +24,7 @@ from marquee.errors import MarqueeError
         ({"SAGEMAKER_TS_MAX_BATCH_DELAY": "0"}, "max_batch_delay", 0),
         ({"SAGEMAKER_MODEL_SERVER_TIMEOUT": "300"}, "response_timeout", 300),
         ({"TS_DEFAULT_RESPONSE_TIMEOUT": "30"}, "response_timeout", 30),
-        ({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "6"}, "max_payload", 6 << 20),
+        ({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "6"}, "max_payload_mb", 6),
         ({}, "allowed_origins", None),
         ({"TS_CORS_ALLOWED_ORIGIN": "none"}, "allowed_origins", ()),
         ({"TS_CORS_ALLOWED_ORIGIN": "*"}, "allowed_origins", ("*",)),
@@ -31,9 +33,8 @@ from marquee.errors import MarqueeError
 def test_a_variable_becomes_a_setting(
     environment: dict[str, str], field: str, value: object
 ) -> None:
-    found = read(environment)
-    assert getattr(found.settings, field) == value
-    assert found.warnings == []
+    assert getattr(read(environment), field) == value
+    assert [*warnings(environment)] == []
 
 
 def test_the_narrower_variable_wins() -> None:
@@ -44,7 +45,7 @@ def test_the_narrower_variable_wins() -> None:
             "SAGEMAKER_MODEL_SERVER_WORKERS": "2",
             "SAGEMAKER_TS_MAX_WORKERS": "4",
         }
-    ).settings
+    )
     assert settings.response_timeout == 90
     assert (settings.min_workers, settings.max_workers) == (2, 4)
 
@@ -57,6 +58,9 @@ def test_the_narrower_variable_wins() -> None:
         ({"SAGEMAKER_SAFE_PORT_RANGE": "30-20"}, "FIRST-LAST"),
         ({"SAGEMAKER_MULTI_MODEL": "yes"}, "true or false"),
         ({"SAGEMAKER_TS_BATCH_SIZE": "0"}, "from 1"),
+        ({"SAGEMAKER_TS_BATCH_SIZE": "1_0"}, "from 1"),
+        ({"SAGEMAKER_TS_BATCH_SIZE": "9" * 5000}, "from 1"),
+        ({"SAGEMAKER_MODEL_SERVER_WORKERS": "x"}, "^SAGEMAKER_MODEL_SERVER_WORKERS is 'x'; exp"),
         ({"TS_CORS_ALLOWED_ORIGIN": "pages"}, "TS_CORS_ALLOWED_ORIGIN has 'pages', which is no"),
         ({"SAGEMAKER_SUBMIT_DIRECTORY": "s3://b/sourcedir.tar.gz"}, "a folder in the container"),
         ({"SAGEMAKER_TS_MIN_WORKERS": "3", "SAGEMAKER_TS_MAX_WORKERS": "2"}, "no larger"),
@@ -78,10 +82,10 @@ def test_a_value_that_cannot_be_is_refused(environment: dict[str, str], message:
     ],
 )
 def test_what_has_no_effect_is_told_by_name(name: str, value: str, warning: str) -> None:
-    found = read({name: value, "PATH": "/bin", "SAGEMAKER_REGION": "eu-central-1"})
-    assert len(found.warnings) == 1
-    assert warning in found.warnings[0]
-    assert found.settings == read({}).settings
+    environ = {name: value, "PATH": "/bin", "SAGEMAKER_REGION": "eu-central-1"}
+    (only,) = warnings(environ)
+    assert warning in only
+    assert read(environ) == read({})
 
 
 def test_torchserve_gets_its_own_variables_and_no_blanks() -> None:
@@ -92,12 +96,13 @@ def test_torchserve_gets_its_own_variables_and_no_blanks() -> None:
         "HOME": "/root",
     }
     kept = {"TS_MAX_REQUEST_SIZE": "1000", "HOME": "/root"}
-    assert without_ours(environment) == kept
+    assert inherited(environment) == kept
 
 
 def test_the_page_lists_every_variable() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "container.md").read_text(encoding="utf-8")
-    page += (Path(__file__).parents[2] / "docs" / "from-aws.md").read_text(encoding="utf-8")
-    names: list[Any] = [*MEANINGS, *OURS]
+    page = (ROOT / "docs" / "container.md").read_text(encoding="utf-8")
+    names = [*fields_of_variables(), *OURS]
     assert [name for name in names if f"`{name}`" not in page] == []
-    assert not TORCHSERVE & {*MEANINGS, *OURS}
+    schema = json.loads((ROOT / "schemas" / "container.schema.json").read_text())
+    assert {*schema["properties"]} == {*fields_of_variables()}
+    assert not TORCHSERVE & {*fields_of_variables(), *OURS}

@@ -12,7 +12,7 @@ import pytest
 
 from marquee.archives import listing, reader
 from marquee.archives.inspection import inspect
-from marquee.container import unpacked
+from marquee.container import contents
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.torchserve import loaded, preflight
@@ -112,8 +112,7 @@ def test_every_way_in_refuses_it_and_leaves_nothing_behind(
         lambda: inspect(path),
         lambda: candidate.find(project, None, str(path)),
         lambda: candidate.find(project, "net", str(path)),
-        lambda: unpacked.add_archive(path, project.model_store, {}),
-        lambda: unpacked.add_archive(path, project.model_store, {"batchSize": 2}, "other"),
+        lambda: contents.find(tmp_path),
     ):
         assert words in sentence(act)
     assert snapshot(project.root.parent) == before

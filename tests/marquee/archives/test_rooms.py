@@ -1,10 +1,18 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from marquee.archives import weight_files
-from marquee.archives.rooms import default_version, names, versions
+from marquee.archives.rooms import (
+    InContainer,
+    default_version,
+    in_container,
+    names,
+    trainings,
+    versions,
+)
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from tests.support import ROOT, make_project
@@ -104,11 +112,23 @@ def test_an_unknown_model_is_told_the_known_ones(project: Project) -> None:
         versions(project, "cat")
 
 
-def test_the_environments_timeout_goes_into_the_archive(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TS_DEFAULT_RESPONSE_TIMEOUT", "33")
+def test_the_environments_timeout_goes_into_the_archive(project: Project) -> None:
+    project = replace(project, environ={"TS_DEFAULT_RESPONSE_TIMEOUT": "33"})
     assert versions(project, "cifar")[0].config["responseTimeout"] == 33
-    monkeypatch.setenv("TS_DEFAULT_RESPONSE_TIMEOUT", "soon")
+    project = replace(project, environ={"TS_DEFAULT_RESPONSE_TIMEOUT": "soon"})
     with pytest.raises(MarqueeError, match="'soon', expected seconds"):
         versions(project, "cifar")
+
+
+def test_what_the_container_does_more_for_a_model_is_told_by_its_room(tmp_path: Path) -> None:
+    project = Project(ROOT)
+    assert in_container(project, "rotifer") == InContainer({"data": "pong!"}, ("*",))
+    assert in_container(project, "smoke") == in_container(project, "absent") == InContainer()
+    (cifar,) = trainings(project)
+    assert (cifar.room, cifar.weights) == ("cifar", "final.pth")
+    other = Project(tmp_path)
+    (tmp_path / "handlers" / "net").mkdir(parents=True)
+    for text in ("train: {weights: a}", "train: 1", "[", "ping", ""):
+        (tmp_path / "handlers" / "net" / "container.yaml").write_text(text)
+        with pytest.raises(MarqueeError, match=r"container\.yaml cannot be read .*; expected ping"):
+            in_container(other, "net")

@@ -88,20 +88,20 @@ class Told(Foreground):
         self.stage = stage
         super().__init__(Project(Path("/no/project")), door_of(stage))
 
-    def opened(self) -> None:
+    def _opened(self) -> None:
         self.stage.at("opened")
 
-    def ready(self) -> None:
+    def _ready(self) -> None:
         self.stage.at("ready")
 
     @contextmanager
-    def watching(self) -> Iterator[Callable[[], None]]:
+    def _watching(self) -> Iterator[Callable[[], None]]:
         yield lambda: self.stage.at("watch")
 
-    def cut_off(self, count: int) -> None:
+    def _cut_off(self, count: int) -> None:
         self.stage.steps.append(f"cut off {count}")
 
-    def stopped(self) -> None:
+    def _stopped(self) -> None:
         self.stage.steps.append("stopped")
 
 
@@ -154,7 +154,7 @@ def test_a_second_signal_hurries_and_disturbs_nothing(stage: Callable[..., Stage
     built = stage("watch", send)
 
     class Impatient(Told):
-        def draining(self, count: int) -> None:
+        def _draining(self, count: int) -> None:
             send(signal.SIGINT)
             send(signal.SIGTERM)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,8 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
-def test_an_envelope_is_for_handlers_of_others(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TS_SERVICE_ENVELOPE", "json")
+def test_an_envelope_is_for_handlers_of_others(project: Project, tmp_path: Path) -> None:
+    project = replace(project, environ={"TS_SERVICE_ENVELOPE": "json"})
     theirs = archive(tmp_path / "theirs.mar")
     ours = archive(tmp_path / "ours.mar", envelope.OURS)
     folder = tmp_path / "model-1.0.mar"

@@ -45,7 +45,7 @@ def project(tmp_path: Path, fake: FakeServer, monkeypatch: pytest.MonkeyPatch) -
     with serving(fake) as address:
         monkeypatch.setenv("TS_INFERENCE_ADDRESS", address)
         monkeypatch.setenv("TS_MANAGEMENT_ADDRESS", address)
-        yield made
+        yield Project(made.root)
 
 
 class Background(threading.Thread):
@@ -237,7 +237,7 @@ def test_a_front_door_is_not_believed_while_somebody_asks_by_grpc(
         port = grpc.getsockname()[1]
         monkeypatch.setenv("TS_GRPC_INFERENCE_PORT", str(port))
         with socket.create_connection(("127.0.0.1", port)):
-            asked = draining(project, Manner())
+            asked = draining(Project(project.root), Manner())
             assert "cannot be known" in str(asked.ended())
 
 

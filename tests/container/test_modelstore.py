@@ -1,6 +1,7 @@
 """Archives in the store: as they are, with the environment's settings, and of scripts."""
 
 import json
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from marquee.container import unpacked, workspace
-from marquee.container.variables import Settings, read
+from marquee.archives import reader
+from marquee.archives.listing import Archive
+from marquee.container import contents, workspace
+from marquee.container.modelstore import ModelStore, StoredModel, merged
+from marquee.container.variables import ContainerSettings, read
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from tests.handlers.script import scripts
@@ -18,9 +22,22 @@ from tests.marquee.archives import odd
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.setenv("TEMP", str(tmp_path / "temp"))
-    return workspace.make(Settings())
+def project(tmp_path: Path) -> Project:
+    return workspace.make(ContainerSettings(), {**os.environ, "TEMP": str(tmp_path / "temp")})
+
+
+def add(project: Project, source: Path, name: str | None = None, **wanted: Any) -> StoredModel:
+    """Put an archive into the store."""
+    archive = Archive(source, reader.read(source))
+    return ModelStore(project, ContainerSettings(**wanted)).add_archive(archive, name)
+
+
+def add_script(project: Project, folder: Path, **wanted: Any) -> StoredModel:
+    """Put a script into the store."""
+    settings = ContainerSettings(**wanted)
+    found = contents.find(folder, settings.program, settings.code_dir)
+    assert found.script is not None
+    return ModelStore(project, settings).add_script(found.script)
 
 
 def make_archive(path: Path, config: dict[str, Any] | None = None, name: str = "cat") -> Path:
@@ -41,7 +58,7 @@ def config_of(folder: Path) -> Any:
 
 def test_an_archive_is_linked_to(project: Project, tmp_path: Path) -> None:
     path = make_archive(tmp_path / "a.mar")
-    stored = unpacked.add_archive(path, project.model_store, {})
+    stored = add(project, path)
     assert (stored.name, stored.version) == ("cat", "2.0")
     assert stored.path.resolve() == path.resolve()
 
@@ -50,17 +67,16 @@ def test_the_environment_wins_over_the_archive(project: Project, tmp_path: Path)
     config = {"batchSize": 32, "minWorkers": 1, "maxWorkers": 1, "marquee": {"precision": "fp32"}}
     path = make_archive(tmp_path / "a.mar", config)
     before = path.read_bytes()
-    wanted = unpacked.overrides(
-        read(
-            {
-                "SAGEMAKER_TS_BATCH_SIZE": "4",
-                "SAGEMAKER_TS_MAX_BATCH_DELAY": "0",
-                "SAGEMAKER_MODEL_SERVER_WORKERS": "2",
-                "SAGEMAKER_TS_RESPONSE_TIMEOUT": "77",
-            }
-        ).settings
+    settings = read(
+        {
+            "SAGEMAKER_TS_BATCH_SIZE": "4",
+            "SAGEMAKER_TS_MAX_BATCH_DELAY": "0",
+            "SAGEMAKER_MODEL_SERVER_WORKERS": "2",
+            "SAGEMAKER_TS_RESPONSE_TIMEOUT": "77",
+        }
     )
-    stored = unpacked.add_archive(path, project.model_store, wanted)
+    stored = ModelStore(project, settings).add_archive(Archive(path, reader.read(path)))
+    assert stored.response_timeout == 77
     assert config_of(stored.path) == {
         "batchSize": 4,
         "maxBatchDelay": 1,
@@ -84,13 +100,13 @@ def test_the_environment_wins_over_the_archive(project: Project, tmp_path: Path)
 def test_workers_stay_in_order(
     own: dict[str, int], wanted: dict[str, int], workers: tuple[int, int]
 ) -> None:
-    config = unpacked.merged(own, wanted)
+    config = merged(own, wanted)
     assert (config["minWorkers"], config["maxWorkers"]) == workers
 
 
 def test_an_archive_without_configuration_gets_one(project: Project, tmp_path: Path) -> None:
     path = make_archive(tmp_path / "a.mar")
-    stored = unpacked.add_archive(path, project.model_store, {"batchSize": 3})
+    stored = add(project, path, batch_size=3)
     assert config_of(stored.path)["batchSize"] == 3
     manifest = json.loads((stored.path / "MAR-INF" / "MANIFEST.json").read_text())
     assert manifest["model"]["configFile"] == "model-config.yaml"
@@ -98,7 +114,7 @@ def test_an_archive_without_configuration_gets_one(project: Project, tmp_path: P
 
 def test_another_name(project: Project, tmp_path: Path) -> None:
     path = make_archive(tmp_path / "a.mar")
-    stored = unpacked.add_archive(path, project.model_store, {}, "dog")
+    stored = add(project, path, "dog")
     manifest = json.loads((stored.path / "MAR-INF" / "MANIFEST.json").read_text())
     assert (stored.name, manifest["model"]["modelName"]) == ("dog", "dog")
 
@@ -106,7 +122,7 @@ def test_another_name(project: Project, tmp_path: Path) -> None:
 def test_an_unpacked_archive_is_changed_in_a_copy(project: Project, tmp_path: Path) -> None:
     with zipfile.ZipFile(make_archive(tmp_path / "a.mar", {"batchSize": 1})) as archive:
         archive.extractall(tmp_path / "open")
-    stored = unpacked.add_archive(tmp_path / "open", project.model_store, {"batchSize": 9})
+    stored = add(project, tmp_path / "open", batch_size=9)
     assert config_of(stored.path)["batchSize"] == 9
     assert config_of(tmp_path / "open")["batchSize"] == 1
     assert (stored.path / "handler.py").read_text() == "class Handler: pass"
@@ -118,7 +134,7 @@ def test_the_users_own_configuration_is_never_written_to(project: Project, tmp_p
         (source / file).parent.mkdir(exist_ok=True)
         (source / file).write_text("batchSize: 3\n")
         before = {path: path.read_bytes() for path in source.rglob("*") if path.is_file()}
-        stored = unpacked.add_archive(source, project.model_store, {"maxWorkers": 2}, f"n{number}")
+        stored = add(project, source, f"n{number}", max_workers=2)
         manifest = json.loads((stored.path / "MAR-INF" / "MANIFEST.json").read_text())
         config = yaml.safe_load((stored.path / manifest["model"]["configFile"]).read_text())
         assert (config["batchSize"], config["maxWorkers"]) == (3, 2)
@@ -129,11 +145,11 @@ def test_a_tar_is_linked_to_or_unpacked_as_torchserve_does(
     project: Project, tmp_path: Path
 ) -> None:
     path = odd.tar(tmp_path / "n.tgz", odd.model(modelVersion=None, configFile="model-config.yaml"))
-    stored = unpacked.add_archive(path, project.model_store, {})
+    stored = add(project, path)
     assert (stored.name, stored.version, stored.path.name) == ("net", "1.0", "net-1.0.tgz")
     with pytest.raises(MarqueeError, match="so is another model"):
-        unpacked.add_archive(path, project.model_store, {"batchSize": 5})
-    other = unpacked.add_archive(path, project.model_store, {"batchSize": 5}, "other")
+        add(project, path, batch_size=5)
+    other = add(project, path, "other", batch_size=5)
     assert config_of(other.path)["batchSize"] == 5
     assert (other.path / "handler.py").read_bytes() == odd.HANDLER
 
@@ -142,9 +158,9 @@ def test_a_tar_is_linked_to_or_unpacked_as_torchserve_does(
 def test_a_configuration_that_is_none_is_told(project: Project, tmp_path: Path, text: str) -> None:
     source = odd.folder(tmp_path / "n", odd.model(configFile="model-config.yaml"))
     (source / "model-config.yaml").write_text(text)
-    for wanted in ({}, {"batchSize": 5}):
+    for size in (None, 5):
         with pytest.raises(MarqueeError, match=r"'model-config\.yaml' (is no YAML|cannot be read)"):
-            unpacked.add_archive(source, project.model_store, wanted)
+            add(project, source, batch_size=size)
     assert list(project.model_store.iterdir()) == []
 
 
@@ -153,28 +169,28 @@ def test_an_archive_that_is_not_safe_is_not_unpacked(project: Project, tmp_path:
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("../../climbs", "out")
     with pytest.raises(MarqueeError, match=r"'\.\./\.\./climbs' leads out"):
-        unpacked.add_archive(path, project.model_store, {"batchSize": 5})
+        add(project, path, batch_size=5)
 
 
 def test_the_same_model_twice_is_refused(project: Project, tmp_path: Path) -> None:
     for name in ("a", "b"):
         make_archive(tmp_path / f"{name}.mar")
-    unpacked.add_archive(tmp_path / "a.mar", project.model_store, {})
+    add(project, tmp_path / "a.mar")
     with pytest.raises(MarqueeError, match=r"b\.mar is cat 2\.0, and so is another"):
-        unpacked.add_archive(tmp_path / "b.mar", project.model_store, {})
+        add(project, tmp_path / "b.mar")
 
 
 def test_a_damaged_archive_leaves_nothing_behind(project: Project, tmp_path: Path) -> None:
     path = make_archive(tmp_path / "a.mar", {"batchSize": 1})
     path.write_bytes(path.read_bytes().replace(b"class Handler", b"class Xandler", 1))
     with pytest.raises(MarqueeError, match="cannot be unpacked"):
-        unpacked.add_archive(path, project.model_store, {"batchSize": 3})
+        add(project, path, batch_size=3)
     assert list(project.model_store.iterdir()) == []
 
 
 def test_a_script_is_linked_to_and_not_copied(project: Project, tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "m", scripts.HOOKS, labels__json=b"[]")
-    stored = unpacked.add_script(project, folder, Settings(response_timeout=33))
+    stored = add_script(project, folder, response_timeout=33)
     assert (stored.name, stored.version) == ("model", "1.0")
     assert (stored.path / "sagemaker").resolve() == folder.resolve()
     assert (stored.path / "handlers" / "script" / "handler.py").is_file()
@@ -185,19 +201,20 @@ def test_a_script_is_linked_to_and_not_copied(project: Project, tmp_path: Path) 
     ]
     config = config_of(stored.path)
     assert (config["batchSize"], config["responseTimeout"]) == (1, 33)
+    assert stored.response_timeout == 33
 
 
 def test_archives_do_not_become_part_of_the_script(project: Project, tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "m", scripts.HOOKS)
     make_archive(folder / "a.mar")
-    stored = unpacked.add_script(project, folder, Settings())
+    stored = add_script(project, folder)
     assert sorted(path.name for path in (stored.path / "sagemaker").iterdir()) == ["code"]
 
 
 def test_code_from_another_folder(project: Project, tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "m", scripts.HOOKS, weights__bin=b"w")
     code = make_folder(tmp_path / "n", scripts.TALKER) / "code"
-    stored = unpacked.add_script(project, folder, Settings(code_dir=code))
+    stored = add_script(project, folder, code_dir=code)
     inside = stored.path / "sagemaker"
     assert (inside / "code").resolve() == code.resolve()
     assert (inside / "weights.bin").read_bytes() == b"w"
@@ -207,6 +224,6 @@ def test_a_script_that_is_no_model_leaves_nothing_behind(project: Project, tmp_p
     (tmp_path / "m" / "code").mkdir(parents=True)
     (tmp_path / "m" / "code" / "inference.py").write_text("x = 1\n")
     with pytest.raises(MarqueeError, match="no model folder.*SAGEMAKER_PROGRAM") as caught:
-        unpacked.add_script(project, tmp_path / "m", Settings())
+        add_script(project, tmp_path / "m")
     assert str(caught.value).startswith(f"{tmp_path / 'm'} ")
     assert list(project.model_store.iterdir()) == []

@@ -1,0 +1,219 @@
+"""The model store: archives as they are, with the environment's settings, or of a script.
+
+An archive that is changed, or made here, lies there unpacked: TorchServe links to such a folder,
+where it would copy an archive's files, so that a large model is not written out at each start.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from marquee.archives import model_folder, reader, safety
+from marquee.archives import script as script_archive
+from marquee.archives.listing import Archive
+from marquee.archives.manifest import MANIFEST
+from marquee.container.contents import Script
+from marquee.container.variables import ContainerSettings
+from marquee.errors import MarqueeError
+from marquee.project import Project
+
+# What AWS's containers call a script's model.
+SCRIPT_MODEL = "model"
+SCRIPT_VERSION = "1.0"
+# TorchServe's own, in seconds.
+RESPONSE_TIMEOUT = 120
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model that lies in the model store.
+
+    Attributes:
+        name, version: of the model.
+        path: of the archive, or of the unpacked one.
+        response_timeout: seconds after which TorchServe ends a request to it.
+    """
+
+    name: str
+    version: str
+    path: Path
+    response_timeout: int = RESPONSE_TIMEOUT
+
+
+class ModelStore:
+    """Puts what a model folder holds where TorchServe looks for it.
+
+    Args:
+        project: whose store it is.
+        settings: what the environment wants otherwise than the archives.
+    """
+
+    def __init__(self, project: Project, settings: ContainerSettings) -> None:
+        self._project = project
+        self._overrides = overrides(settings)
+
+    def add_archive(self, archive: Archive, name: str | None = None) -> StoredModel:
+        """Put an archive into the store, under ``name`` if one is given.
+
+        Raises:
+            MarqueeError: it is damaged or not safe, or the store has such a model.
+        """
+        manifest, source = archive.manifest, archive.path
+        name = name or manifest.name
+        config = reader.config(source)
+        if name == manifest.name and not self._overrides:
+            suffix = reader.ZIP if source.is_dir() else reader.suffix_of(source)
+            path = self._free_path(name, manifest.version, source, suffix)
+            path.symlink_to(source.resolve())
+        else:
+            config = merged(config, self._overrides)
+            path = self._free_path(name, manifest.version, source)
+            with _whole(path):
+                _unpack(source, path)
+                content = copy.deepcopy(dict(manifest.content))
+                content["model"]["modelName"] = name
+                _configure(path, content, config)
+        return StoredModel(name, manifest.version, path, _response_timeout(config))
+
+    def add_script(self, script: Script, name: str = SCRIPT_MODEL) -> StoredModel:
+        """Make an unpacked archive of a script: the adapter, and a link to its folder.
+
+        Raises:
+            MarqueeError: the folder is no model, or hides our modules.
+        """
+        path = self._free_path(name, SCRIPT_VERSION, script.folder)
+        with _whole(path):
+            folder = _link(script, path / script_archive.FOLDER)
+            file = model_folder.check(folder, script.program, script.folder, "SAGEMAKER_PROGRAM")
+            self._add_adapter(path)
+            size = self._overrides.get("batchSize")
+            source = script_archive.ScriptSource(
+                folder, name, SCRIPT_VERSION, script.program, batch_size=size
+            )
+            config = script_archive.config(self._project, source, file)
+            config = merged(config, self._overrides)
+            model = {"modelName": name, "modelVersion": SCRIPT_VERSION, "handler": "handler.py"}
+            manifest = {"createdOn": "-", "archiverVersion": "0.12.0", "model": model}
+            _configure(path, manifest, config)
+        return StoredModel(name, SCRIPT_VERSION, path, _response_timeout(config))
+
+    def remove(self, model: StoredModel) -> None:
+        """Take a model out of the store."""
+        if model.path.is_symlink():
+            model.path.unlink()
+        else:
+            shutil.rmtree(model.path, ignore_errors=True)
+
+    def _free_path(self, name: str, version: str, source: Path, suffix: str = reader.ZIP) -> Path:
+        """Return where a model is to lie."""
+        stem = self._project.model_store / f"{name}-{version}"
+        taken = (stem.with_name(stem.name + one) for one in (reader.ZIP, *reader.TARS))
+        if any(path.exists() or path.is_symlink() for path in taken):
+            raise MarqueeError(
+                f"{source} is {name} {version}, and so is another model of the model folder; "
+                "remove one, or give it another name or version"
+            )
+        return stem.with_name(stem.name + suffix)
+
+    def _add_adapter(self, archive: Path) -> None:
+        """Link to the adapter and to what it imports, and to nothing of other rooms."""
+        (archive / "handlers").mkdir()
+        for part in ("__init__.py", "runtime", "script"):
+            (archive / "handlers" / part).symlink_to((self._project.handlers / part).resolve())
+        handler = self._project.handlers / "script" / "handler.py"
+        (archive / "handler.py").symlink_to(handler.resolve())
+
+
+def overrides(settings: ContainerSettings) -> dict[str, int]:
+    """Return what of model-config.yaml the environment wants otherwise."""
+    delay = settings.max_batch_delay
+    wanted = {
+        "batchSize": settings.batch_size,
+        # TorchServe takes 0 for "not said", which is 100 ms.
+        "maxBatchDelay": None if delay is None else delay or 1,
+        "minWorkers": settings.min_workers,
+        "maxWorkers": settings.max_workers,
+        "responseTimeout": settings.response_timeout,
+        "startupTimeout": settings.startup_timeout,
+    }
+    return {key: value for key, value in wanted.items() if value is not None}
+
+
+def merged(config: Mapping[str, Any], wanted: Mapping[str, int]) -> dict[str, Any]:
+    """Return a model's configuration with the wanted values; workers stay in order."""
+    both = {**config, **wanted}
+    least, most = both.get("minWorkers", 1), both.get("maxWorkers")
+    if most is None or least > most:
+        # TorchServe ignores minWorkers without maxWorkers.
+        changed = wanted.get("minWorkers") or wanted.get("maxWorkers") or least
+        both |= {"minWorkers": changed, "maxWorkers": changed}
+    return both
+
+
+def _response_timeout(config: Mapping[str, Any]) -> int:
+    seconds = config.get("responseTimeout")
+    # Of what is no number TorchServe takes no notice.
+    return seconds if isinstance(seconds, int) and seconds > 0 else RESPONSE_TIMEOUT
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[None]:
+    """Make a folder that is removed again if the ``with`` block fails."""
+    folder.mkdir()
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _unpack(source: Path, target: Path) -> None:
+    """Unpack an archive; of an unpacked one, link to all entries."""
+    if source.is_dir():
+        for path in source.iterdir():
+            if path.name != Path(MANIFEST).parts[0]:
+                (target / path.name).symlink_to(path.resolve())
+        return
+    try:
+        if reader.suffix_of(source) in reader.TARS:
+            safety.unpack_tar(source, target)
+            return
+        with zipfile.ZipFile(source) as archive:
+            safety.check_zip(archive, source, shutil.disk_usage(target).free)
+            archive.extractall(target)
+    except reader.DAMAGE as error:
+        raise MarqueeError(f"{source} cannot be unpacked: {error}") from error
+
+
+def _configure(folder: Path, manifest: dict[str, Any], config: Mapping[str, Any]) -> None:
+    """Write the configuration and the manifest, in place of links to the user's own files."""
+    path = folder / Path(manifest["model"].get("configFile") or reader.CONFIG_NAME).name
+    path.unlink(missing_ok=True)
+    path.write_text(yaml.safe_dump(dict(config), sort_keys=True))
+    manifest["model"]["configFile"] = path.name
+    (folder / MANIFEST).parent.mkdir(exist_ok=True)
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2))
+
+
+def _link(script: Script, target: Path) -> Path:
+    """Link to a script's folder; entry by entry where not all of it is the model's."""
+    if script.is_whole:
+        target.symlink_to(script.folder.resolve())
+        return target
+    target.mkdir()
+    for path in script.folder.iterdir():
+        if path.name not in script.others and path.name != model_folder.CODE:
+            (target / path.name).symlink_to(path.resolve())
+    if script.code.is_dir():
+        (target / model_folder.CODE).symlink_to(script.code.resolve())
+    return target
