@@ -26,7 +26,7 @@ FILE = re.compile(
     r"`((?:\.github|bench|config|deploy|docker|docs|examples|handlers|marquee|scripts|tests)/[\w./-]+\w/?)`"
 )
 # What a reader makes, as the page says.
-READERS_OWN = re.compile(r"(?:tests/)?handlers/(?:edges|leaves)/|examples/run\.ipynb")
+READERS_OWN = re.compile(r"(?:tests/)?handlers/(?:edges|leaves|NAME)/|examples/run\.ipynb")
 DECISIONS = (ROOT / "docs" / "decisions.md").read_text()
 DECISION = re.compile(r"\*\*[^*]+\*\*.*\*\d{4}-\d{2}-\d{2}\*", re.DOTALL)
 
@@ -45,9 +45,14 @@ def named(words: list[str]) -> tuple[click.Command, list[str]]:
     """Return the command that words name, and the rest of them."""
     command: click.Command = main
     while isinstance(command, click.Group) and words:
-        known = command.get_command(click.Context(command), words[0])
+        context = click.Context(command)
+        known = command.get_command(context, words[0])
+        # `marquee archive leaves` builds, without saying so.
+        rest, known = (
+            (words[1:], known) if known else (words, command.get_command(context, "build"))
+        )
         assert known is not None, f"there is no command {words[0]}"
-        command, words = known, words[1:]
+        command, words = known, rest
     return command, words
 
 
