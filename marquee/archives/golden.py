@@ -57,7 +57,7 @@ class GoldenRequest:
 
 
 @dataclass(frozen=True)
-class Entry:
+class GoldenEntry:
     """How the index names a golden request; bodies are entries of the archive."""
 
     name: str
@@ -69,7 +69,7 @@ class Entry:
     tolerance: float
 
 
-def index_text(entries: list[Entry]) -> str:
+def index_text(entries: list[GoldenEntry]) -> str:
     """Return the index file of golden requests."""
     listed = [asdict(entry) for entry in entries]
     return json.dumps({"requests": listed}, indent=1, sort_keys=True) + "\n"
@@ -96,7 +96,7 @@ def read(archive: Path) -> list[GoldenRequest]:
         ) from error
 
 
-def entries(root: Root) -> list[Entry]:
+def entries(root: Root) -> list[GoldenEntry]:
     """Return an archive's index of golden requests; none where it has no index.
 
     Raises:
@@ -105,7 +105,7 @@ def entries(root: Root) -> list[Entry]:
     if not (root / INDEX).is_file():
         return []
     listed = json.loads(read_bounded(root / INDEX))["requests"]
-    return [Entry(**one) for one in listed[:MAX_REQUESTS]]
+    return [GoldenEntry(**one) for one in listed[:MAX_REQUESTS]]
 
 
 def read_bounded(path: Root) -> bytes:
@@ -121,7 +121,7 @@ def read_bounded(path: Root) -> bytes:
     return content
 
 
-def _request(root: Root, entry: Entry) -> GoldenRequest:
+def _request(root: Root, entry: GoldenEntry) -> GoldenRequest:
     fields: dict[str, Any] = asdict(entry)
     fields["body"] = read_bounded(root / entry.body)
     fields["expected"] = read_bounded(root / entry.expected)

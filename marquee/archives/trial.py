@@ -171,13 +171,13 @@ def _small(exchanges: list[_Exchange]) -> list[_Exchange]:
     return small or sorted(exchanges, key=lambda one: len(one.reply.body))[:1]
 
 
-def _write(exchange: _Exchange, number: int, out: Path, share: float) -> golden.Entry:
+def _write(exchange: _Exchange, number: int, out: Path, share: float) -> golden.GoldenEntry:
     reply, media = exchange.reply, media_type(exchange.reply.content_type)
     expected = f"{golden.FOLDER}/{number}{suffix_of(media)}"
     if not GOLDEN.fullmatch(expected):
         expected = f"{golden.FOLDER}/{number}.bin"
     (out / expected).write_bytes(reply.body)
-    return golden.Entry(
+    return golden.GoldenEntry(
         name=exchange.example.name + (f" as {exchange.accept}" if exchange.accept else ""),
         headers=exchange.request.headers,
         body=exchange.example.name,

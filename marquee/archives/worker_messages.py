@@ -115,8 +115,8 @@ class Sent:
 
 
 @dataclass(frozen=True)
-class Message:
-    """A message.
+class WorkerMessage:
+    """A worker's message.
 
     Attributes:
         code: 200, or that of an error which all requests of the batch get.
@@ -150,17 +150,17 @@ class Socket:
         return len(message)
 
 
-def read(message: bytes) -> Message:
+def read(message: bytes) -> WorkerMessage:
     """Read a message."""
-    stream = _Reader(message)
+    stream = _MessageReader(message)
     code, words, sent = stream.number(), stream.text(), {}
     while (length := stream.number()) != END:
         request = stream.read(length).decode()
         sent[request] = stream.sent()
-    return Message(code, words, sent)
+    return WorkerMessage(code, words, sent)
 
 
-class _Reader(io.BytesIO):
+class _MessageReader(io.BytesIO):
     def sent(self) -> Sent:
         content_type, status, _phrase = self.text(), self.number(), self.text()
         headers = {self.text().lower(): self.text() for _ in range(self.number())}

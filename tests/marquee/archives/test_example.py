@@ -26,7 +26,7 @@ def archive(tmp_path: Path) -> Callable[..., Path]:
 
 def test_the_example_is_the_first_golden_request(archive: Callable[..., Path]) -> None:
     headers = {"Accept": "image/png"}
-    good = golden.Entry("a", headers, "golden/a.bin", 200, "image/png", "golden/b.bin", 1.0)
+    good = golden.GoldenEntry("a", headers, "golden/a.bin", 200, "image/png", "golden/b.bin", 1.0)
     index = golden.index_text([replace(good, status=400), good]).encode()
     found = example_of(archive(golden__requests_json=index, golden__a_bin=b"x", example_png=b"y"))
     assert found is not None

@@ -193,7 +193,7 @@ def test_damaged_golden_requests_are_told(tmp_path: Path, index: str) -> None:
 
 
 def test_a_body_that_is_not_there_is_told(tmp_path: Path) -> None:
-    entry = golden.Entry("x", {}, "absent.png", 200, "application/json", "golden/1.json", 0.1)
+    entry = golden.GoldenEntry("x", {}, "absent.png", 200, "application/json", "golden/1.json", 0.1)
     path = tmp_path / "x.mar"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(golden.INDEX, golden.index_text([entry]))
