@@ -3,41 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from deploy.local.resources import Maker, Props, StackView
+from deploy.local.resources import Maker, Props
 from deploy.local.routes import BINARY, Api, refusals, routes
 from deploy.local.template import Made
 
+if TYPE_CHECKING:
+    from deploy.local.stack import Stack
 
-def rest_api(view: StackView, name: str, props: Props) -> Made:
+
+def rest_api(stack: Stack, name: str, props: Props) -> Made:
     """Make the API's record; its routes are read by :func:`deployed`."""
-    called = props.get("Name") or f"{view.stack}-{name}"
-    made = view.client("apigateway").create_rest_api(name=called)
+    called = props.get("Name") or f"{stack.name}-{name}"
+    made = stack.client("apigateway").create_rest_api(name=called)
     return Made(made["id"], {"RootResourceId": made.get("rootResourceId", "")})
 
 
-def deployment(_view: StackView, name: str, _props: Props) -> Made:
+def deployment(_stack: Stack, name: str, _props: Props) -> Made:
     """A deployment has nothing that the routes do not say."""
     return Made(name, {})
 
 
-def stage(_view: StackView, _name: str, props: Props) -> Made:
+def stage(_stack: Stack, _name: str, props: Props) -> Made:
     """A stage is its name; its settings are read by :func:`deployed`."""
     return Made(props["StageName"], {})
 
 
-def api_key(view: StackView, name: str, props: Props) -> Made:
+def api_key(stack: Stack, name: str, props: Props) -> Made:
     """Make a key; the emulator draws its value."""
-    called = props.get("Name") or f"{view.stack}-{name}"
-    made = view.client("apigateway").create_api_key(name=called, enabled=props["Enabled"])
+    called = props.get("Name") or f"{stack.name}-{name}"
+    made = stack.client("apigateway").create_api_key(name=called, enabled=props["Enabled"])
     return Made(made["id"], {"APIKeyId": made["id"]})
 
 
-def usage_plan(view: StackView, _name: str, props: Props) -> Made:
+def usage_plan(stack: Stack, _name: str, props: Props) -> Made:
     """Make a usage plan."""
     throttle, quota = props.get("Throttle", {}), props.get("Quota", {})
-    made = view.client("apigateway").create_usage_plan(
+    made = stack.client("apigateway").create_usage_plan(
         name=props["UsagePlanName"],
         throttle={_small(key): _number(value) for key, value in throttle.items()},
         quota={_small(key): _number(value) for key, value in quota.items()},
@@ -45,9 +48,9 @@ def usage_plan(view: StackView, _name: str, props: Props) -> Made:
     return Made(made["id"], {"Id": made["id"]})
 
 
-def usage_plan_key(view: StackView, name: str, props: Props) -> Made:
+def usage_plan_key(stack: Stack, name: str, props: Props) -> Made:
     """Put a key under a plan."""
-    view.client("apigateway").create_usage_plan_key(
+    stack.client("apigateway").create_usage_plan_key(
         usagePlanId=props["UsagePlanId"], keyId=props["KeyId"], keyType=props["KeyType"]
     )
     return Made(name, {})

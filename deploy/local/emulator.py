@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any
 
 import moto.awslambda_simple.models as simple
 import moto.s3.notifications as s3_notifications
@@ -29,28 +29,18 @@ from moto.sns.models import Subscription
 
 from deploy.local.account import ACCOUNT
 from deploy.local.clock import moment
-from deploy.local.functions import Outcome
+from deploy.local.lambdas import Lambdas
 
 Json = dict[str, Any]
 _sequence = itertools.count(time.time_ns())
 _notification: ContextVar[Json] = ContextVar("notification")
 
 
-class Runner(Protocol):
-    """What runs functions."""
-
-    def run(self, deployed: LambdaFunction, event: Any) -> Outcome:
-        """Run one and wait."""
-
-    def send(self, deployed: LambdaFunction, event: Any) -> None:
-        """Run one later, with Lambda's retries."""
-
-
-def application(runner: Runner) -> Callable[..., Any]:
-    """Return the WSGI application of all services, which gives functions to ``runner``."""
+def application(lambdas: Lambdas) -> Callable[..., Any]:
+    """Return the WSGI application of all services, which runs functions by ``lambdas``."""
     default_user_config["lambda"] = {"use_docker": False}
-    _run_functions(runner)
-    _deliver_objects(runner)
+    _run_functions(lambdas)
+    _deliver_objects(lambdas)
     _name_topics()
     _update_endpoints()
     app: Callable[..., Any] = DomainDispatcherApplication(create_backend_app)
@@ -72,7 +62,7 @@ def lambda_of(arn: str) -> LambdaFunction:
     return simple.lambda_simple_backends[ACCOUNT][arn.split(":")[3]].get_function(arn)
 
 
-def _run_functions(runner: Runner) -> None:
+def _run_functions(lambdas: Lambdas) -> None:
     class Running(simple.LambdaSimpleBackend):
         """Lambda of a region."""
 
@@ -89,12 +79,12 @@ def _run_functions(runner: Runner) -> None:
             kind = headers.get("X-Amz-Invocation-Type", "RequestResponse")
             event = json.loads(body or "{}")
             if kind == "RequestResponse":
-                outcome = runner.run(deployed, event)
+                outcome = lambdas.run(deployed, event)
                 if outcome.error:
                     response_headers["x-amz-function-error"] = "Unhandled"
                 return outcome.payload.encode()
             if kind == "Event":
-                runner.send(deployed, event)
+                lambdas.send(deployed, event)
             return b""
 
         def send_sns_message(
@@ -106,15 +96,15 @@ def _run_functions(runner: Runner) -> None:
         ) -> None:
             """Deliver a topic's message."""
             deployed = self.get_function(function_name, qualifier)
-            runner.send(deployed, sns_event(_notification.get({}), message, subject))
+            lambdas.send(deployed, sns_event(_notification.get({}), message, subject))
 
     simple.lambda_simple_backends = BackendDict(Running, "lambda")
 
 
-def _deliver_objects(runner: Runner) -> None:
+def _deliver_objects(lambdas: Lambdas) -> None:
     def deliver(account_id: str, event_body: Any, fn_arn: str, region_name: str) -> None:
         backend = simple.lambda_simple_backends[account_id][region_name]
-        runner.send(backend.get_function(fn_arn), s3_event(event_body))
+        lambdas.send(backend.get_function(fn_arn), s3_event(event_body))
 
     s3_notifications._invoke_awslambda = deliver
 

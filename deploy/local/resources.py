@@ -11,26 +11,19 @@ import json
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from deploy.local import account
 from deploy.local.template import CODE_BUCKET, Made
 from marquee.errors import MarqueeError
 
+if TYPE_CHECKING:
+    from deploy.local.stack import Stack
+
 Props = dict[str, Any]
 
 
-class StackView(Protocol):
-    """What makers need to know."""
-
-    stack: str
-    code: Path
-
-    def client(self, service: str) -> Any:
-        """Return the SDK's client of a service."""
-
-
-Maker = Callable[[StackView, str, Props], Made]
+Maker = Callable[["Stack", str, Props], Made]
 
 
 def arn(service: str, name: str, region: str = account.REGION) -> str:
@@ -43,10 +36,10 @@ def text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def bucket(view: StackView, name: str, props: Props) -> Made:
+def bucket(stack: Stack, name: str, props: Props) -> Made:
     """Make a bucket, its notifications included, which CloudFormation emulators drop."""
-    s3 = view.client("s3")
-    called = props.get("BucketName") or f"{view.stack}-{name}".lower()
+    s3 = stack.client("s3")
+    called = props.get("BucketName") or f"{stack.name}-{name}".lower()
     s3.create_bucket(Bucket=called)
     if rules := props.get("CorsConfiguration", {}).get("CorsRules"):
         cors = [{("MaxAgeSeconds" if k == "MaxAge" else k): v for k, v in r.items()} for r in rules]
@@ -68,10 +61,10 @@ def _notification(given: Props) -> Props:
     return made | ({"Filter": {"Key": {"FilterRules": rules}}} if rules else {})
 
 
-def table(view: StackView, name: str, props: Props) -> Made:
+def table(stack: Stack, name: str, props: Props) -> Made:
     """Make a DynamoDB table."""
-    dynamodb = view.client("dynamodb")
-    called = props.get("TableName") or f"{view.stack}-{name}"
+    dynamodb = stack.client("dynamodb")
+    called = props.get("TableName") or f"{stack.name}-{name}"
     kept = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
     dynamodb.create_table(TableName=called, **{k: props[k] for k in kept if k in props})
     if life := props.get("TimeToLiveSpecification"):
@@ -79,31 +72,31 @@ def table(view: StackView, name: str, props: Props) -> Made:
     return Made(called, {"Arn": arn("dynamodb", f"table/{called}")})
 
 
-def queue(view: StackView, name: str, props: Props) -> Made:
+def queue(stack: Stack, name: str, props: Props) -> Made:
     """Make an SQS queue."""
-    called = props.pop("QueueName", f"{view.stack}-{name}")
+    called = props.pop("QueueName", f"{stack.name}-{name}")
     attributes = {key: text(value) for key, value in props.items() if key != "Tags"}
-    made = view.client("sqs").create_queue(QueueName=called, Attributes=attributes)
+    made = stack.client("sqs").create_queue(QueueName=called, Attributes=attributes)
     return Made(made["QueueUrl"], {"Arn": arn("sqs", called), "QueueName": called})
 
 
-def topic(view: StackView, name: str, props: Props) -> Made:
+def topic(stack: Stack, name: str, props: Props) -> Made:
     """Make an SNS topic."""
-    called = props.get("TopicName") or f"{view.stack}-{name}"
-    made = view.client("sns").create_topic(Name=called)["TopicArn"]
+    called = props.get("TopicName") or f"{stack.name}-{name}"
+    made = stack.client("sns").create_topic(Name=called)["TopicArn"]
     return Made(made, {"TopicArn": made, "TopicName": called})
 
 
-def subscription(view: StackView, _name: str, props: Props) -> Made:
+def subscription(stack: Stack, _name: str, props: Props) -> Made:
     """Subscribe to a topic."""
-    made = view.client("sns").subscribe(ReturnSubscriptionArn=True, **props)["SubscriptionArn"]
+    made = stack.client("sns").subscribe(ReturnSubscriptionArn=True, **props)["SubscriptionArn"]
     return Made(made, {"Arn": made})
 
 
-def role(view: StackView, name: str, props: Props) -> Made:
+def role(stack: Stack, name: str, props: Props) -> Made:
     """Make a role; nobody is kept from anything by it here."""
-    iam = view.client("iam")
-    called = f"{view.stack}-{name}"[:64]
+    iam = stack.client("iam")
+    called = f"{stack.name}-{name}"[:64]
     document = json.dumps(props["AssumeRolePolicyDocument"])
     made = iam.create_role(RoleName=called, AssumeRolePolicyDocument=document)["Role"]
     for policy in props.get("Policies", []):
@@ -111,9 +104,9 @@ def role(view: StackView, name: str, props: Props) -> Made:
     return Made(called, {"Arn": made["Arn"]})
 
 
-def role_policy(view: StackView, _name: str, props: Props) -> Made:
+def role_policy(stack: Stack, _name: str, props: Props) -> Made:
     """Add a policy to a role."""
-    _role_policy(view.client("iam"), props["RoleName"], props)
+    _role_policy(stack.client("iam"), props["RoleName"], props)
     return Made(props["PolicyName"], {})
 
 
@@ -125,16 +118,16 @@ def _role_policy(iam: Any, role_name: str, policy: Mapping[str, Any]) -> None:
     )
 
 
-def function(view: StackView, name: str, props: Props) -> Made:
+def function(stack: Stack, name: str, props: Props) -> Made:
     """Make a function of the folder that the template names, packed as it is."""
     code = props["Code"]
     if code.get("S3Bucket") != CODE_BUCKET:
         raise MarqueeError(f"{name}: its code is {code}; a folder beside the template is expected")
     variables = props.get("Environment", {}).get("Variables", {})
     kept = ("Handler", "Role", "Runtime", "Timeout", "MemorySize", "Architectures")
-    made = view.client("lambda").create_function(
-        FunctionName=props.get("FunctionName") or f"{view.stack}-{name}"[:64],
-        Code={"ZipFile": packed(view.code / code["S3Key"])},
+    made = stack.client("lambda").create_function(
+        FunctionName=props.get("FunctionName") or f"{stack.name}-{name}"[:64],
+        Code={"ZipFile": packed(stack.code / code["S3Key"])},
         Environment={"Variables": {key: text(value) for key, value in variables.items()}},
         **{key: props[key] for key in kept if key in props},
     )
@@ -154,61 +147,61 @@ def packed(folder: Path) -> bytes:
     return out.getvalue()
 
 
-def event_invoke_config(view: StackView, name: str, props: Props) -> Made:
+def event_invoke_config(stack: Stack, name: str, props: Props) -> Made:
     """Say how often a function's events are tried again, and where they go then."""
     del props["Qualifier"]
-    view.client("lambda").put_function_event_invoke_config(**props)
+    stack.client("lambda").put_function_event_invoke_config(**props)
     return Made(name, {})
 
 
 def sagemaker(kind: str, create: str, key: str) -> Maker:
     """Return what makes one of SageMaker's parts of an endpoint."""
 
-    def make(view: StackView, name: str, props: Props) -> Made:
-        called = props.setdefault(key, f"{view.stack}-{name}")
-        getattr(view.client("sagemaker"), create)(**props)
+    def make(stack: Stack, name: str, props: Props) -> Made:
+        called = props.setdefault(key, f"{stack.name}-{name}")
+        getattr(stack.client("sagemaker"), create)(**props)
         return Made(arn("sagemaker", f"{kind}/{called}".lower()), {key: called})
 
     return make
 
 
-def endpoint(view: StackView, name: str, props: Props) -> Made:
+def endpoint(stack: Stack, name: str, props: Props) -> Made:
     """Make an endpoint; how it is updated is for updates alone."""
-    called = props.get("EndpointName") or f"{view.stack}-{name}"
-    view.client("sagemaker").create_endpoint(
+    called = props.get("EndpointName") or f"{stack.name}-{name}"
+    stack.client("sagemaker").create_endpoint(
         EndpointName=called, EndpointConfigName=props["EndpointConfigName"]
     )
     made = arn("sagemaker", f"endpoint/{called}".lower())
     return Made(made, {"EndpointName": called})
 
 
-def alarm(view: StackView, name: str, props: Props) -> Made:
+def alarm(stack: Stack, name: str, props: Props) -> Made:
     """Make an alarm; nothing feeds it here."""
-    called = props.setdefault("AlarmName", f"{view.stack}-{name}")
-    view.client("cloudwatch").put_metric_alarm(**props)
+    called = props.setdefault("AlarmName", f"{stack.name}-{name}")
+    stack.client("cloudwatch").put_metric_alarm(**props)
     return Made(called, {"Arn": arn("cloudwatch", f"alarm:{called}")})
 
 
-def scalable_target(view: StackView, _name: str, props: Props) -> Made:
+def scalable_target(stack: Stack, _name: str, props: Props) -> Made:
     """Say between how many instances an endpoint may grow; nothing grows here."""
-    view.client("application-autoscaling").register_scalable_target(**props)
+    stack.client("application-autoscaling").register_scalable_target(**props)
     parts = (props["ResourceId"], props["ScalableDimension"], props["ServiceNamespace"])
     return Made("|".join(parts), {})
 
 
-def scaling_policy(view: StackView, _name: str, props: Props) -> Made:
+def scaling_policy(stack: Stack, _name: str, props: Props) -> Made:
     """Say when an endpoint should grow."""
     resource, dimension, service = props.pop("ScalingTargetId").split("|")
-    made = view.client("application-autoscaling").put_scaling_policy(
+    made = stack.client("application-autoscaling").put_scaling_policy(
         ResourceId=resource, ScalableDimension=dimension, ServiceNamespace=service, **props
     )
     return Made(made["PolicyARN"], {"Arn": made["PolicyARN"]})
 
 
-def log_group(view: StackView, _name: str, props: Props) -> Made:
+def log_group(stack: Stack, _name: str, props: Props) -> Made:
     """Make a log group; functions here write to files."""
     called = props["LogGroupName"]
-    logs = view.client("logs")
+    logs = stack.client("logs")
     logs.create_log_group(logGroupName=called)
     logs.put_retention_policy(logGroupName=called, retentionInDays=int(props["RetentionInDays"]))
     return Made(called, {"Arn": arn("logs", f"log-group:{called}:*")})

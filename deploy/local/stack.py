@@ -22,13 +22,13 @@ class Stack:
     """A stack of a template.
 
     Attributes:
-        stack: its name.
+        name: its name.
         code: the folder that the template's folders of code are relative to.
         made: the resources that exist, by their names in the template.
     """
 
-    def __init__(self, path: Path, stack: str, parameters: Mapping[str, str], address: str) -> None:
-        self.stack = stack
+    def __init__(self, path: Path, name: str, parameters: Mapping[str, str], address: str) -> None:
+        self.name = name
         self.code = path.parent
         self.made: dict[str, Made] = {}
         self._address = address
@@ -36,7 +36,7 @@ class Stack:
         self._clients: dict[str, Any] = {}
         self._under_way: list[str] = []
         self._progress: Callable[[str], None] = lambda _: None
-        self._resolver = Resolver(self._template, stack, parameters, self._make)
+        self._resolver = Resolver(self._template, name, parameters, self._make)
 
     @property
     def wanted(self) -> list[str]:
@@ -75,7 +75,7 @@ class Stack:
             "Outputs": {name: {"Value": value} for name, value in outputs.items()},
         }
         self.client("cloudformation").create_stack(
-            StackName=self.stack, TemplateBody=json.dumps(body)
+            StackName=self.name, TemplateBody=json.dumps(body)
         )
 
     def api(self) -> Api:
