@@ -128,7 +128,7 @@ class VisionHandler(Worker):
 
     # The request's way
 
-    def _predict(self, exchanges: list[Exchange]) -> None:
+    def _answer_predictions(self, exchanges: list[Exchange]) -> None:
         waiting: list[Exchange] = []
         for exchange in exchanges:
             with self._guarded(exchange):

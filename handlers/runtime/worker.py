@@ -34,19 +34,19 @@ class Worker(ABC):
     """One worker of TorchServe, which calls ``initialize`` once and ``handle`` often.
 
     Attributes:
-        code: what the code that may fail is called in an answer.
         unexplained: why there are no explanations, where there are none.
         example_headers: request headers that the archive's own example needs.
         model_dir: the folder that the archive is unpacked into.
         settings: the ``marquee:`` section of model-config.yaml.
     """
 
-    code = "the model"
     unexplained: str = "this model has no explanations"
     example_headers: Mapping[str, str] = MappingProxyType({})
 
     model_dir: Path
     settings: Settings
+    # What is said to have failed, where a request's failure is nobody else's.
+    _user_code = "the model"
     _device_lost = False
 
     @abstractmethod
@@ -88,7 +88,7 @@ class Worker(ABC):
                     exchange.answer = Answer(jsontext.dumps(self.describe()), JSON)
             else:
                 (explanations if exchange.asks_explanation else predictions).append(exchange)
-        self._predict(predictions)
+        self._answer_predictions(predictions)
         self._answer_explanations(explanations)
 
     @abstractmethod
@@ -96,7 +96,7 @@ class Worker(ABC):
         """Return what TorchServe's description of the model says of it, as JSON."""
 
     @abstractmethod
-    def _predict(self, exchanges: list[Exchange]) -> None:
+    def _answer_predictions(self, exchanges: list[Exchange]) -> None:
         """Answer requests for predictions; raises nothing."""
 
     def _answer_explanations(self, exchanges: list[Exchange]) -> None:
@@ -115,7 +115,7 @@ class Worker(ABC):
         except (Exception, SystemExit) as error:
             logger.exception("request %s failed", exchange.request_id or "without id")
             self._device_lost |= isinstance(error, torch.AcceleratorError)
-            exchange.fail(refusal_of(error, self.code, exchange.request_id))
+            exchange.fail(refusal_of(error, self._user_code, exchange.request_id))
 
     def _check_device(self) -> None:
         """Refuse to begin anything on a device that is lost."""

@@ -41,7 +41,7 @@ class ScriptHandler(Worker):
     The script's model folder is the archive's ``sagemaker`` folder, or the archive itself.
     """
 
-    code = "the model's script"
+    _user_code = "the model's script"
     unexplained = "a SageMaker script has no explanations; ask /predictions"
 
     # What TorchServe calls
@@ -82,7 +82,7 @@ class ScriptHandler(Worker):
 
     # A request's way
 
-    def _predict(self, exchanges: list[Exchange]) -> None:
+    def _answer_predictions(self, exchanges: list[Exchange]) -> None:
         invocations = [Invocation(exchange) for exchange in exchanges]
         if self._stackable and len(invocations) > 1:
             self._predict_together(invocations)
