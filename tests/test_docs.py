@@ -121,3 +121,17 @@ def test_the_picture_of_the_floors_is_that_of_the_walls() -> None:
     assert heights.keys() == HEIGHT.keys()
     for lower, upper in itertools.combinations(FLOORS, 2):
         assert min(heights[name] for name in lower) > max(heights[name] for name in upper)
+
+
+def test_every_dependency_has_its_line() -> None:
+    _, _, text = (ROOT / "pyproject.toml").read_text().partition("\ndependencies = [")
+    lists, _, _ = text.partition("\n[project.scripts]")
+    names = {
+        name.lower() for name in re.findall(r'"([A-Za-z][\w.-]+)(?:\[[\w,]+\])?(?:[>=]=|")', lists)
+    }
+    _, _, table = DECISIONS.partition("## Dependencies")
+    named = " ".join(row.split("|")[1] for row in table.splitlines() if row.startswith("|"))
+    known = set(re.findall(r"[\w.*-]+", named.lower()))
+    gone = {name for name in names - known if not name.startswith("types-")}
+    assert len(names) > 30
+    assert gone == set()
