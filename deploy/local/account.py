@@ -49,6 +49,6 @@ def needed() -> None:
             importlib.import_module(name)
     except ImportError as error:
         raise MarqueeError(
-            f"the cloud needs the package {error.name}, which is not installed; run make env, or "
-            'pip install "marquee[cloud]"'
+            f"the cloud needs the package {error.name}, which is not installed; run make env "
+            "in the clone"
         ) from error

@@ -52,7 +52,7 @@ STEPS = Parameter(
     text="points of the integral, or windows that are covered; grad_cam needs one evaluation",
 )
 
-INSTALL = "pip install 'marquee[explain]', or captum==0.9.0 alone"
+INSTALL = "pip install captum==0.9.0"
 # Pixels in one call of the network, which keeps all its activations for the gradient.
 PIXELS_AT_ONCE = 1 << 15
 ITEMS_AT_ONCE = 64

@@ -16,7 +16,7 @@ DEFAULT_PROGRAM = "inference.py"
 PROGRAM_VARIABLE = "SAGEMAKER_PROGRAM"
 CODE = "code"
 # Packages that marquee has an extra for, and what to install in their place.
-EXTRAS = {"sagemaker_inference": "'marquee[scripts]'"}
+PACKAGES = {"sagemaker_inference": "sagemaker-inference==1.10.1"}
 
 # What each function is given; one argument more is the context.
 ARGUMENTS = {
@@ -103,7 +103,7 @@ def _imported(folder: Path, path: Path) -> ModuleType:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
         module_name = (error.name or "").partition(".")[0]
-        package = EXTRAS.get(module_name, module_name.replace("_", "-"))
+        package = PACKAGES.get(module_name, module_name.replace("_", "-"))
         raise ScriptError(
             f"{path.name} imports '{error.name}', which is not installed here; run: "
             f"pip install {package} (or what code/requirements.txt names)"

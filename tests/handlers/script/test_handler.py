@@ -427,7 +427,7 @@ def test_without_the_toolkit_a_script_that_imports_it_is_told_how_to_get_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "sagemaker_inference", None)
     folder = make_folder(tmp_path / "m", "from sagemaker_inference import decoder")
-    with pytest.raises(ScriptError, match=r"pip install 'marquee\[scripts\]'"), loaded(folder):
+    with pytest.raises(ScriptError, match=r"pip install sagemaker-inference==1"), loaded(folder):
         pass
     with loaded(make_folder(tmp_path / "plain", scripts.TUPLE)):
         pass  # a script that does not import it needs none
