@@ -15,7 +15,7 @@ from typing import Any
 DEFAULT_PROGRAM = "inference.py"
 PROGRAM_VARIABLE = "SAGEMAKER_PROGRAM"
 CODE = "code"
-# Packages that marquee has an extra for, and what to install in their place.
+# What to install for a module whose version matters.
 PACKAGES = {"sagemaker_inference": "sagemaker-inference==1.10.1"}
 
 # What each function is given; one argument more is the context.

