@@ -107,7 +107,7 @@ def write_settings(project: Project, **settings: object) -> None:
     (project.root / "config" / "front.yaml").write_text(yaml.safe_dump(settings))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def door(front_project: Project) -> Iterator[Running]:
     """A running `marquee serve --front`."""
     with serving(front_project, *FRONT) as running:
