@@ -31,8 +31,8 @@ test: $(INSTALLED)  ## run all tests, against the real server
 	@$(PYTEST)
 
 .PHONY: test-quick
-test-quick: $(INSTALLED)  ## run the tests that start no server
-	@$(PYTEST) -m "not server"
+test-quick: $(INSTALLED)  ## run the tests that start no server, but for the slow ones
+	@$(PYTEST) -m "not server and not slow"
 
 .PHONY: image
 image:  ## build the container image marquee:latest

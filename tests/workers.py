@@ -32,6 +32,8 @@ SHARED = {
 }
 # Who asks for one of these has a server or a door, and is marked so.
 STARTED = {*SHARED, "haproxy"}
+# These build archives, train, or write a gigabyte.
+LONG = {"detectors_project", "face_checkpoint", "small_project", "trained"}
 
 
 def group(nodeid: str) -> str:
@@ -41,10 +43,12 @@ def group(nodeid: str) -> str:
 
 
 def mark(item: pytest.Item) -> None:
-    """Mark a test that has a server by its fixtures."""
+    """Mark a test by its fixtures: one that has a server, and one that takes long without."""
     fixtures = set(getattr(item, "fixturenames", ()))
     if STARTED & fixtures:
         item.add_marker("server")
+    if LONG & fixtures:
+        item.add_marker("slow")
     for name in fixtures & {*SHARED}:
         if group(item.nodeid) not in SHARED:
             raise pytest.UsageError(f"{item.nodeid} has the fixture {name}: list it in {__file__}")

@@ -55,6 +55,7 @@ def test_spans_cover_every_pixel_once_and_read_at_most_a_window(length: int, win
         assert span.read_to in (length, span.stop + HALO)
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_the_halo_is_as_wide_as_the_network_sees(wide: SmokeNet) -> None:
     empty = torch.zeros(1, 6, 400, 400, dtype=torch.double)
@@ -77,6 +78,7 @@ def test_windows_give_what_the_whole_scene_gives(network: SmokeNet, size: tuple[
     assert (stitched - whole).abs().max() < 1e-5
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_a_large_scene_has_no_grid_and_equals_single_tiles_in_their_centres(
     network: SmokeNet,
