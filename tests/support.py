@@ -92,9 +92,10 @@ def free_ports(count: int) -> list[int]:
     them before the server that they are for has started.
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    lowest = 10_000 + 2_000 * (worker % 10)
+    width = 22_000 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    lowest = 10_000 + worker % (22_000 // width) * width
     while True:
-        first = random.randint(lowest, lowest + 2_000 - count)  # noqa: S311 - no secret
+        first = random.randint(lowest, lowest + width - count)  # noqa: S311 - no secret
         ports = [*range(first, first + count)]
         try:
             for port in ports:

@@ -55,13 +55,18 @@ def mark(item: pytest.Item) -> None:
 
 
 def sort(items: list[pytest.Item]) -> None:
-    """Put what needs a server first, and of that the largest: the short ones fill what is left."""
+    """Put what takes longest first, servers before all: the short groups fill what is left."""
     sizes = Counter(group(item.nodeid) for item in items)
-    slow = {group(item.nodeid) for item in items if item.get_closest_marker("server")}
+    marked = {
+        (name, group(item.nodeid))
+        for item in items
+        for name in ("server", "slow")
+        if item.get_closest_marker(name)
+    }
 
-    def rank(item: pytest.Item) -> tuple[bool, int, str]:
+    def rank(item: pytest.Item) -> tuple[bool, bool, int, str]:
         own = group(item.nodeid)
-        return own not in slow, -sizes[own], own
+        return ("server", own) not in marked, ("slow", own) not in marked, -sizes[own], own
 
     items.sort(key=rank)
 
