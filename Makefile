@@ -4,6 +4,8 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# A worker for each core; tests/workers.py says what goes together.
+PYTEST := $(BIN)/pytest -n logical --maxprocesses=4
 
 .PHONY: help
 help:  ## list the targets
@@ -26,7 +28,11 @@ serve: $(INSTALLED)  ## start TorchServe with all models and print a curl line f
 
 .PHONY: test
 test: $(INSTALLED)  ## run all tests, against the real server
-	@$(BIN)/pytest
+	@$(PYTEST)
+
+.PHONY: test-quick
+test-quick: $(INSTALLED)  ## run the tests that start no server, but for the slow ones
+	@$(PYTEST) -m "not server and not slow"
 
 .PHONY: image
 image:  ## build the container image marquee:latest

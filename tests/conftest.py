@@ -1,28 +1,70 @@
-"""One server for all tests that need one: real archives of all models, and a faulty one."""
+"""One server for all tests that need one: real archives of all models, and a faulty one.
+
+With several workers (`make test`) each has its own servers, ports and folders; what shares a server
+runs in one worker, and what takes long to build is built by the first that wants it.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import torch
 import yaml
 
+from marquee.files import locked
 from marquee.project import Project
+from tests import workers
 from tests.handlers.rotifer.support import golden_files
 from tests.handlers.timetravel.support import write_small_checkpoint
-from tests.support import FOREIGN, GOLDEN, Running, golden_state, make_project, marquee, serving
+from tests.support import (
+    FOREIGN,
+    GOLDEN,
+    MARKED,
+    Running,
+    golden_state,
+    make_project,
+    marquee,
+    serving,
+)
 
 # An activated shell's TEMP is a server's folder; what is made there gets too long for sockets.
 os.environ.pop("TEMP", None)
 tempfile.tempdir = None
 
 FAULTY_ROOM = Path(__file__).parent / "server" / "faulty"
+LARGE = 100_000_000
+# Each worker has its part of the cores; more threads than cores wait for each other.
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))
+if WORKERS:
+    torch.set_num_threads(max(1, torch.get_num_threads() // WORKERS))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests that need a server; with several workers, say which go first."""
+    for item in items:
+        workers.mark(item)
+    if hasattr(config, "workerinput"):
+        workers.sort(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> workers.Groups:
+    """Keep together what shares a server."""
+    config.option.loadscopereorder = False  # by the number of tests alone
+    return workers.Groups(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Note whether the test may start a server."""
+    MARKED.set(item.get_closest_marker("server") is not None)
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +73,38 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*os.environ]:
         if FOREIGN.fullmatch(name):
             monkeypatch.delenv(name)
+
+
+def _once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return what the first worker that wants it has made; all read it, and nobody writes to it."""
+    base = factory.getbasetemp()
+    path = (base.parent if WORKERS else base) / name
+    with locked(path.with_suffix(".lock")):
+        if not path.exists():
+            making = factory.mktemp("making") / name
+            make(making)
+            making.rename(path)
+    return path
+
+
+def _built(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Project]) -> Project:
+    """Make a project and build its archives, once for all workers; return a copy for this one."""
+
+    def build(folder: Path) -> None:
+        done = marquee(make(folder), "archive")
+        assert done.returncode == 0, done.stderr
+
+    own = factory.mktemp(name) / "project"
+    shutil.copytree(_once(factory, f"built-{name}", build), own, copy_function=_copy)
+    return Project(own)
+
+
+def _copy(source: str, target: str) -> None:
+    """Copy a file; one with a gigabyte of weights is not written twice."""
+    if os.path.getsize(source) > LARGE:  # noqa: PTH202 - copytree has texts
+        os.link(source, target)
+    else:
+        shutil.copy2(source, target)
 
 
 def _add_version(
@@ -50,33 +124,42 @@ def _golden_versions(project: Project) -> None:
     _add_version(project, "inkwash", "91.0", golden_state("inkwash", "inkwash-golden-1:"))
 
 
-@pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project with our models (demo and golden weights) and the faulty one, all built."""
-    made = make_project(tmp_path_factory.mktemp("session") / "project", "cifar", "inkwash")
+def _make_project(folder: Path) -> Project:
+    made = make_project(folder, "cifar", "inkwash")
     shutil.copytree(
         FAULTY_ROOM, made.handlers / "faulty", ignore=shutil.ignore_patterns("__pycache__")
     )
     (made.weights / "faulty").mkdir(parents=True)
     torch.save({"scale": torch.ones(1)}, made.weights / "faulty" / "faulty.pth")
     _golden_versions(made)
-    built = marquee(made, "archive")
-    assert built.returncode == 0, built.stderr
     return made
 
 
 @pytest.fixture(scope="session")
-def detectors_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with our models (demo and golden weights) and the faulty one, all built."""
+    return _built(tmp_path_factory, "session", _make_project)
+
+
+@pytest.fixture(scope="session")
+def face_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """timetravel's small golden network in a file as published: 1.3 GB, which take long."""
+    return _once(tmp_path_factory, "sam_ffhq_aging.pt", write_small_checkpoint)
+
+
+@pytest.fixture(scope="session")
+def detectors_project(tmp_path_factory: pytest.TempPathFactory, face_checkpoint: Path) -> Project:
     """The other three models, as demos (1.0) and with the weights of the reference vectors."""
-    models = ("rotifer", "smoke", "timetravel")
-    made = make_project(tmp_path_factory.mktemp("detectors") / "project", *models)
-    for version, network in (("91.0", "tiny5"), ("92.0", "res5")):
-        golden_files(_weights_folder(made, "rotifer", version), network)
-    shutil.copy(GOLDEN / "smoke" / "smoke_unet.h5", _weights_folder(made, "smoke", "91.0"))
-    write_small_checkpoint(_weights_folder(made, "timetravel", "91.0") / "golden.pt")
-    built = marquee(made, "archive")
-    assert built.returncode == 0, built.stderr
-    return made
+
+    def make(folder: Path) -> Project:
+        made = make_project(folder, "rotifer", "smoke", "timetravel")
+        for version, network in (("91.0", "tiny5"), ("92.0", "res5")):
+            golden_files(_weights_folder(made, "rotifer", version), network)
+        shutil.copy(GOLDEN / "smoke" / "smoke_unet.h5", _weights_folder(made, "smoke", "91.0"))
+        (_weights_folder(made, "timetravel", "91.0") / "golden.pt").hardlink_to(face_checkpoint)
+        return made
+
+    return _built(tmp_path_factory, "detectors", make)
 
 
 def _weights_folder(project: Project, model: str, version: str) -> Path:
@@ -97,17 +180,19 @@ def detectors(detectors_project: Project) -> Iterator[Running]:
         yield running
 
 
-@pytest.fixture(scope="session")
-def small_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project with one archive, for the tests that start servers of their own."""
-    made = make_project(tmp_path_factory.mktemp("small") / "project", "cifar")
+def _make_small(folder: Path) -> Project:
+    made = make_project(folder, "cifar")
     path = made.handlers / "cifar" / "model-config.yaml"
     config = yaml.safe_load(path.read_text())
     del config["marquee"]["versions"]["1.0"]
     path.write_text(yaml.safe_dump(config))
-    built = marquee(made, "archive")
-    assert built.returncode == 0, built.stderr
     return made
+
+
+@pytest.fixture(scope="session")
+def small_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with one archive, for the tests that start servers of their own."""
+    return _built(tmp_path_factory, "small", _make_small)
 
 
 @pytest.fixture(scope="session")

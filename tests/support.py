@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 import signal
@@ -13,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ import torch
 
 from marquee.project import Project
 from marquee.torchserve.tokens import Keys
-from tests.golden.synth import make_state
+from tests.golden import synth
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden"
@@ -31,6 +33,15 @@ BIN = Path(sys.executable).parent
 # What a developer's activated shell may have set, and must not reach the servers under test.
 FOREIGN = re.compile(r"TS_.*|TEMP|TMPDIR|LOG_LOCATION|METRICS_LOCATION|SOURCE_DATE_EPOCH")
 READY_SECONDS = 300
+# Its numbers do not depend on it, and a small part of them stays in the processor's cache.
+synth._CHUNK = 1 << 14
+# Whether the test that runs bears the mark: no other may start a server.
+MARKED = ContextVar("MARKED", default=True)
+
+
+def check_mark() -> None:
+    """Refuse to start a server in a test that `make test-quick` takes for one without."""
+    assert MARKED.get(), "this test starts a server: mark it with @pytest.mark.server"
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
@@ -57,7 +68,7 @@ def golden_state(spec: str, salt: str, gain: float = 1.0) -> dict[str, torch.Ten
     import json  # noqa: PLC0415
 
     shapes = json.loads((GOLDEN / f"{spec}_state_dict.json").read_text())
-    state: dict[str, torch.Tensor] = make_state(shapes, salt=salt, gain=gain, torch=True)
+    state: dict[str, torch.Tensor] = synth.make_state(shapes, salt=salt, gain=gain, torch=True)
     return state
 
 
@@ -75,15 +86,24 @@ def marquee(project: Project, *words: str, **extra: str) -> subprocess.Completed
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that are free now; all are held until all are known."""
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in held]
-    finally:
-        for one in held:
-            one.close()
+    """Return neighbouring ports that are free now.
+
+    They are of this worker's own range, and the system gives none of it to clients: nobody takes
+    them before the server that they are for has started.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    width = 22_000 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    lowest = 10_000 + worker % (22_000 // width) * width
+    while True:
+        first = random.randint(lowest, lowest + width - count)  # noqa: S311 - no secret
+        ports = [*range(first, first + count)]
+        try:
+            for port in ports:
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return ports
 
 
 def server_environment(temp: Path) -> dict[str, str]:
@@ -152,6 +172,7 @@ class Running:
 @contextmanager
 def serving(project: Project, *command: str | Path, **extra: str) -> Iterator[Running]:
     """Run `marquee serve` (or ``command``) in a project until the block ends, as a user would."""
+    check_mark()
     # Short: a socket in it must have a path of at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="mq-", dir="/tmp") as folder:
         special = server_environment(Path(folder)) | extra

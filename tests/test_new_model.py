@@ -44,6 +44,7 @@ def test_a_handler_needs_under_forty_lines() -> None:
     assert len(FILES["handlers/edges/handler.py"].splitlines()) < 40
 
 
+@pytest.mark.server
 def test_the_walk_through_ends_with_a_picture_of_outlines(project: Project) -> None:
     built = run(project, COMMANDS[1])
     assert built.returncode == 0, built.stderr

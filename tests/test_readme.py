@@ -51,6 +51,7 @@ def as_in_the_readme(line: str, running: Running) -> str:
     return re.sub(r"\$\(\S*marquee token\)", "$(.venv/bin/marquee token)", line)
 
 
+@pytest.mark.server
 def test_make_serve_prints_what_the_readme_shows(served: Running) -> None:
     printed = served.output.read_text()
     shown = [as_in_the_readme(line, served) for line in curl_lines(printed)]
@@ -60,6 +61,7 @@ def test_make_serve_prints_what_the_readme_shows(served: Running) -> None:
         assert words in README
 
 
+@pytest.mark.server
 def test_the_printed_lines_work_when_pasted(served: Running) -> None:
     for line in curl_lines(served.output.read_text()):
         # A fresh shell knows nothing of the server's own variables.

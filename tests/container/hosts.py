@@ -7,9 +7,7 @@ a non-root user, on a read-only root file system, without capabilities.
 from __future__ import annotations
 
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,7 +20,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from tests.support import clean_environment
+from tests.support import check_mark, clean_environment, free_ports
 
 IMAGE = os.environ.get("MARQUEE_IMAGE")
 ENGINE = os.environ.get("MARQUEE_ENGINE", "docker")
@@ -45,19 +43,6 @@ def open_to_all(folder: Path) -> None:
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o777 if path.is_dir() else 0o666)
-
-
-def free_block(count: int) -> int:
-    """Return the first of ``count`` neighbouring ports that are free now."""
-    while True:
-        first = random.randint(20000, 31000)  # noqa: S311 - no secret
-        try:
-            for port in range(first, first + count):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return first
 
 
 @dataclass
@@ -171,7 +156,8 @@ def serving(base: Path, **variables: str) -> Iterator[Served]:
 @contextmanager
 def starting(base: Path, **variables: str) -> Iterator[Served]:
     """Run ``serve`` until the block ends; it has just been started when it begins."""
-    port = free_block(5)
+    check_mark()
+    port = free_ports(5)[0]
     open_to_all(base)
     run = _in_image if IMAGE else _as_process
     with run(base, port, variables) as served:

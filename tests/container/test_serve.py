@@ -16,6 +16,7 @@ from tests.handlers.script.harness import make_folder
 from tests.marquee.archives import odd
 from tests.support import ROOT
 
+pytestmark = pytest.mark.server
 PICTURE = ROOT / "handlers" / "cifar" / "example.png"
 BIG = 100_000_000
 

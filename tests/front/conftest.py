@@ -18,7 +18,7 @@ from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings
 from marquee.project import Project
 from tests.conftest import FAULTY_ROOM
-from tests.support import BIN, Running, free_ports, make_project, marquee, serving
+from tests.support import BIN, Running, check_mark, free_ports, make_project, marquee, serving
 
 FRONT = (BIN / "marquee", "serve", "--front")
 # Of the faulty model: its fault is the first pixel times this, so that a pixel of 20 is harmless
@@ -41,6 +41,7 @@ Start = Callable[..., FrontSettings]
 @contextmanager
 def alone(folder: Path, scheme: str = "http", **more: object) -> Iterator[FrontSettings]:
     """Run a door with nothing behind it, without keys and without a management address."""
+    check_mark()
     (port,) = free_ports(1)
     address = f"{scheme}://127.0.0.1:{port}"
     settings = FrontSettings(folder=folder, inference_address=address, **more)  # type: ignore[arg-type]
@@ -106,7 +107,7 @@ def write_settings(project: Project, **settings: object) -> None:
     (project.root / "config" / "front.yaml").write_text(yaml.safe_dump(settings))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def door(front_project: Project) -> Iterator[Running]:
     """A running `marquee serve --front`."""
     with serving(front_project, *FRONT) as running:

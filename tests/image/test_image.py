@@ -13,7 +13,10 @@ from tests.container.hosts import HARDENED, IMAGE, Served, ServedImage, engine, 
 from tests.handlers.script import scripts
 from tests.handlers.script.harness import make_folder
 
-pytestmark = pytest.mark.skipif(not IMAGE, reason="no image to test; make image-test builds one")
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.skipif(not IMAGE, reason="no image to test; make image-test builds one"),
+]
 # A Python that has the SageMaker SDK, too large a thing for our own environment.
 SDK = os.environ.get("MARQUEE_SDK", "")
 CLIENT = Path(__file__).parent / "sdk_client.py"

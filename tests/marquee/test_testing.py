@@ -7,6 +7,8 @@ import pytest
 from marquee.project import Project
 from tests.support import make_project, marquee
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["pytester"]
 
 # cifar's handler, kept as base.py, behind one that does everything wrong that it can.

@@ -5,6 +5,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import psutil
+import pytest
 
 from marquee.project import Project
 from tests.server.test_content_types import CIFAR, SHIP, npy
@@ -55,6 +56,7 @@ def test_everything_listens_on_loopback_only(server: Running) -> None:
     assert set(listening) <= {"127.0.0.1", "::ffff:127.0.0.1"}
 
 
+@pytest.mark.server
 def test_the_environment_wins(small_project: Project) -> None:
     limits = {
         "TS_MAX_REQUEST_SIZE": "50000",

@@ -2,6 +2,7 @@
 
 import io
 import os
+from functools import cache
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from tests.support import Running
 INKWASH = "/predictions/inkwash"
 
 
+@cache
 def picture(size: tuple[int, int], mode: str = "L", kind: str = "PNG") -> bytes:
     stream = io.BytesIO()
     Image.new(mode, size).save(stream, kind)

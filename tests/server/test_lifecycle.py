@@ -26,6 +26,8 @@ from tests.support import (
     serving,
 )
 
+pytestmark = pytest.mark.server
+
 
 def family(running: Running) -> list[psutil.Process]:
     """Return the server's processes: Java and the workers below it."""

@@ -16,6 +16,7 @@ from tests.handlers.script import scripts
 from tests.handlers.script.harness import make_folder
 from tests.support import Running, make_project, marquee, serving
 
+pytestmark = pytest.mark.server
 DOUBLES = """
 import torch
 

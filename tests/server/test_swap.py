@@ -21,6 +21,7 @@ from marquee.project import Project
 from marquee.torchserve import loaded
 from tests.support import BIN, Running, clean_environment, make_project, marquee, serving
 
+pytestmark = pytest.mark.server
 # Other work on the machine must not make a sound version seem slow.
 QUICK = ("--watch", "1s", "--max-slowdown", "100", "--json")
 

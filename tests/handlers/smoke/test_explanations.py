@@ -18,6 +18,8 @@ from handlers.smoke.explanation import EXPLAINED_PIXELS
 from handlers.smoke.handler import SmokeHandler
 from tests.handlers.loading import answers, array, explanation, load, prediction
 
+pytestmark = pytest.mark.slow
+
 ROOM = Path(__file__).parents[3] / "handlers" / "smoke"
 SCENE = (ROOM / "example.tif").read_bytes()
 QUICK = {"x_marquee_steps": "8"}

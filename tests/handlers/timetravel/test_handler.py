@@ -12,12 +12,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from handlers.runtime.exchange import Exchange
 from handlers.runtime.settings import SettingsError
 from handlers.timetravel.handler import TimetravelHandler
-from tests.handlers.timetravel.support import CROPPED, GOLDEN, ask, message, png, psnr, serve, tiles
+from tests.handlers.timetravel.support import (
+    CROPPED,
+    GOLDEN,
+    ask,
+    content,
+    message,
+    png,
+    psnr,
+    serve,
+    tiles,
+    tiny,
+)
 
 SIDE = 16
 
@@ -146,6 +158,14 @@ def huge() -> bytes:
     return stream.getvalue()
 
 
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> TimetravelHandler:
+    """The handler, which takes one picture a request."""
+    path = tmp_path_factory.mktemp("single") / "sam.pt"
+    torch.save(content(tiny()), path)
+    return serve(path, max_items=1)
+
+
 @pytest.mark.parametrize(
     ("body", "headers", "status", "words"),
     [
@@ -178,12 +198,11 @@ def huge() -> bytes:
     ],
 )
 def test_bad_requests(
-    checkpoint: Path, body: bytes, headers: dict[str, str], status: int, words: str
+    single: TimetravelHandler, body: bytes, headers: dict[str, str], status: int, words: str
 ) -> None:
-    handler = serve(checkpoint, max_items=1)
-    said = message(ask(handler, body, **(CROPPED | headers)), status)
+    said = message(ask(single, body, **(CROPPED | headers)), status)
     assert re.search(words, said), said
-    assert ask(handler, FACE, **CROPPED).status == 200
+    assert ask(single, FACE, **CROPPED).status == 200
 
 
 def test_an_unknown_option_is_refused(checkpoint: Path) -> None:

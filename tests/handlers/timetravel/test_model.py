@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +24,6 @@ from tests.handlers.timetravel.support import (
     serve,
     tiles,
     tiny,
-    write_small_checkpoint,
 )
 
 AGES = (25, 35, 55, 75)
@@ -54,12 +52,9 @@ def vectors() -> dict[str, Floats]:
 
 
 @pytest.fixture(scope="module")
-def golden(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TimetravelHandler]:
+def golden(face_checkpoint: Path) -> TimetravelHandler:
     """The handler with the small golden network, from a file as published (1.3 GB)."""
-    path = tmp_path_factory.mktemp("golden") / "sam_ffhq_aging.pt"
-    write_small_checkpoint(path)
-    yield serve(path)
-    path.unlink()
+    return serve(face_checkpoint)
 
 
 @pytest.mark.parametrize(("sizes", "shapes"), [(SMALL_SIZES, SMALL), (FULL_SIZES, FULL)])

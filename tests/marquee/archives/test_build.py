@@ -21,6 +21,8 @@ from marquee.errors import MarqueeError
 from marquee.project import Project
 from tests.support import make_project, marquee
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Project:

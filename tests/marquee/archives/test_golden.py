@@ -19,6 +19,8 @@ from marquee.project import Project
 from tests.handlers.loading import answers, load, prediction
 from tests.support import make_project, marquee
 
+pytestmark = pytest.mark.slow
+
 MODELS: dict[str, tuple[type[VisionHandler], str]] = {
     "cifar-1.0": (CifarHandler, "cifar/demo/lenet.pth"),
     "cifar-2.0": (CifarHandler, "cifar/demo/vgg11.pth"),

@@ -17,6 +17,8 @@ from tests.handlers.script import scripts
 from tests.handlers.script.harness import make_folder
 from tests.support import make_project, marquee
 
+pytestmark = pytest.mark.slow
+
 MANIFEST = {
     "model": {
         "modelName": "m",

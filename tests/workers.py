@@ -1,0 +1,78 @@
+"""Which tests go together where several workers share them (`make test`), and which go first."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+# Fixtures with a server that many files share, and these files, by how their paths begin.
+# The worker that has it runs all of them; any other file is a group of its own.
+SHARED = {
+    "cloud": ("tests/deploy/local/",),
+    "door": ("tests/front/",),
+    "detectors": tuple(f"tests/server/test_{m}.py" for m in ("rotifer", "smoke", "timetravel")),
+    "server": (
+        "tests/server/test_batches.py",
+        "tests/server/test_configuration.py",
+        "tests/server/test_content_types.py",
+        "tests/server/test_errors.py",
+        "tests/server/test_explanations.py",
+        "tests/server/test_foreign.py",
+        "tests/server/test_golden.py",
+        "tests/server/test_inkwash.py",
+        "tests/server/test_lifecycle.py",
+        "tests/server/test_management.py",
+        "tests/server/test_models.py",
+        "tests/server/test_operating.py",
+        "tests/server/test_predict.py",
+        "tests/test_monitoring.py",
+    ),
+}
+# Who asks for one of these has a server or a door, and is marked so.
+STARTED = {*SHARED, "haproxy"}
+# These build archives, train, or write a gigabyte.
+LONG = {"detectors_project", "face_checkpoint", "small_project", "trained"}
+
+
+def group(nodeid: str) -> str:
+    """Return what a test runs together with."""
+    file = nodeid.partition("::")[0]
+    return next((name for name, files in SHARED.items() if file.startswith(files)), file)
+
+
+def mark(item: pytest.Item) -> None:
+    """Mark a test by its fixtures: one that has a server, and one that takes long without."""
+    fixtures = set(getattr(item, "fixturenames", ()))
+    if STARTED & fixtures:
+        item.add_marker("server")
+    if LONG & fixtures:
+        item.add_marker("slow")
+    for name in fixtures & {*SHARED}:
+        if group(item.nodeid) not in SHARED:
+            raise pytest.UsageError(f"{item.nodeid} has the fixture {name}: list it in {__file__}")
+
+
+def sort(items: list[pytest.Item]) -> None:
+    """Put what takes longest first, servers before all: the short groups fill what is left."""
+    sizes = Counter(group(item.nodeid) for item in items)
+    marked = {
+        (name, group(item.nodeid))
+        for item in items
+        for name in ("server", "slow")
+        if item.get_closest_marker(name)
+    }
+
+    def rank(item: pytest.Item) -> tuple[bool, bool, int, str]:
+        own = group(item.nodeid)
+        return ("server", own) not in marked, ("slow", own) not in marked, -sizes[own], own
+
+    items.sort(key=rank)
+
+
+class Groups(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+    """Gives whole groups to workers, in the order in which they come."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group(nodeid)
