@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from marquee.cli.errors import told
+from marquee.cli.errors import report_errors
 from marquee.cli.params import pairs
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -44,7 +44,7 @@ def commands() -> None:
     "InvokeEndpoint and InvokeEndpointAsync.",
 )
 @click.option("--detach", is_flag=True, help="Return when it is up, and leave it running.")
-@told
+@report_errors
 def up(
     parameter: dict[str, str], endpoint: dict[str, str], *, detach: bool, **options: Any
 ) -> None:
@@ -68,7 +68,7 @@ def up(
 
 
 @commands.command()
-@told
+@report_errors
 def down() -> None:
     """Stop the cloud, wherever it was started, and remove what it has left."""
     from deploy.local import state
@@ -78,7 +78,7 @@ def down() -> None:
 
 
 @commands.command()
-@told
+@report_errors
 def env() -> None:
     """Print shell exports that point AWS's SDK and CLI, and you, at the running cloud.
 
@@ -98,7 +98,7 @@ def env() -> None:
     show_default=True,
     help="Folder for the pictures.",
 )
-@told
+@report_errors
 def demo(output: Path) -> None:
     """Put the five examples through the five pipelines, and show what came out.
 

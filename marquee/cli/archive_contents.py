@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from marquee.cli.errors import printable, told
+from marquee.cli.errors import printable, report_errors
 from marquee.cli.params import AS_JSON
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -26,7 +26,7 @@ NO_DIGEST = "its manifest states no content digest: not made by marquee, or by a
 @click.command()
 @click.argument("archive")
 @AS_JSON
-@told
+@report_errors
 def inspect(archive: str, as_json: bool) -> None:
     """Show what is in an archive, and whether it is safe.
 
@@ -49,7 +49,7 @@ def inspect(archive: str, as_json: bool) -> None:
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
 @AS_JSON
-@told
+@report_errors
 def diff(before: str, after: str, as_json: bool) -> None:
     """Show what differs between two archives.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from marquee.cli.archive_contents import diff, inspect
-from marquee.cli.errors import printable, told
+from marquee.cli.errors import printable, report_errors
 from marquee.errors import MarqueeError
 from marquee.project import Project
 
@@ -54,7 +54,7 @@ archive.add_command(diff)
 @archive.command()
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option("--force", is_flag=True, help="Build also what is up to date.")
-@told
+@report_errors
 def build(models: tuple[str, ...], force: bool) -> None:
     """Build what is out of date, of all models or those named.
 
@@ -147,7 +147,7 @@ def _built(project: Project, name: str, version: str, *, force: bool) -> bool:
     help="Do not compare code/requirements.txt with this environment.",
 )
 @click.option("--force", is_flag=True, help="Build it also when it is up to date.")
-@told
+@report_errors
 def script(folder: Path, name: str, *, force: bool, **options: Any) -> None:
     """Build an archive of a SageMaker script.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from marquee.cli.errors import told
+from marquee.cli.errors import report_errors
 from marquee.cli.params import AS_JSON
 from marquee.project import Project
 
@@ -24,7 +24,7 @@ COLOURS = {"ok": "green", "failed": "red", "skipped": "yellow"}
 @click.argument("named", metavar="MODEL|ARCHIVE")
 @AS_JSON
 @click.option("--log", is_flag=True, help="Print what the worker said, too.")
-@told
+@report_errors
 def check(named: str, as_json: bool, log: bool) -> None:
     """Try a handler without a server: forms, errors, batches, explanations, memory.
 

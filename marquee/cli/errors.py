@@ -23,7 +23,7 @@ PATHS = (
 )
 
 
-def told(command: Callable[..., Any]) -> Callable[..., Any]:
+def report_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     """Turn our errors into one line on stderr and exit code 1."""
 
     @functools.wraps(command)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from marquee.cli.errors import told
+from marquee.cli.errors import report_errors
 from marquee.cli.params import AS_JSON, Share, group
 from marquee.cli.versions import ended, policy, progress, timeouts, watch
 from marquee.errors import MarqueeError
@@ -55,7 +55,7 @@ limits = group(
 @watch
 @timeouts
 @AS_JSON
-@told
+@report_errors
 def canary(
     model: str,
     version: str | None,
@@ -136,7 +136,7 @@ def front() -> None:
 
 
 @front.command()
-@told
+@report_errors
 def reload() -> None:
     """Make the front door read config/front.yaml and its files again, and drop no connection."""
     from marquee.front import launch

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import click
 
-from marquee.cli.errors import told
+from marquee.cli.errors import report_errors
 from marquee.project import Project
 
 TASKS = ("classification", "image-to-image", "detection", "segmentation")
@@ -21,7 +21,7 @@ TASKS = ("classification", "image-to-image", "detection", "segmentation")
     show_default=True,
     help="What the model does.",
 )
-@told
+@report_errors
 def new(name: str, task: str) -> None:
     """Make a room for a new model, handlers/NAME, from a template.
 

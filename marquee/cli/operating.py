@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from marquee.cli.errors import printable, told
+from marquee.cli.errors import printable, report_errors
 from marquee.cli.params import AS_JSON
 from marquee.project import Project
 
@@ -28,7 +28,7 @@ UNSEEN_WIDTH = 200
 
 @click.command()
 @AS_JSON
-@told
+@report_errors
 def models(as_json: bool) -> None:
     """List what the server serves: versions, workers, queue, memory, archive.
 
@@ -79,7 +79,7 @@ def _row(one: ModelState) -> tuple[str, ...]:
 @click.command()
 @click.option("--ready", is_flag=True, help="Only tell, by the exit code, whether all is ready.")
 @AS_JSON
-@told
+@report_errors
 def status(ready: bool, as_json: bool) -> None:
     """Show the server: process, Java, addresses, tokens, readiness, risks.
 
@@ -178,7 +178,7 @@ def _summary(status: Status) -> str:
 @click.option(
     "-n", "--last", type=click.IntRange(0), default=50, show_default=True, help="How many lines."
 )
-@told
+@report_errors
 def logs(model: str | None, follow: bool, level: str, request: str | None, last: int) -> None:
     """Show the last lines of all logs, merged by time; of one MODEL if named.
 

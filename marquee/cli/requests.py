@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from marquee.cli.errors import told
+from marquee.cli.errors import report_errors
 from marquee.cli.params import pairs
 from marquee.project import Project
 
@@ -87,7 +87,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     callback=pairs,
     help="A parameter of the model; may be given several times.",
 )
-@told
+@report_errors
 def predict(**options: Any) -> None:
     """Ask the running server about FILES and show the answers.
 
@@ -113,7 +113,7 @@ def predict(**options: Any) -> None:
     callback=pairs,
     help="Another parameter of the model; may be given several times.",
 )
-@told
+@report_errors
 def explain(
     method: str | None,
     target: str | None,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from marquee.cli import sagemaker_options as options
-from marquee.cli.errors import told
+from marquee.cli.errors import report_errors
 from marquee.project import Project
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def sagemaker() -> None:
     show_default=True,
 )
 @options.source
-@told
+@report_errors
 def pack(model: str | None, output: Path, **source: Any) -> None:
     """Write the model.tar.gz of a model's archives, or of a script folder."""
     packed = _pack(model, output, **source)
@@ -70,7 +70,7 @@ def _pack(
 @options.source
 @options.scaling
 @options.account
-@told
+@report_errors
 def deploy_endpoint(model: str, dry_run: bool, scaling: Any, timeout: float, **rest: Any) -> None:
     """Create an endpoint that serves MODEL, and wait until it is in service."""
     from marquee.sagemaker import deploy
@@ -91,7 +91,7 @@ def deploy_endpoint(model: str, dry_run: bool, scaling: Any, timeout: float, **r
 @options.scaling
 @options.rollout
 @options.account
-@told
+@report_errors
 def update_endpoint(
     model: str, dry_run: bool, scaling: Any, timeout: float, keep: bool, **rest: Any
 ) -> None:
@@ -115,7 +115,7 @@ def update_endpoint(
 @click.argument("file", type=click.Path(path_type=Path))
 @options.request
 @options.account
-@told
+@report_errors
 def invoke_endpoint(
     *,
     endpoint: str,
@@ -167,7 +167,7 @@ def _print_or_save(answer: EndpointAnswer, file: Path, output: str | None) -> No
 @click.argument("endpoint")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @options.account
-@told
+@report_errors
 def delete_endpoint(endpoint: str, yes: bool, dry_run: bool, timeout: float, **rest: Any) -> None:
     """Delete an endpoint with its scaling, alarms, configurations and models."""
     from marquee.sagemaker import delete

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from marquee.cli.errors import told
+from marquee.cli.errors import report_errors
 from marquee.cli.params import AS_JSON, Duration, Share, group
 from marquee.project import Project
 
@@ -67,7 +67,7 @@ swap_options = group(
 @click.argument("target", metavar="ARCHIVE|VERSION")
 @swap_options
 @AS_JSON
-@told
+@report_errors
 def swap(model: str, target: str, as_json: bool, **options: Any) -> None:
     """Let another version of MODEL serve, without losing a request.
 
@@ -85,7 +85,7 @@ def swap(model: str, target: str, as_json: bool, **options: Any) -> None:
 @click.argument("model")
 @swap_options
 @AS_JSON
-@told
+@report_errors
 def rollback(model: str, as_json: bool, **options: Any) -> None:
     """Go back to the version of MODEL that served before the last swap, in the same way."""
     from marquee.versions.swap import rollback as run
@@ -98,7 +98,7 @@ def rollback(model: str, as_json: bool, **options: Any) -> None:
 @click.argument("archive")
 @timeouts
 @AS_JSON
-@told
+@report_errors
 def register(archive: str, as_json: bool, **options: Any) -> None:
     """Add ARCHIVE to the running server, beside the versions that serve.
 
@@ -114,7 +114,7 @@ def register(archive: str, as_json: bool, **options: Any) -> None:
 @click.argument("model")
 @click.argument("version")
 @AS_JSON
-@told
+@report_errors
 def retire(model: str, version: str, as_json: bool) -> None:
     """Drain VERSION of MODEL and take its workers; it can be swapped to again."""
     from marquee.versions.operate import retire as run
@@ -135,7 +135,7 @@ def retire(model: str, version: str, as_json: bool) -> None:
     help="Fewer workers: how long to wait for a moment without requests.",
 )
 @AS_JSON
-@told
+@report_errors
 def scale(model: str, workers: int, as_json: bool, **options: Any) -> None:
     """Set how many workers MODEL has.
 
@@ -152,7 +152,7 @@ def scale(model: str, workers: int, as_json: bool, **options: Any) -> None:
 @click.argument("model", required=False)
 @click.option("-n", "--number", type=click.IntRange(1), default=20, show_default=True)
 @AS_JSON
-@told
+@report_errors
 def history(model: str | None, number: int, as_json: bool) -> None:
     """Show the last changes of MODEL, or of all models: who, when, what, how it went."""
     from marquee.versions.history import read

@@ -243,7 +243,7 @@ def _settled(prober: Prober, wanted: Mapping[str, str], api: Management) -> Read
 
     def settled() -> bool:
         prober.check(current)
-        return not prober.asking
+        return not prober.awaits_answer
 
     until(settled, Timing().patience)
     return prober.check(current)  # an answer may have come since the last look

@@ -61,7 +61,7 @@ class VersionHealth:
         self._problem: str | None = UNASKED
 
     @property
-    def asking(self) -> bool:
+    def awaits_answer(self) -> bool:
         """Whether an answer is being waited for."""
         return self._asked is not None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from marquee import state
 from marquee.archives import listing
 from marquee.archives.rooms import default_version
+from marquee.archives.version_order import version_order
 from marquee.project import Project
 
 ModelId = tuple[str, str]
@@ -60,9 +61,4 @@ def defaults(project: Project) -> dict[str, str]:
 def _chosen(present: list[str], wishes: list[str | None]) -> str:
     """Return the first wish that is present, else the highest version."""
     fitting = (wish for wish in wishes if wish in present)
-    return next(fitting, None) or max(present, key=version_key)
-
-
-def version_key(version: str) -> list[tuple[int, str]]:
-    """Sort 10.0 after 9.0."""
-    return [(int(p), "") if p.isdecimal() else (-1, p) for p in version.split(".")]
+    return next(fitting, None) or max(present, key=version_order)

@@ -13,9 +13,9 @@ import psutil
 
 from marquee.archives import reader
 from marquee.archives.store import StoreRecord
+from marquee.archives.version_order import version_order
 from marquee.errors import MarqueeError
 from marquee.project import Project
-from marquee.torchserve.loaded import version_key
 from marquee.torchserve.management import Management, Version
 from marquee.torchserve.tokens import moment
 
@@ -82,7 +82,7 @@ def _states(
     project: Project, api: Management, name: str, record: StoreRecord
 ) -> Iterator[ModelState]:
     default = api.default(name)
-    for one in sorted(api.versions(name), key=lambda one: version_key(one.version)):
+    for one in sorted(api.versions(name), key=lambda one: version_order(one.version)):
         yield _state(project, one, default=one.version == default, record=record)
 
 

@@ -87,9 +87,9 @@ class Prober:
         return health.look(described, self._last_success(name, version))
 
     @property
-    def asking(self) -> bool:
+    def awaits_answer(self) -> bool:
         """Whether a model has still to answer its example."""
-        return any(health.asking for health in self._health.values())
+        return any(health.awaits_answer for health in self._health.values())
 
     def _question_to(self, version: Version) -> Callable[[], str | None] | None:
         example = example_of(self._store / Path(version.archive).name)

@@ -36,6 +36,7 @@ def test_a_room_is_clean_code_with_a_test(project: Project, task: str) -> None:
     for words in (["check"], ["format", "--check"]):
         done = subprocess.run(
             [BIN / "ruff", *words, "--config", config, *code],
+            cwd=project.root,  # tests/ may assert
             capture_output=True,
             text=True,
             check=False,

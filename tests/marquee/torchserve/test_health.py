@@ -18,7 +18,7 @@ def settle(health: VersionHealth, found: Version, last_success: float | None = N
     """Look until no question is out."""
     health.look(found, last_success)
     deadline = time.monotonic() + 5
-    while health.asking and time.monotonic() < deadline:
+    while health.awaits_answer and time.monotonic() < deadline:
         time.sleep(0.01)
     return health.look(found, last_success)
 
@@ -95,7 +95,7 @@ def test_an_error_that_nobody_expected_does_not_end_the_questions() -> None:
 
     health = VersionHealth(ask, QUICK)
     assert settle(health, version(1)) == "could not be asked (KeyError: 'key')"
-    assert not health.asking
+    assert not health.awaits_answer
     health._next = time.monotonic()
     assert settle(health, version(1)) is None
 
