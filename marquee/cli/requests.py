@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from marquee.cli.errors import report_errors
-from marquee.cli.params import pairs
+from marquee.cli.params import group, pairs
 from marquee.project import Project
 
 if TYPE_CHECKING:
@@ -26,59 +26,53 @@ LONGEST_PRETTY = 1 << 16
 INTERRUPTED = 130
 
 
-def _options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what both commands take."""
-    for add in reversed(
-        (
-            click.argument("model"),
-            click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path)),
-            click.option("--version", help="Which version answers.  [default: the server's]"),
-            click.option(
-                "--accept",
-                metavar="TYPE",
-                help="json, png, jpg, npy or a media type.  [default: by -o, else the model's]",
-            ),
-            click.option(
-                "--content-type",
-                metavar="TYPE",
-                help="What FILES are, in the same words.  [default: by their bytes, else names]",
-            ),
-            click.option(
-                "-o",
-                "--output",
-                metavar="PATH",
-                help="Save answers there: a file, a folder, or a template such as "
-                "'{stem}-out.png'. Only a single named file is overwritten.",
-            ),
-            click.option(
-                "--jobs",
-                type=click.IntRange(1, 64),
-                default=4,
-                show_default=True,
-                help="Files in flight at once.",
-            ),
-            click.option(
-                "--retries",
-                type=click.IntRange(0, 20),
-                default=6,
-                show_default=True,
-                help="How often a busy server is asked again.",
-            ),
-            click.option(
-                "--timeout",
-                type=click.FloatRange(min=0.1),
-                default=300.0,
-                show_default=True,
-                help="Seconds that an answer may take.",
-            ),
-        )
-    ):
-        command = add(command)
-    return command
+OPTIONS = group(
+    click.argument("model"),
+    click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path)),
+    click.option("--version", help="Which version answers.  [default: the server's]"),
+    click.option(
+        "--accept",
+        metavar="TYPE",
+        help="json, png, jpg, npy or a media type.  [default: by -o, else the model's]",
+    ),
+    click.option(
+        "--content-type",
+        metavar="TYPE",
+        help="What FILES are, in the same words.  [default: by their bytes, else names]",
+    ),
+    click.option(
+        "-o",
+        "--output",
+        metavar="PATH",
+        help="Save answers there: a file, a folder, or a template such as "
+        "'{stem}-out.png'. Only a single named file is overwritten.",
+    ),
+    click.option(
+        "--jobs",
+        type=click.IntRange(1, 64),
+        default=4,
+        show_default=True,
+        help="Files in flight at once.",
+    ),
+    click.option(
+        "--retries",
+        type=click.IntRange(0, 20),
+        default=6,
+        show_default=True,
+        help="How often a busy server is asked again.",
+    ),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(min=0.1),
+        default=300.0,
+        show_default=True,
+        help="Seconds that an answer may take.",
+    ),
+)
 
 
 @click.command()
-@_options
+@OPTIONS
 @click.option(
     "--param",
     "parameters",
@@ -101,7 +95,7 @@ def predict(**options: Any) -> None:
 
 
 @click.command()
-@_options
+@OPTIONS
 @click.option("--method", help="integrated_gradients, occlusion or grad_cam.")
 @click.option("--target", help="What is explained: a class, a region or a detection's index.")
 @click.option("--steps", type=int, help="How often the network is evaluated, 8 to 256.")
