@@ -79,6 +79,7 @@ def test_the_code_on_the_page_is_clean(project: Project) -> None:
         assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_it_passes_all_checks(project: Project) -> None:
     done = run(project, COMMANDS[3])
     assert done.returncode == 0, done.stdout
@@ -104,6 +105,7 @@ def room_of(task: str) -> str:
     return task.replace("-", "_")
 
 
+@pytest.mark.server
 def test_rooms_from_the_templates_answer_their_samples(made: Project) -> None:
     with serving(made) as running, running.client() as client:
         for task in TASKS:
@@ -119,6 +121,7 @@ def test_rooms_from_the_templates_answer_their_samples(made: Project) -> None:
                 assert picture.size == (128, 96)
 
 
+@pytest.mark.slow
 def test_the_tests_of_new_rooms_pass(made: Project) -> None:
     # As a module, which puts the project first on Python's path.
     done = run(made, f"{BIN / 'python'} -m pytest -q -p no:cacheprovider tests/handlers")

@@ -3,12 +3,17 @@
 import pytest
 
 from tests.support import ROOT, check_mark
-from tests.workers import SHARED, group
+from tests.workers import SHARED, UNLISTED, group
 
 
 def test_every_file_that_is_listed_is_there() -> None:
     files = [file for listed in SHARED.values() for file in listed]
     assert [file for file in files if not (ROOT / file).exists()] == []
+
+
+def test_every_file_that_shares_a_server_is_listed() -> None:
+    """Of those that this run has collected."""
+    assert sorted(UNLISTED) == [], "list them in SHARED, or each starts a server of its own"
 
 
 @pytest.mark.parametrize(

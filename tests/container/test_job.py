@@ -16,6 +16,8 @@ from marquee.container.job import Job
 from marquee.errors import MarqueeError
 from tests.support import clean_environment
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"drawn": "60", "batch_size": "20", "network": '"lenet"', "width": "4"}
 
 

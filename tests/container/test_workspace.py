@@ -101,9 +101,10 @@ def test_devices_named_by_identifier_are_refused() -> None:
         inherited({"CUDA_VISIBLE_DEVICES": "GPU-3f"})
 
 
-def test_rotifers_old_clients_get_their_pong(make: Make) -> None:
+def test_rotifers_old_clients_get_their_pong(tmp_path_factory: pytest.TempPathFactory) -> None:
     settings = ContainerSettings()
-    project = make(settings)
+    # A name that is short, as the door's sockets need it.
+    project = workspace.make(settings, {"TEMP": str(tmp_path_factory.mktemp("pong"))})
     project.temp.mkdir(exist_ok=True, parents=True)
     alone = [StoredModel("rotifer", "1.0", project.model_store)]
     with_others = [*alone, StoredModel("cifar", "1.0", project.model_store)]

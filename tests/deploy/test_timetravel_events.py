@@ -167,6 +167,7 @@ def test_notifications_of_others_are_left_alone(stage: Stage) -> None:
     stage.run("TimetravelSettle", sns({"invocationStatus": "Failed"}))
 
 
+@pytest.mark.slow
 def test_a_hundred_uploads_at_once_all_end_with_every_event_twice(answering: Stage) -> None:
     """Every tenth picture is one that the model refuses."""
 

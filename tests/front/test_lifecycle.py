@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 from marquee.front.process import Haproxy
 from marquee.front.runtime import in_flight
@@ -97,6 +98,7 @@ def family(running: Running) -> list[psutil.Process]:
     return [*found, *java.children(recursive=True)]
 
 
+@pytest.mark.server
 def test_stop_from_elsewhere_says_so(small_project: Project, tmp_path: Path) -> None:
     project = Project(tmp_path / "copy")
     shutil.copytree(
@@ -111,6 +113,7 @@ def test_stop_from_elsewhere_says_so(small_project: Project, tmp_path: Path) -> 
         assert not left
 
 
+@pytest.mark.server
 def test_stop_answers_what_is_in_flight_and_leaves_nothing(
     front_project: Project, tmp_path: Path
 ) -> None:

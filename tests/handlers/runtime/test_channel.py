@@ -22,7 +22,9 @@ class Stdout(io.StringIO):
 def stdout(monkeypatch: pytest.MonkeyPatch) -> Stdout:
     """A worker's log: TorchServe's handler on the root logger, and nothing else."""
     stream = Stdout()
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", "ts/model_service_worker.py")
+    monkeypatch.setattr(
+        sys.modules["__main__"], "__file__", "ts/model_service_worker.py", raising=False
+    )
     monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler(stream)])
     metrics = logging.getLogger(METRICS)
     for name in ("handlers", "propagate", "level", "disabled"):

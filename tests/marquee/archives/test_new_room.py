@@ -11,6 +11,8 @@ from marquee.errors import MarqueeError
 from marquee.project import Project
 from tests.support import BIN, ROOT, make_project
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:

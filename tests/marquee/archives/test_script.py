@@ -19,6 +19,8 @@ from tests.handlers.script import scripts
 from tests.handlers.script.harness import make_folder
 from tests.support import make_project
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:

@@ -16,6 +16,8 @@ from tests.handlers.script import scripts
 from tests.handlers.script.harness import make_folder
 from tests.support import marquee
 
+pytestmark = pytest.mark.slow
+
 
 def unpacked(path: Path, into: Path) -> dict[str, bytes]:
     files = model_folder.files(model_folder.unpack(path, into))
