@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,6 +38,14 @@ from tests.support import (
 # An activated shell's TEMP is a server's folder; what is made there gets too long for sockets.
 os.environ.pop("TEMP", None)
 tempfile.tempdir = None
+# Who starts the tests with nohup, or behind a shell's &, has these ignored, and so would what they
+# start; the tests send them.
+for _number, _usual in (
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGINT, signal.default_int_handler),
+):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, _usual)
 
 FAULTY_ROOM = Path(__file__).parent / "server" / "faulty"
 LARGE = 100_000_000

@@ -75,10 +75,12 @@ def command(running: Running, *words: str) -> subprocess.Popen[str]:
 
 def until_step(process: subprocess.Popen[str], step: str) -> None:
     assert process.stderr is not None
+    printed = []
     for line in process.stderr:
+        printed.append(line)
         if line.startswith(step):
             return
-    raise AssertionError(f"the command ended before '{step}'")
+    raise AssertionError(f"the command ended before '{step}': {''.join(printed)}")
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
