@@ -1,4 +1,4 @@
-"""Processes of other programs, found again by their id."""
+"""Processes of other programs: found again by their id, and what one said at its end."""
 
 from __future__ import annotations
 
@@ -28,3 +28,8 @@ def of_pid_file(path: Path, word: str) -> psutil.Process | None:
         return process if process is not None and word in process.cmdline() else None
     except (FileNotFoundError, ValueError, psutil.Error):
         return None
+
+
+def last_line(stderr: str) -> str:
+    """Return the last line of what a process wrote, which of a Python traceback is the error."""
+    return (stderr.strip() or "no message").splitlines()[-1]

@@ -19,6 +19,7 @@ from marquee.archives.normalise import epoch, normalise
 from marquee.archives.rooms import ModelVersion
 from marquee.archives.store import StoreRecord
 from marquee.errors import MarqueeError
+from marquee.processes import last_line
 from marquee.project import Project
 
 # Of what is made from the same inputs; another number builds all archives again.
@@ -214,7 +215,7 @@ def run_archiver(
     environment = os.environ | {"TMPDIR": str(staging)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        last = (done.stderr.strip() or "no message").splitlines()[-1]
+        last = last_line(done.stderr)
         raise MarqueeError(f"torch-model-archiver failed for {name} {version}: {last}")
     return folder / f"{name}.mar"
 

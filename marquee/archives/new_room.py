@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 from marquee.archives.manifest import rule_broken
 from marquee.errors import MarqueeError
 from marquee.files import replacing
+from marquee.processes import last_line
 from marquee.project import Project
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
@@ -106,7 +107,7 @@ def _save_untrained(model: Path, weights: Path) -> None:
         check=False,
     )
     if done.returncode != 0:
-        last = (done.stderr.strip() or "no message").splitlines()[-1]
+        last = last_line(done.stderr)
         raise MarqueeError(f"the network's first weights could not be saved: {last}")
 
 

@@ -18,6 +18,7 @@ from typing import cast
 from marquee.archives import sources
 from marquee.archives.rooms import ModelVersion
 from marquee.errors import MarqueeError
+from marquee.processes import last_line
 from marquee.project import Project
 
 HOOK = "pack.py"
@@ -59,7 +60,7 @@ def pack(project: Project, model: ModelVersion, out: Path) -> Path:
         check=False,
     )
     if done.returncode != 0:
-        last = (done.stderr.strip() or "no message").splitlines()[-1]
+        last = last_line(done.stderr)
         raise MarqueeError(f"{model.name} {model.version} cannot be packed: {last}")
     return Path(done.stdout.splitlines()[-1])
 

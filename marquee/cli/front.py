@@ -13,7 +13,7 @@ import click
 
 from marquee.cli.errors import report_errors
 from marquee.cli.params import AS_JSON, Share, group
-from marquee.cli.versions import ended, policy, progress, timeouts, watch
+from marquee.cli.versions import ended, policy, progress, slowdown, timeouts, watch
 from marquee.errors import MarqueeError
 from marquee.project import Project
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from marquee.front.traffic import Summary
     from marquee.versions.canary import CanaryFigures
 
+LIMITS = ("max_errors", "max_slower", "min_requests")
 _limit = partial(click.option, show_default=True)
 limits = group(
     _limit(
@@ -52,6 +53,7 @@ limits = group(
 @click.option("--promote", is_flag=True, help="Make the canary the default version.")
 @click.option("--withdraw", is_flag=True, help="Send all requests to the default version again.")
 @limits
+@slowdown
 @watch
 @timeouts
 @AS_JSON
@@ -84,9 +86,10 @@ def canary(
     if version is not None and share is not None:
         _begin(project, model, version, share, options)
     elif promote:
-        seconds = {name: value for name, value in options.items() if name.endswith("_seconds")}
+        # By how much it may fail was said when it began.
+        own = {name: value for name, value in options.items() if name not in LIMITS}
         with ended():
-            promoted = make_default(project, model, policy(seconds), progress())
+            promoted = make_default(project, model, policy(own), progress())
         click.echo(f"{model} {promoted.version} is the default version now, and gets all requests")
     elif withdraw:
         withdrawn = end(project, model)
@@ -101,8 +104,7 @@ def _begin(
     from marquee.versions.canary import begin
     from marquee.versions.judgement import CanaryLimits
 
-    names = ("max_errors", "max_slower", "min_requests")
-    own = CanaryLimits(**{name: options.pop(name) for name in names})
+    own = CanaryLimits(**{name: options.pop(name) for name in LIMITS})
     with ended():
         begun = begin(
             project, model, version, share, own, policy=policy(options), listener=progress()

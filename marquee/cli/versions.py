@@ -41,16 +41,17 @@ timeouts = group(
         help="Until a golden request must have been answered.",
     ),
 )
+slowdown = click.option(
+    "--max-slowdown",
+    type=click.FloatRange(1),
+    default=3.0,
+    show_default=True,
+    help="How many times slower than the old version the new one may be.",
+)
 swap_options = group(
     watch,
     click.option("--keep", is_flag=True, help="Leave the old version its workers."),
-    click.option(
-        "--max-slowdown",
-        type=click.FloatRange(1),
-        default=3.0,
-        show_default=True,
-        help="How many times slower than the old version the new one may be.",
-    ),
+    slowdown,
     click.option(
         "--max-errors",
         type=Share(),

@@ -17,7 +17,7 @@ import pytest
 from deploy.local import state, up
 from deploy.local.cloud import Cloud, CloudOptions
 from marquee.project import Project
-from marquee.torchserve.server import running_pid
+from marquee.torchserve.server import running_pid, stop
 from tests.deploy.local.support import eventually
 from tests.support import BIN, ROOT, clean_environment, make_project, server_environment
 
@@ -114,8 +114,10 @@ def test_a_signal_leaves_nothing(
         process.send_signal(number)
         printed, _ = process.communicate(timeout=60)
     finally:
-        if process.poll() is None:
+        if process.poll() is None:  # its server is in a session of its own
             os.killpg(process.pid, signal.SIGKILL)
+            monkeypatch.setenv("TEMP", str(tmp_path))
+            stop(Project(stack_project.root))
     assert process.returncode == 0, printed
     assert "Traceback" not in printed
     monkeypatch.setenv("TEMP", str(tmp_path))

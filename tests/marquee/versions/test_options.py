@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -9,6 +11,10 @@ from click.testing import CliRunner
 from marquee.cli.front import canary
 from marquee.cli.main import main
 from marquee.cli.versions import rollback, swap
+from marquee.project import Project
+from marquee.versions.canaries import Canary
+from marquee.versions.judgement import SwapPolicy
+from marquee.versions.probe import Latency
 
 
 def of(command: click.Command, option: str) -> click.Parameter:
@@ -46,3 +52,28 @@ def test_what_is_no_share_is_refused(words: tuple[str, ...], text: str) -> None:
     said = CliRunner().invoke(main, [*words, text])
     assert said.exit_code == 2
     assert "5% or 0.05" in said.output
+
+
+@pytest.mark.parametrize("command", [swap, rollback, canary], ids=lambda command: command.name)
+def test_what_a_refusal_for_slowness_advises_is_an_option(command: click.Command) -> None:
+    problem = Latency(old_ms=10, new_ms=1000).problem(max_slowdown=3)
+    assert problem is not None
+    assert "(--max-slowdown)" in problem
+    assert "--max-slowdown" in of(command, "max_slowdown").opts
+
+
+def test_a_promotion_takes_the_speed_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[SwapPolicy] = []
+
+    def promote(_project: Project, model: str, policy: SwapPolicy, _listener: object) -> Canary:
+        taken.append(policy)
+        return Canary(model, "2.0", 0.1, 0.0)
+
+    monkeypatch.setattr("marquee.versions.swap.promote", promote)
+    monkeypatch.setattr(Project, "find", lambda: Project(tmp_path))
+    words = ["canary", "m", "--promote", "--max-slowdown", "7", "--watch", "2s"]
+    said = CliRunner().invoke(main, words)
+    assert said.exit_code == 0, said.output
+    assert (taken[0].max_slowdown, taken[0].watch_seconds) == (7, 2)
