@@ -32,6 +32,7 @@ from tests.support import (
     golden_state,
     make_project,
     marquee,
+    only_version,
     serving,
 )
 
@@ -190,12 +191,7 @@ def detectors(detectors_project: Project) -> Iterator[Running]:
 
 
 def _make_small(folder: Path) -> Project:
-    made = make_project(folder, "cifar")
-    path = made.handlers / "cifar" / "model-config.yaml"
-    config = yaml.safe_load(path.read_text())
-    del config["marquee"]["versions"]["1.0"]
-    path.write_text(yaml.safe_dump(config))
-    return made
+    return only_version(make_project(folder, "cifar"), "cifar", "2.0")
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from typing import Any
 import httpx
 import psutil
 import torch
+import yaml
 
 from marquee.project import Project
 from marquee.torchserve.tokens import Keys
@@ -33,6 +34,8 @@ BIN = Path(sys.executable).parent
 # What a developer's activated shell may have set, and must not reach the servers under test.
 FOREIGN = re.compile(r"TS_.*|TEMP|TMPDIR|LOG_LOCATION|METRICS_LOCATION|SOURCE_DATE_EPOCH")
 READY_SECONDS = 300
+# Options of a Java that ends before the time it took to optimise its code has paid.
+SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 # Its numbers do not depend on it, and a small part of them stays in the processor's cache.
 synth._CHUNK = 1 << 14
 # Whether the test that runs bears the mark: no other may start a server.
@@ -54,13 +57,26 @@ def make_project(folder: Path, *models: str) -> Project:
     """Copy the configuration, the runtime and the rooms of ``models`` to a new project."""
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "config", folder / "config")
-    shutil.copyfile(ROOT / "config.properties", folder / "config.properties")
+    properties = (ROOT / "config.properties").read_text()
+    (folder / "config.properties").write_text(
+        properties.replace("\nvmargs=", f"\nvmargs={SHORT_LIVED} ")
+    )
     (folder / "handlers").mkdir()
     shutil.copyfile(ROOT / "handlers" / "__init__.py", folder / "handlers" / "__init__.py")
     for room in ("runtime", *models):
         shutil.copytree(ROOT / "handlers" / room, folder / "handlers" / room, ignore=ignore)
     (folder / "model_store").mkdir()
     return Project(folder)
+
+
+def only_version(project: Project, model: str, version: str) -> Project:
+    """Take the other versions out of a model's configuration."""
+    path = project.handlers / model / "model-config.yaml"
+    config = yaml.safe_load(path.read_text())
+    listed = config["marquee"]["versions"]
+    config["marquee"] |= {"versions": {version: listed[version]}, "default": version}
+    path.write_text(yaml.safe_dump(config))
+    return project
 
 
 def golden_state(spec: str, salt: str, gain: float = 1.0) -> dict[str, torch.Tensor]:

@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from tests.support import check_mark, clean_environment, free_ports
+from tests.support import SHORT_LIVED, check_mark, clean_environment, free_ports
 
 IMAGE = os.environ.get("MARQUEE_IMAGE")
 ENGINE = os.environ.get("MARQUEE_ENGINE", "docker")
@@ -172,6 +172,7 @@ def _as_process(base: Path, port: int, variables: dict[str, str]) -> Iterator[Se
             "SAGEMAKER_BASE_DIR": str(base),
             "SAGEMAKER_BIND_TO_PORT": str(port),
             "SAGEMAKER_SAFE_PORT_RANGE": f"{port + 1}-{port + 4}",
+            "SAGEMAKER_MODEL_SERVER_VMARGS": SHORT_LIVED,
         }
         log = Path(temp) / "output.txt"
         with log.open("w") as sink:

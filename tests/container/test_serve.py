@@ -4,7 +4,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -122,18 +122,35 @@ def test_an_unknown_variable_is_named(served: Served) -> None:
     assert "SAGEMAKER_TYPO is not known here" in served.printed()
 
 
+def sent_side_by_side(
+    pool: Executor, count: int, served: Served, path: str, seconds: bytes
+) -> list[Future[httpx.Response]]:
+    """Ask for answers that take so long, and return when the server has been sent all of it."""
+    sent = threading.Semaphore(0)
+
+    def note(event: str, _: object) -> None:
+        if event == "http11.send_request_body.complete":
+            sent.release()
+
+    def ask() -> httpx.Response:
+        with served.client() as client:
+            headers = {"Content-Type": "text/seconds"}
+            traced = {"trace": note}
+            return client.post(path, content=seconds, headers=headers, extensions=traced)
+
+    asked = [pool.submit(ask) for _ in range(count)]
+    assert all(sent.acquire(timeout=60) for _ in range(count))
+    time.sleep(0.3)  # for what lies between the client's socket and the queue
+    return asked
+
+
 def test_sigterm_answers_what_is_in_flight(tmp_path: Path) -> None:
     make_folder(tmp_path / "ml" / "model", ECHO)
     with serving(tmp_path / "ml") as served, ThreadPoolExecutor(3) as pool:
         statuses: list[int] = []
 
-        def ask() -> httpx.Response:
-            with served.client() as client:
-                headers = {"Content-Type": "text/seconds"}
-                return client.post("/invocations", content=b"1.0", headers=headers)
-
-        asked = [pool.submit(ask) for _ in range(3)]  # one worker: three seconds in all
-        time.sleep(0.5)
+        # One worker: three seconds in all.
+        asked = sent_side_by_side(pool, 3, served, "/invocations", b"1.0")
         watching = threading.Thread(target=_watch_ping, args=(served, statuses))
         watching.start()
         sent = time.monotonic()
@@ -308,15 +325,8 @@ def test_a_request_that_is_not_the_contracts(many: Served) -> None:
 
 def test_unloading_answers_what_waits(many: Served) -> None:
     assert load(many, "slow", "echo").status_code == 200
-
-    def ask() -> httpx.Response:
-        with many.client() as client:
-            headers = {"Content-Type": "text/seconds"}
-            return client.post("/models/slow/invoke", content=b"0.7", headers=headers)
-
     with ThreadPoolExecutor(3) as pool, many.client() as client:
-        asked = [pool.submit(ask) for _ in range(3)]
-        time.sleep(0.3)
+        asked = sent_side_by_side(pool, 3, many, "/models/slow/invoke", b"0.7")
         assert client.delete("/models/slow").status_code == 200
         assert [one.result().status_code for one in asked] == [200] * 3
 

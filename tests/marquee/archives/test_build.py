@@ -19,17 +19,22 @@ from marquee.archives.digests import file_digest
 from marquee.archives.inspection import inspect
 from marquee.errors import MarqueeError
 from marquee.project import Project
-from tests.support import make_project, marquee
+from tests.support import make_project, marquee, only_version
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = make_project(tmp_path_factory.mktemp("first") / "project", "cifar")
+    project = lenet(tmp_path_factory.mktemp("first") / "project")
     done = marquee(project, "archive")
     assert done.returncode == 0, done.stderr
     return project
+
+
+def lenet(folder: Path) -> Project:
+    """Make a project with one version of one model."""
+    return only_version(make_project(folder, "cifar"), "cifar", "1.0")
 
 
 def fails(project: Project, *words: str, **environment: str) -> str:
@@ -43,35 +48,33 @@ def fails(project: Project, *words: str, **environment: str) -> str:
 
 
 def test_the_same_inputs_give_the_same_bytes(built: Project, tmp_path: Path) -> None:
-    other = make_project(tmp_path / "elsewhere", "cifar")
+    other = lenet(tmp_path / "elsewhere")
     for path in other.handlers.rglob("*"):
         path.touch()
     time.sleep(1.1)
     done = marquee(other, "archive")
-    for name in ("cifar-1.0.mar", "cifar-2.0.mar"):
-        digest = file_digest(built.model_store / name)
-        assert file_digest(other.model_store / name) == digest
-        assert f"sha256:{digest}  {name}" in done.stdout
+    digest = file_digest(built.model_store / "cifar-1.0.mar")
+    assert file_digest(other.model_store / "cifar-1.0.mar") == digest
+    assert f"sha256:{digest}  cifar-1.0.mar" in done.stdout
     assert not list(other.model_store.glob(".*.part"))
 
 
 def test_another_kind_of_processor_gives_the_same_content(built: Project, tmp_path: Path) -> None:
     """Golden answers may differ in their last digits, and with them the archive's bytes."""
-    other = make_project(tmp_path / "elsewhere", "cifar")
+    other = lenet(tmp_path / "elsewhere")
     oldest = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
     assert marquee(other, "archive", **oldest).returncode == 0
-    for name in ("cifar-1.0.mar", "cifar-2.0.mar"):
-        found, made = inspect(built.model_store / name), inspect(other.model_store / name)
-        assert found.content == made.content
-        compared = diff(found, made)
-        assert (compared.weights, compared.content) == ("same", "same")
-        assert compared.golden in ("same", "alike")
+    found, made = (inspect(one.model_store / "cifar-1.0.mar") for one in (built, other))
+    assert found.content == made.content
+    compared = diff(found, made)
+    assert (compared.weights, compared.content) == ("same", "same")
+    assert compared.golden in ("same", "alike")
 
 
 def test_what_is_up_to_date_is_left_alone(built: Project) -> None:
     before = [path.stat().st_mtime_ns for path in sorted(built.model_store.glob("*.mar"))]
     done = marquee(built, "archive")
-    assert done.stdout.count("up to date") == 2
+    assert done.stdout.count("up to date") == 1
     assert before == [path.stat().st_mtime_ns for path in sorted(built.model_store.glob("*.mar"))]
 
 
@@ -80,10 +83,10 @@ def test_a_change_of_source_rebuilds_only_what_it_is_in(built: Project, tmp_path
     shutil.copytree(built.root, project.root, copy_function=shutil.copy2)
     readme = project.handlers / "cifar" / "train.py"
     readme.write_text(readme.read_text() + "\n# not in the archive\n")
-    assert marquee(project, "archive").stdout.count("up to date") == 2
+    assert marquee(project, "archive").stdout.count("up to date") == 1
     model = project.handlers / "cifar" / "model.py"
     model.write_text(model.read_text() + "\n# in the archive\n")
-    assert marquee(project, "archive").stdout.count("built") == 2
+    assert marquee(project, "archive").stdout.count("built") == 1
 
 
 def test_the_archive_and_its_manifest(built: Project) -> None:
@@ -109,7 +112,7 @@ def test_the_archive_and_its_manifest(built: Project) -> None:
 
 
 def test_source_date_epoch_is_the_time_inside(built: Project, tmp_path: Path) -> None:
-    project = make_project(tmp_path / "project", "cifar")
+    project = lenet(tmp_path / "project")
     done = marquee(project, "archive", SOURCE_DATE_EPOCH="1700000000")
     assert done.returncode == 0
     with zipfile.ZipFile(project.model_store / "cifar-1.0.mar") as archive:
@@ -125,7 +128,7 @@ def give_weights(project: Project, state: dict[str, torch.Tensor]) -> Path:
 
 
 def test_the_users_weights_are_packed(built: Project, tmp_path: Path) -> None:
-    project = make_project(tmp_path / "project", "cifar")
+    project = lenet(tmp_path / "project")
     torch.manual_seed(0)
     path = give_weights(project, LeNet(conv1=8).state_dict())
     assert marquee(project, "archive", "cifar").returncode == 0
@@ -180,23 +183,23 @@ def _sees_everything(project: Project) -> None:
     (own / "rotifer.weights").write_bytes(whole[:20] + numbers.tobytes())
 
 
-def test_a_users_example_takes_the_place_of_ours(built: Project, tmp_path: Path) -> None:
-    project = Project(tmp_path / "project")
-    shutil.copytree(built.root, project.root, copy_function=shutil.copy2)
+def test_a_users_example_takes_the_place_of_ours_in_its_version(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project", "cifar")
     own = project.weights / "cifar" / "2.0" / "example.npy"
     own.parent.mkdir(parents=True)
     np.save(own, np.full((3, 32, 32), 200, np.uint8))
     done = marquee(project, "archive")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("up to date") == 1
+    for version, ending in (("1.0", "png"), ("2.0", "npy")):
+        with zipfile.ZipFile(project.model_store / f"cifar-{version}.mar") as archive:
+            names = [name for name in archive.namelist() if name.startswith("example.")]
+            assert names == [f"example.{ending}"]
     with zipfile.ZipFile(project.model_store / "cifar-2.0.mar") as archive:
-        names = [name for name in archive.namelist() if name.startswith("example.")]
-        assert names == ["example.npy"]
         assert archive.read("example.npy") == own.read_bytes()
 
 
 def test_weights_that_do_not_fit_are_explained(tmp_path: Path) -> None:
-    project = make_project(tmp_path / "project", "cifar")
+    project = lenet(tmp_path / "project")
     state = LeNet().state_dict()
     state["fc2.bias"] = torch.zeros(7)
     del state["fc3.bias"]
@@ -205,24 +208,24 @@ def test_weights_that_do_not_fit_are_explained(tmp_path: Path) -> None:
     assert f"cifar 1.0 does not load: {path}" in said
     assert "fc2.bias should be (84,) and is (7,)" in said
     assert "1 missing: fc3.bias" in said
-    assert [path.name for path in project.model_store.glob("*.mar")] == ["cifar-2.0.mar"]
+    assert not [*project.model_store.glob("*.mar")]
 
 
 def test_truncated_weights_are_explained(tmp_path: Path) -> None:
-    project = make_project(tmp_path / "project", "cifar")
+    project = lenet(tmp_path / "project")
     path = give_weights(project, LeNet().state_dict())
     path.write_bytes(path.read_bytes()[:-1000])
     assert f"{path}: " in fails(project, "cifar")
 
 
 def test_a_model_without_an_example_is_refused(tmp_path: Path) -> None:
-    project = make_project(tmp_path / "project", "cifar")
+    project = lenet(tmp_path / "project")
     (project.handlers / "cifar" / "example.png").unlink()
     assert "has no example.*" in fails(project)
 
 
 def test_a_model_that_fails_on_its_example_is_not_packed(tmp_path: Path) -> None:
-    project = make_project(tmp_path / "project", "cifar")
+    project = lenet(tmp_path / "project")
     (project.handlers / "cifar" / "example.png").write_bytes(b"no picture")
     said = fails(project)
     assert "own example example.png" in said
@@ -247,7 +250,7 @@ def test_a_store_without_its_record_is_built_again(built: Project, tmp_path: Pat
     project = Project(tmp_path / "project")
     shutil.copytree(built.root, project.root, copy_function=shutil.copy2)
     (project.model_store / ".marquee.json").write_text("not json")
-    assert marquee(project, "archive", "cifar").stdout.count("built") == 2
+    assert marquee(project, "archive", "cifar").stdout.count("built") == 1
 
 
 def test_no_archive_is_read_in_words(tmp_path: Path) -> None:
@@ -263,7 +266,7 @@ def test_no_archive_is_read_in_words(tmp_path: Path) -> None:
 
 def test_the_stock_archiver_and_unzip_read_it(built: Project) -> None:
     listed = subprocess.run(
-        ["python3", "-m", "zipfile", "-t", built.model_store / "cifar-2.0.mar"],
+        ["python3", "-m", "zipfile", "-t", built.model_store / "cifar-1.0.mar"],
         capture_output=True,
         text=True,
         check=True,
@@ -290,16 +293,16 @@ def pack(weights: Path, out: Path) -> Path:
 
 
 def test_a_room_may_pack_its_own_files(tmp_path: Path) -> None:
-    project = make_project(tmp_path / "project", "cifar")
+    project = lenet(tmp_path / "project")
     (project.handlers / "cifar" / "pack.py").write_text(PACK)
     assert "lenet.txt is missing" in fails(project)
-    for network in ("lenet", "vgg11"):
-        (project.handlers / "cifar" / "demo" / f"{network}.txt").write_text("names")
-    assert marquee(project, "archive").stdout.count("built") == 2
+    companion = project.handlers / "cifar" / "demo" / "lenet.txt"
+    companion.write_text("names")
+    assert marquee(project, "archive").stdout.count("built") == 1
     with zipfile.ZipFile(project.model_store / "cifar-1.0.mar") as archive:
         assert archive.read("names.txt") == b"NAMES"
         assert "packed.pth" in archive.namelist()
         assert "lenet.pth" not in archive.namelist()
-    assert marquee(project, "archive").stdout.count("up to date") == 2
-    (project.handlers / "cifar" / "demo" / "lenet.txt").write_text("other")
+    assert marquee(project, "archive").stdout.count("up to date") == 1
+    companion.write_text("other")
     assert marquee(project, "archive").stdout.count("built") == 1
