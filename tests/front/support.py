@@ -1,4 +1,4 @@
-"""Pictures for the faulty model, and clients in closed loops."""
+"""Pictures for the faulty model, and clients that ask one request after the other."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from PIL import Image
 from tests.support import Running
 
 SECONDS = 30
+# Of a client between two requests: it needs a core itself, and so do the commands under test.
+PAUSE = 0.02
 
 
 def pixel(red: int) -> bytes:
@@ -47,7 +49,7 @@ class Load:
     ended: threading.Event = field(default_factory=threading.Event)
 
     def run(self, client: httpx.Client) -> None:
-        while not self.ended.is_set():
+        while not self.ended.wait(PAUSE):
             try:
                 self.statuses.append(client.post(self.path, content=self.body).status_code)
             except httpx.HTTPError as error:
