@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
@@ -61,31 +62,20 @@ def waited(call: Callable[[], Result]) -> Result:
     """
     if threading.current_thread() is not threading.main_thread():
         return call()
-    outcome: list[Callable[[], Result]] = []
-    # Not a SimpleQueue: a signal just before its timeout makes CPython 3.11 wait for ever.
-    ended = threading.Event()
+    outcome: Future[Result] = Future()
 
     def run() -> None:
         try:
-            result = call()
+            outcome.set_result(call())
         except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-            outcome.append(_raiser(error))
-        else:
-            outcome.append(lambda: result)
-        ended.set()
+            outcome.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()
     check()
-    while not ended.wait(STEP_SECONDS):
+    # No SimpleQueue: a signal just before its timeout makes CPython 3.11 wait for ever.
+    while not wait([outcome], STEP_SECONDS).done:
         check()
-    return outcome[0]()
-
-
-def _raiser(error: BaseException) -> Callable[[], Any]:
-    def again() -> Any:
-        raise error
-
-    return again
+    return outcome.result()
 
 
 @contextmanager

@@ -30,6 +30,16 @@ def of_pid_file(path: Path, word: str) -> psutil.Process | None:
         return None
 
 
+def end(process: psutil.Process, seconds: float) -> None:
+    """Ask a process to end; kill what is left of it and its children after so many seconds."""
+    family = [process, *process.children(recursive=True)]
+    process.terminate()
+    _, left = psutil.wait_procs(family, timeout=seconds)
+    for one in left:
+        one.kill()
+    psutil.wait_procs(left, timeout=seconds)
+
+
 def last_line(stderr: str) -> str:
     """Return the last line of what a process wrote, which of a Python traceback is the error."""
     return (stderr.strip() or "no message").splitlines()[-1]

@@ -96,29 +96,18 @@ def _resolved(given: Mapping[str, str], environ: Mapping[str, str]) -> dict[str,
 
 
 def _check(properties: Mapping[str, str]) -> None:
-    """Refuse what TorchServe would refuse, or nobody could connect to.
-
-    Raises:
-        MarqueeError: which property, and what it may be.
-    """
-    for name in ADDRESSES:
-        if not _is_address(properties[name]):
-            raise MarqueeError(
-                f"{name} is {properties[name]!r}, expected http://HOST:PORT or https://HOST:PORT; "
-                f"set {variable(name)} or mend the line in the configuration file"
-            )
-    for name in BYTES:
-        if name in properties and not properties[name].strip().isdecimal():
-            raise MarqueeError(
-                f"{name} is {properties[name]!r}, expected a number of bytes; set {variable(name)} "
-                "or mend the line in the configuration file"
-            )
-    for name in GRPC_PORTS:
-        if not _is_port(properties[name].strip()):
-            raise MarqueeError(
-                f"{name} is {properties[name]!r}, expected a port of at most 65535; set "
-                f"{variable(name)} or mend the line in the configuration file"
-            )
+    """Refuse what TorchServe would refuse, or nobody could connect to."""
+    for names, fits, expected in (
+        (ADDRESSES, _is_address, "http://HOST:PORT or https://HOST:PORT"),
+        (BYTES, lambda text: text.strip().isdecimal(), "a number of bytes"),
+        (GRPC_PORTS, _is_port, "a port of at most 65535"),
+    ):
+        for name in names:
+            if name in properties and not fits(properties[name]):
+                raise MarqueeError(
+                    f"{name} is {properties[name]!r}, expected {expected}; set {variable(name)} or "
+                    "mend the line in the configuration file"
+                )
 
 
 def _is_address(text: str) -> bool:
@@ -132,6 +121,7 @@ def _is_address(text: str) -> bool:
 
 
 def _is_port(text: str) -> bool:
+    text = text.strip()
     return text.isascii() and text.isdecimal() and int(text[:6]) < 1 << 16
 
 

@@ -19,7 +19,6 @@ import pytest
 
 if TYPE_CHECKING:
     from marquee.conformance.check import CheckReport
-    from marquee.conformance.result import CheckResult
 
 OPTION = "--marquee-model"
 
@@ -92,18 +91,19 @@ class Check(pytest.Item):
         model = self.parent
         if not isinstance(model, Model):
             raise TypeError(f"{self.nodeid} belongs to no model")
-        found = [(report, self._result(report)) for report in model.reports]
-        failed = [(report, result) for report, result in found if _is(result, "failed")]
+        found = [
+            (report, result)
+            for report in model.reports
+            for result in report.results
+            if result.check == self.name
+        ]
+        failed = [(report, result) for report, result in found if result.outcome == "failed"]
         for report, _ in failed:
             self.add_report_section("call", f"worker of {report.name}", report.log)
         if failed:
-            lines = [f"{report.name}: {result.detail}" for report, result in failed if result]
-            raise CheckFailure("\n".join(lines))
-        if all(result is None or _is(result, "skipped") for _, result in found):
-            pytest.skip(next((result.detail for _, result in found if result), "was not run"))
-
-    def _result(self, report: CheckReport) -> CheckResult | None:
-        return next((result for result in report.results if result.check == self.name), None)
+            raise CheckFailure("\n".join(f"{one.name}: {result.detail}" for one, result in failed))
+        if all(result.outcome == "skipped" for _, result in found):
+            pytest.skip(next((result.detail for _, result in found), "was not run"))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return what the handler did; how this plugin found it is of no interest."""
@@ -116,7 +116,3 @@ class Check(pytest.Item):
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Return how the test is called in reports."""
         return self.path, None, self.nodeid
-
-
-def _is(result: CheckResult | None, outcome: str) -> bool:
-    return result is not None and result.outcome == outcome

@@ -109,18 +109,9 @@ def down(project: Project) -> bool:
     if cloud is None:
         return False
     if process := cloud.process:
-        _end(process)
+        processes.end(process, STOP_SECONDS)
     if cloud.owns_server:
         stop_server(project)
     shutil.rmtree(cloud.temp, ignore_errors=True)
     forget(project)
     return True
-
-
-def _end(process: psutil.Process) -> None:
-    process.terminate()
-    try:
-        process.wait(timeout=STOP_SECONDS)
-    except psutil.TimeoutExpired:
-        for one in [*process.children(recursive=True), process]:
-            one.kill()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from marquee.cli.errors import report_errors
-from marquee.cli.params import AS_JSON, Share, group
+from marquee.cli.params import AS_JSON, group, percent, share
 from marquee.cli.versions import ended, policy, progress, slowdown, timeouts, watch
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -26,13 +26,14 @@ _limit = partial(click.option, show_default=True)
 limits = group(
     _limit(
         "--max-errors",
-        type=Share(),
+        type=percent,
         default="5%",
         help="Withdrawn by itself when its error rate is higher than the default's by more.",
     ),
     _limit(
         "--max-slower",
-        type=Share(most=None),
+        type=share,
+        metavar="PERCENT",
         default="50%",
         help="Withdrawn by itself when its p95 is longer than the default's by more.",
     ),
@@ -49,7 +50,7 @@ limits = group(
 @click.command()
 @click.argument("model")
 @click.argument("version", required=False)
-@click.option("--share", type=Share(), help="Of the requests that name no version, such as 5%.")
+@click.option("--share", type=percent, help="Of the requests that name no version, such as 5%.")
 @click.option("--promote", is_flag=True, help="Make the canary the default version.")
 @click.option("--withdraw", is_flag=True, help="Send all requests to the default version again.")
 @limits

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -42,38 +42,32 @@ def models(as_json: bool) -> None:
     if as_json:
         click.echo(_json([asdict(one) for one in states]))
         return
-    heads = (
-        "MODEL",
-        "VERSION",
-        "WORKERS",
-        "QUEUE",
-        "BATCH",
-        "MEMORY",
-        "DEVICE",
-        "SINCE",
-        "ARCHIVE",
-        "WEIGHTS",
-    )
-    _table(heads, [_row(one) for one in states])
+    _table([*COLUMNS], [[cell(one) for cell in COLUMNS.values()] for one in states])
     if any(one.replaced for one in states):
         click.echo(REPLACED)
 
 
-def _row(one: ModelState) -> tuple[str, ...]:
-    workers = "retired" if one.state == "retired" else f"{one.ready}/{one.wanted} {one.state}"
-    return (
-        one.name,
-        one.version + (" default" if one.default else ""),
-        workers,
-        f"{one.pending}/{one.queue}",
-        f"{one.batch_size} in {one.batch_delay} ms",
-        _megabytes(one.memory) if one.memory else "-",
-        ", ".join(one.devices) or "-",
-        "-" if one.since is None else _local(one.since),
-        (one.sha256 or ("a folder" if one.unpacked else "not here"))[:12]
-        + ("*" if one.replaced else ""),
-        printable(one.weights or "-"),
-    )
+def _workers(one: ModelState) -> str:
+    return "retired" if one.state == "retired" else f"{one.ready}/{one.wanted} {one.state}"
+
+
+def _archive(one: ModelState) -> str:
+    known = one.sha256 or ("a folder" if one.unpacked else "not here")
+    return known[:12] + ("*" if one.replaced else "")
+
+
+COLUMNS: dict[str, Callable[[ModelState], str]] = {
+    "MODEL": lambda one: one.name,
+    "VERSION": lambda one: one.version + (" default" if one.default else ""),
+    "WORKERS": _workers,
+    "QUEUE": lambda one: f"{one.pending}/{one.queue}",
+    "BATCH": lambda one: f"{one.batch_size} in {one.batch_delay} ms",
+    "MEMORY": lambda one: _megabytes(one.memory) if one.memory else "-",
+    "DEVICE": lambda one: ", ".join(one.devices) or "-",
+    "SINCE": lambda one: "-" if one.since is None else _local(one.since),
+    "ARCHIVE": _archive,
+    "WEIGHTS": lambda one: printable(one.weights or "-"),
+}
 
 
 @click.command()

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+NUMBER = r"(\d{1,9}(?:\.\d{1,9})?)"
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
@@ -25,45 +26,27 @@ def group(*options: Decorator) -> Decorator:
     return decorated
 
 
-class Share(click.ParamType):  # type: ignore[type-arg] # no parameter at run time
-    """A share, written ``5%`` or ``0.05``: both are 0.05.
-
-    Args:
-        most: the largest that is taken, 1 being all; None where there is no such bound.
-    """
-
-    name = "percent"
-
-    def __init__(self, most: float | None = 1.0) -> None:
-        self._most = most
-
-    def convert(
-        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Read the text; a number, which is a default of ours, is a share already."""
-        written = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)(%?)", str(value).strip())
-        if written is None:
-            self.fail(f"{value!r} is no share; expected one such as 5% or 0.05", param, ctx)
-        share = float(written[1]) / (100 if written[2] else 1)
-        if self._most is not None and share > self._most:
-            limit = f"at most {self._most:.0%}"
-            self.fail(f"{value!r} is too much; expected {limit}, such as 5% or 0.05", param, ctx)
-        return share
+def share(text: str | float) -> float:
+    """Read a share of any size, written ``5%`` or ``0.05``: both are 0.05."""
+    written = re.fullmatch(rf"{NUMBER}(%?)", str(text).strip())
+    if written is None:
+        raise click.BadParameter(f"{text!r} is no share; expected one such as 5% or 0.05")
+    return float(written[1]) / (100 if written[2] else 1)
 
 
-class Duration(click.ParamType):  # type: ignore[type-arg] # no parameter at run time
-    """Seconds, written ``30s``, ``500ms``, ``2m``, ``1h`` or plainly ``30``."""
+def percent(text: str | float) -> float:
+    """Read a share of at most all."""
+    if (found := share(text)) > 1:
+        raise click.BadParameter(f"{text!r} is too much; expected at most 100%, such as 5% or 0.05")
+    return found
 
-    name = "duration"
 
-    def convert(
-        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Read the text; a number, which is a default of ours, is seconds already."""
-        written = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*(ms|s|m|h|)", str(value).strip())
-        if written is None:
-            self.fail(f"{value!r} is no duration; expected one such as 30s or 2m", param, ctx)
-        return float(written[1]) * UNITS[written[2]]
+def duration(text: str | float) -> float:
+    """Read seconds, written ``30s``, ``500ms``, ``2m``, ``1h`` or plainly ``30``."""
+    written = re.fullmatch(rf"{NUMBER}\s*(ms|s|m|h|)", str(text).strip())
+    if written is None:
+        raise click.BadParameter(f"{text!r} is no duration; expected one such as 30s or 2m")
+    return float(written[1]) * UNITS[written[2]]
 
 
 def pairs(

@@ -68,19 +68,19 @@ OPTIONS = group(
         show_default=True,
         help="Seconds that an answer may take.",
     ),
+    click.option(
+        "--param",
+        "parameters",
+        metavar="NAME=VALUE",
+        multiple=True,
+        callback=pairs,
+        help="A parameter of the model; may be given several times.",
+    ),
 )
 
 
 @click.command()
 @OPTIONS
-@click.option(
-    "--param",
-    "parameters",
-    metavar="NAME=VALUE",
-    multiple=True,
-    callback=pairs,
-    help="A parameter of the model; may be given several times.",
-)
 @report_errors
 def predict(**options: Any) -> None:
     """Ask the running server about FILES and show the answers.
@@ -99,14 +99,6 @@ def predict(**options: Any) -> None:
 @click.option("--method", help="integrated_gradients, occlusion or grad_cam.")
 @click.option("--target", help="What is explained: a class, a region or a detection's index.")
 @click.option("--steps", type=int, help="How often the network is evaluated, 8 to 256.")
-@click.option(
-    "--param",
-    "parameters",
-    metavar="NAME=VALUE",
-    multiple=True,
-    callback=pairs,
-    help="Another parameter of the model; may be given several times.",
-)
 @report_errors
 def explain(
     method: str | None,
@@ -153,19 +145,12 @@ def _leave() -> NoReturn:
 def _with_progress(answers: Iterator[Answer], total: int) -> Iterator[Answer]:
     """Show a bar on stderr for several files, where someone looks at it."""
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import MofNCompleteColumn, Progress
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(
-        *columns,
-        TimeRemainingColumn(),
+        *Progress.get_default_columns(),
+        MofNCompleteColumn(),
         console=console,
         disable=total == 1 or not console.is_terminal,
         redirect_stdout=sys.stdout.isatty(),  # else what is piped would go to stderr

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from marquee.cli.params import Duration, group, pairs
+from marquee.cli.params import duration, group, pairs
 
 if TYPE_CHECKING:
     from marquee.sagemaker.hosting import AsyncSettings, Hosting
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from marquee.sagemaker.rollout import Rollout
     from marquee.sagemaker.scaling import Scaling
 
-_duration = partial(click.option, type=Duration(), show_default=True, metavar="SECONDS")
+_duration = partial(click.option, type=duration, show_default=True, metavar="SECONDS")
 _pairs = partial(click.option, multiple=True, callback=pairs, metavar="NAME=VALUE")
 
 source = group(

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from marquee.cli.errors import report_errors
-from marquee.cli.params import AS_JSON, Duration, Share, group
+from marquee.cli.params import AS_JSON, duration, group, percent
 from marquee.project import Project
 
 if TYPE_CHECKING:
     from marquee.versions.history import Record, Step, StepListener
     from marquee.versions.judgement import SwapPolicy
 
-_duration = partial(click.option, type=Duration(), show_default=True)
+_duration = partial(click.option, type=duration, show_default=True)
 watch = _duration(
     "--watch",
     "watch_seconds",
@@ -54,7 +54,7 @@ swap_options = group(
     slowdown,
     click.option(
         "--max-errors",
-        type=Share(),
+        type=percent,
         default="1%",
         show_default=True,
         help="What share of live requests may fail beyond the share that did before.",

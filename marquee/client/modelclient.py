@@ -62,19 +62,13 @@ class _NoAnswer(Exception):
 
 
 class _Busy(_NoAnswer):
-    """Worth trying again, after so many seconds."""
+    """Worth trying again, after so many seconds, and no more often than ``most`` says."""
 
-    retries: int | None = None  # no more than asked for
-
-    def __init__(self, message: str, status: int | None = None, after: float = 0.0) -> None:
+    def __init__(
+        self, message: str, status: int | None = None, after: float = 0.0, most: int | None = None
+    ) -> None:
         super().__init__(message, status)
-        self.after = after
-
-
-class _HandlerFailed(_Busy):
-    """The handler failed, by this request or by another one of the batch."""
-
-    retries = FAULT_RETRIES
+        self.after, self.most = after, most
 
 
 class _KeyRefused(_NoAnswer):
@@ -128,7 +122,7 @@ class ModelClient:
             try:
                 return self._with_a_valid_key(file, body)
             except _Busy as busy:
-                if busy.retries is not None and number >= busy.retries:
+                if busy.most is not None and number >= busy.most:
                     raise
                 time.sleep(max(pause, busy.after))
         return self._with_a_valid_key(file, body)
@@ -190,7 +184,7 @@ class ModelClient:
         logs = f"'marquee logs {self._request.model}' tells why"
         if status == 503 and kind == "InternalServerException":
             failed = "the handler raised an error, or returned what TorchServe cannot send"
-            return _HandlerFailed(f"{message}: {failed}; {logs}", status)
+            return _Busy(f"{message}: {failed}; {logs}", status, most=FAULT_RETRIES)
         if status == 503:
             return _Busy(message, status, _retry_after(answer.headers.get("retry-after", "")))
         request_id = answer.headers.get("x-request-id", "")

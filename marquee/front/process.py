@@ -158,12 +158,7 @@ class Haproxy:
         process = self.process()
         if process is None:
             return False
-        family = [process, *process.children(recursive=True)]
-        process.terminate()
-        _, left = psutil.wait_procs(family, timeout=STOP_SECONDS)
-        for one in left:
-            one.kill()
-        psutil.wait_procs(left, timeout=STOP_SECONDS)
+        processes.end(process, STOP_SECONDS)
         self.pid_file.unlink(missing_ok=True)
         return True
 

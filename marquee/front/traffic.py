@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -70,17 +71,21 @@ class Traffic:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._arms: dict[tuple[str, str], _Arm] = {}
+        # By model, version and arm.
+        self._arms: defaultdict[tuple[str, str, str], _Arm] = defaultdict(_Arm)
 
     def add(self, line: str) -> None:
         """Count a log line, if it is one of a request to a model."""
-        entry = read_line(line)
-        if entry is None or entry.get("arm") not in (DEFAULT, CANARY, PINNED):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            return  # HAProxy's own messages
+        if not isinstance(entry, dict) or entry.get("arm") not in (DEFAULT, CANARY, PINNED):
             return
         # Requests that name no version are answered by whatever is the default.
         version = "" if entry["arm"] == DEFAULT else str(entry["version"])
         with self._lock:
-            arm = self._arms.setdefault(_key(str(entry["model"]), version, entry["arm"]), _Arm())
+            arm = self._arms[str(entry["model"]), version, entry["arm"]]
             arm.add(int(entry["status"]), float(entry["server_ms"]))
 
     def reset(self, model: str) -> None:
@@ -92,35 +97,22 @@ class Traffic:
     def summary(self, model: str, version: str = "") -> Summary:
         """Return what the default answered, or the canary ``version``."""
         with self._lock:
-            arm = self._arms.get(_key(model, version, CANARY if version else DEFAULT))
-            return Summary() if arm is None else arm.summary()
+            return self._arms[model, version, CANARY if version else DEFAULT].summary()
 
     def last_success(self, model: str, version: str = "") -> float | None:
         """Return when the default (or ``version``) last answered 200, by ``time.monotonic``."""
         with self._lock:
-            keys = [_key(model, version, arm) for arm in (DEFAULT, CANARY, PINNED)]
-            found = [arm.last_success for key in keys if (arm := self._arms.get(key)) is not None]
-        return max((moment for moment in found if moment is not None), default=None)
-
-
-def _key(model: str, version: str, arm: str) -> tuple[str, str]:
-    return model, f"{arm}/{version}"
-
-
-def read_line(line: str) -> Mapping[str, Any] | None:
-    """Return the request that a line tells of, or None for HAProxy's own messages."""
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return None
-    return entry if isinstance(entry, dict) and "status" in entry else None
+            found = [
+                arm.last_success
+                for key, arm in self._arms.items()
+                if key[:2] == (model, version) and arm.last_success is not None
+            ]
+        return max(found, default=None)
 
 
 def percentile(ordered: list[float], share: float) -> float | None:
     """Return the value below which ``share`` of the sorted values lie (nearest rank)."""
-    if not ordered:
-        return None
-    return ordered[min(len(ordered) - 1, max(0, -int(-share * len(ordered) // 1) - 1))]
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
 
 
 def as_json(default: Summary, canary: Summary) -> dict[str, Any]:
