@@ -9,12 +9,13 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from deploy.local import account, gateway, packages, runtime, state, template
+from deploy.local import account, packages, runtime, state, template
 from deploy.local.asynchronous import AsyncRuntime, split
 from deploy.local.clock import Clock
 from deploy.local.emulator import application, lambda_of, reset, sagemaker
@@ -47,7 +48,6 @@ class CloudOptions:
         stack: the stack's name, which its buckets and endpoints begin with.
         parameters: of the template, over those that are derived.
         endpoints: models of endpoints by name, which nothing else tells.
-        invocation_seconds, gateway_seconds: SageMaker's and the gateway's patience.
     """
 
     port: int = PORT
@@ -55,8 +55,6 @@ class CloudOptions:
     stack: str = "marquee"
     parameters: Mapping[str, str] = field(default_factory=dict)
     endpoints: Mapping[str, Target] = field(default_factory=dict)
-    invocation_seconds: float = runtime.SECONDS
-    gateway_seconds: float = gateway.SECONDS
 
 
 class Cloud:
@@ -142,9 +140,8 @@ class Cloud:
         s3, sns = account.client("s3", address), account.client("sns", address)
         inference = self._closing.enter_context(Inference.of(self.project, most=CONNECTIONS))
         served = {name for name, _ in loaded.models(self.project)}
-        endpoints = Endpoints(sagemaker, _fetcher(s3), served, self.options.endpoints)
-        seconds = self.options.invocation_seconds
-        answers = Runtime(endpoints, inference, self.clock, seconds, payload)
+        endpoints = Endpoints(sagemaker, partial(_object, s3), served, self.options.endpoints)
+        answers = Runtime(endpoints, inference, self.clock, payload=payload)
         later = AsyncRuntime(endpoints, answers, s3, sns)
         self._closing.callback(later.queues.close)
         services.answer("invocations", answers.invoke)
@@ -169,7 +166,7 @@ class Cloud:
             return lambdas.run(lambda_of(arn), event)
 
         api, keys = self.stack.api(), self.stack.api_keys()
-        application = Gateway(api, keys, run, self.options.gateway_seconds)
+        application = Gateway(api, keys, run)
         self._closing.callback(application.close)
         listener = Listener(self.options.api_port, application, "--api-port")
         self._closing.callback(listener.close)
@@ -207,14 +204,11 @@ class Cloud:
         return known
 
 
-def _fetcher(s3: Any) -> Callable[[str], bytes | None]:
-    def fetch(url: str) -> bytes | None:
-        """Return an object, or None if it is not there."""
-        bucket, key = split(url)
-        try:
-            data: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-        except s3.exceptions.ClientError:
-            return None
-        return data
-
-    return fetch
+def _object(s3: Any, url: str) -> bytes | None:
+    """Return an object, or None if it is not there."""
+    bucket, key = split(url)
+    try:
+        data: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except s3.exceptions.ClientError:
+        return None
+    return data

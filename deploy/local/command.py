@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,9 +85,8 @@ def env() -> None:
 
     They hold the API's key: it opens this cloud alone.
     """
-    from deploy.local.state import exports
-
-    click.echo(exports(_running()))
+    for name, value in _running().environment.items():
+        click.echo(f"export {name}={shlex.quote(value)}")
 
 
 @commands.command()

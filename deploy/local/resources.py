@@ -207,6 +207,47 @@ def log_group(stack: Stack, _name: str, props: Props) -> Made:
     return Made(called, {"Arn": arn("logs", f"log-group:{called}:*")})
 
 
+def rest_api(stack: Stack, name: str, props: Props) -> Made:
+    """Make the API's record; its routes are read by :func:`deploy.local.routes.deployed`."""
+    called = props.get("Name") or f"{stack.name}-{name}"
+    made = stack.client("apigateway").create_rest_api(name=called)
+    return Made(made["id"], {"RootResourceId": made.get("rootResourceId", "")})
+
+
+def api_key(stack: Stack, name: str, props: Props) -> Made:
+    """Make a key; the emulator draws its value."""
+    called = props.get("Name") or f"{stack.name}-{name}"
+    made = stack.client("apigateway").create_api_key(name=called, enabled=props["Enabled"])
+    return Made(made["id"], {"APIKeyId": made["id"]})
+
+
+def usage_plan(stack: Stack, _name: str, props: Props) -> Made:
+    """Make a usage plan."""
+    throttle, quota = props.get("Throttle", {}), props.get("Quota", {})
+    made = stack.client("apigateway").create_usage_plan(
+        name=props["UsagePlanName"],
+        throttle={_small(key): _number(value) for key, value in throttle.items()},
+        quota={_small(key): _number(value) for key, value in quota.items()},
+    )
+    return Made(made["id"], {"Id": made["id"]})
+
+
+def usage_plan_key(stack: Stack, name: str, props: Props) -> Made:
+    """Put a key under a plan."""
+    stack.client("apigateway").create_usage_plan_key(
+        usagePlanId=props["UsagePlanId"], keyId=props["KeyId"], keyType=props["KeyType"]
+    )
+    return Made(name, {})
+
+
+def _small(name: str) -> str:
+    return name[0].lower() + name[1:]
+
+
+def _number(value: Any) -> Any:
+    return int(value) if str(value).isdecimal() else value
+
+
 MAKERS: Mapping[str, Maker] = {
     "AWS::S3::Bucket": bucket,
     "AWS::DynamoDB::Table": table,
@@ -226,6 +267,13 @@ MAKERS: Mapping[str, Maker] = {
     "AWS::ApplicationAutoScaling::ScalableTarget": scalable_target,
     "AWS::ApplicationAutoScaling::ScalingPolicy": scaling_policy,
     "AWS::Logs::LogGroup": log_group,
+    "AWS::ApiGateway::RestApi": rest_api,
+    # What these two say is read where the routes are.
+    "AWS::ApiGateway::Deployment": lambda _stack, name, _props: Made(name, {}),
+    "AWS::ApiGateway::Stage": lambda _stack, _name, props: Made(props["StageName"], {}),
+    "AWS::ApiGateway::ApiKey": api_key,
+    "AWS::ApiGateway::UsagePlan": usage_plan,
+    "AWS::ApiGateway::UsagePlanKey": usage_plan_key,
 }
 # The bucket policies refuse plain HTTP, which is all there is on loopback; who may invoke a
 # function is not checked here.

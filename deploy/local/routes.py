@@ -89,6 +89,20 @@ class Api:
         return route, dict(parameters)
 
 
+def deployed(api_id: str, body: Mapping[str, Any], stage_props: Mapping[str, Any]) -> Api:
+    """Return what the gateway is to answer, from the resolved properties of API and stage."""
+    settings: dict[str, Any] = next(iter(stage_props.get("MethodSettings", [])), {})
+    return Api(
+        api_id=api_id,
+        stage=stage_props["StageName"],
+        routes=routes(body),
+        binary=tuple(body.get(BINARY, [])),
+        refusals=refusals(body),
+        rate=float(settings.get("ThrottlingRateLimit", 0)),
+        burst=int(settings.get("ThrottlingBurstLimit", 0)),
+    )
+
+
 def routes(body: Mapping[str, Any]) -> tuple[ApiRoute, ...]:
     """Return the routes of an OpenAPI text whose references are resolved."""
     return tuple(

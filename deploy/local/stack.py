@@ -10,12 +10,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from deploy.local import account, apis, resources, template
-from deploy.local.routes import Api
+from deploy.local import account, resources, routes, template
 from deploy.local.template import Made, Resolver
 from marquee.errors import MarqueeError
-
-MAKERS = {**resources.MAKERS, **apis.MAKERS}
 
 
 class Stack:
@@ -78,7 +75,7 @@ class Stack:
             StackName=self.name, TemplateBody=json.dumps(body)
         )
 
-    def api(self) -> Api:
+    def api(self) -> routes.Api:
         """Return the template's REST API.
 
         Raises:
@@ -87,7 +84,7 @@ class Stack:
         rest = self._only("AWS::ApiGateway::RestApi")
         body = self._resolver.value(self._properties(rest)["Body"])
         stage = self._resolver.value(self._properties(self._only("AWS::ApiGateway::Stage")))
-        return apis.deployed(self._make(rest), body, stage)
+        return routes.deployed(self._make(rest).ref, body, stage)
 
     def api_keys(self) -> list[str]:
         """Return the values of the API's keys."""
@@ -121,7 +118,7 @@ class Stack:
         described = self._template["Resources"].get(name)
         if described is None:
             raise MarqueeError(f"the template speaks of {name}, and does not have it")
-        maker = MAKERS.get(described["Type"])
+        maker = resources.MAKERS.get(described["Type"])
         if maker is None:
             raise MarqueeError(
                 f"{name} is a {described['Type']}, which the local cloud cannot make; add a "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -53,12 +52,6 @@ class RunningCloud:
         """What programs need: the SDK's variables, and the API's address and key."""
         ours = {"MARQUEE_API_URL": self.api_url, "MARQUEE_API_KEY": self.api_key}
         return account.variables(self.address) | ours
-
-
-def exports(cloud: RunningCloud) -> str:
-    """Return the environment as shell lines."""
-    pairs = cloud.environment.items()
-    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in pairs)
 
 
 def path(project: Project) -> Path:

@@ -149,8 +149,7 @@ def invoke_endpoint(
 
 def _print_or_save(answer: EndpointAnswer, file: Path, output: str | None) -> None:
     """Print text; save anything else, and what was asked to be."""
-    from marquee.media import answer_type, is_shown, suffix_of
-    from marquee.signatures import HEAD
+    from marquee.media import HEAD, answer_type, is_shown, suffix_of
 
     content_type = answer_type(answer.content_type, answer.body[:HEAD])
     is_text = is_shown(content_type)

@@ -14,9 +14,8 @@ import httpx
 from marquee.client.outputs import OutputFiles
 from marquee.client.request import Body, PredictionRequest, opened
 from marquee.errors import MarqueeError
-from marquee.media import answer_type
+from marquee.media import HEAD, answer_type, is_text
 from marquee.project import Project
-from marquee.signatures import HEAD, is_text
 from marquee.torchserve.inference import Inference, path_of
 from marquee.torchserve.management import Management
 

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from marquee.errors import MarqueeError
-from marquee.media import type_by
-from marquee.signatures import HEAD
+from marquee.media import HEAD, type_by
 
 STDIN = Path("-")
 CHUNK = 1 << 20

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 import httpx
 from PIL import Image
 
+from marquee.interrupts import until
 from tests.support import Running
 
 SECONDS = 30
@@ -27,10 +27,7 @@ def pixel(red: int) -> bytes:
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
-        time.sleep(0.1)
+    assert until(condition, seconds), f"{what} did not happen within {seconds} s"
 
 
 @dataclass

@@ -35,6 +35,12 @@ def cloud_project(
     return made
 
 
+@pytest.fixture
+def empty(tmp_path: Path) -> Project:
+    """A project without models."""
+    return make_project(tmp_path / "project")
+
+
 @pytest.fixture(scope="package")
 def cloud(cloud_project: Project) -> Iterator[UpCloud]:
     """A running `marquee cloud up`."""

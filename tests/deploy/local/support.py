@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 import httpx
 
 from deploy.local import account, state
+from marquee.interrupts import until
 from marquee.project import Project
 from tests.support import BIN, ROOT, check_mark, clean_environment
 
@@ -36,10 +36,8 @@ def zipped(**modules: str) -> bytes:
 
 def eventually(found: Callable[[], T | None], seconds: float = 30, every: float = 0.1) -> T:
     """Return what ``found`` finds once it finds something."""
-    deadline = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(every)
+    value = until(found, seconds, every)
+    assert value, "it never came"
     return value
 
 
@@ -180,11 +178,9 @@ def cloud_up(project: Project, environment: Mapping[str, str]) -> Iterator[UpClo
 
 
 def _known(project: Project, process: subprocess.Popen[str], log: Path) -> state.RunningCloud:
-    deadline = time.monotonic() + START_SECONDS
-    while (known := state.running(project)) is None:
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise AssertionError(f"the cloud did not start:\n{log.read_text()}")
-        time.sleep(0.1)
+    until(lambda: state.running(project) or process.poll() is not None, START_SECONDS)
+    known = state.running(project)
+    assert known is not None, f"the cloud did not start:\n{log.read_text()}"
     return known
 
 

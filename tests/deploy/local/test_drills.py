@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from deploy.local.resources import packed
 from tests.deploy.local.support import UpCloud, eventually, example, notice, zipped
+from tests.front.support import pixel
 
 ENDPOINT = "marquee-timetravel"
 CONFIG = "marquee-TimetravelEndpointConfig"
@@ -79,13 +79,6 @@ def _exists(sagemaker: Any, name: str) -> bool:
     return bool(listed)
 
 
-def picture(red: int) -> bytes:
-    """Return a PNG of one colour."""
-    out = io.BytesIO()
-    Image.new("RGB", (8, 8), (red, 0, 0)).save(out, "PNG")
-    return out.getvalue()
-
-
 def dead_letters(cloud: UpCloud) -> int:
     """Return how many events were given up."""
     found = cloud.client("sqs").get_queue_attributes(
@@ -117,14 +110,14 @@ def test_what_the_model_refuses_fails_the_job_with_its_words(cloud: UpCloud) -> 
 
 
 def test_a_model_that_breaks_fails_the_job(cloud: UpCloud, faulty: None) -> None:
-    cloud.face("broken.png", picture(RAISE))
+    cloud.face("broken.png", pixel(RAISE))
     job = cloud.ended("broken")
     assert job["CompletionStatus"] == "-1"
     assert job["Reason"]
 
 
 def test_a_model_that_takes_too_long_fails_the_job(cloud: UpCloud, faulty: None) -> None:
-    cloud.face("slow.png", picture(SLOW))
+    cloud.face("slow.png", pixel(SLOW))
     job = cloud.ended("slow")
     assert job["CompletionStatus"] == "-1"
     assert "timed out" in job["Reason"]

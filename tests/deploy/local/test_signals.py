@@ -19,7 +19,7 @@ from deploy.local.cloud import Cloud, CloudOptions
 from marquee.project import Project
 from marquee.torchserve.server import running_pid, stop
 from tests.deploy.local.support import eventually
-from tests.support import BIN, ROOT, clean_environment, make_project, server_environment
+from tests.support import BIN, ROOT, clean_environment, server_environment
 
 
 class Holding(Cloud):
@@ -52,12 +52,6 @@ def test_what_goes_wrong_is_written_to_the_clouds_log(empty: Project) -> None:
     logging.getLogger("deploy.local.lambdas").warning("a function failed")
     cloud.close()
     assert "a function failed" in (empty.logs / "cloud" / "cloud.log").read_text()
-
-
-@pytest.fixture
-def empty(tmp_path: Path) -> Project:
-    """A project without models."""
-    return make_project(tmp_path / "project")
 
 
 @pytest.fixture(scope="module")

@@ -14,13 +14,7 @@ from deploy.local import account, state
 from deploy.local.state import RunningCloud
 from marquee.errors import MarqueeError
 from marquee.project import Project
-from tests.support import make_project, marquee
-
-
-@pytest.fixture
-def empty(tmp_path: Path) -> Project:
-    """A project without models."""
-    return make_project(tmp_path / "project")
+from tests.support import marquee
 
 
 def kept(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deploy.local import resources, stack, template
+from deploy.local import resources, template
 from deploy.local.template import Made, Resolver
 from marquee.errors import MarqueeError
 from tests.support import ROOT
@@ -74,7 +74,7 @@ def test_a_parameter_without_a_value_is_named() -> None:
 def test_every_resource_of_the_template_can_be_made() -> None:
     whole = template.read(TEMPLATE, {})
     kinds = {one["Type"] for one in whole["Resources"].values()}
-    assert kinds - set(stack.MAKERS) - resources.LEFT_OUT == set()
+    assert kinds - set(resources.MAKERS) - resources.LEFT_OUT == set()
 
 
 def test_a_template_that_is_not_there_is_told(tmp_path: Path) -> None:
