@@ -7,8 +7,6 @@ With the option, and without paths on the command line, nothing else is collecte
 pytest loads this module with every run in the environment: it imports nothing heavy.
 """
 
-# ruff: noqa: PLC0415
-
 from __future__ import annotations
 
 from collections.abc import Iterator

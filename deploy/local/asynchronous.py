@@ -16,7 +16,7 @@ from werkzeug.wrappers import Request, Response
 
 from deploy.local.account import ACCOUNT
 from deploy.local.clock import moment
-from deploy.local.endpoints import ASYNC_CONCURRENCY, ApiError, Endpoint, Endpoints, invalid
+from deploy.local.endpoints import ASYNC_CONCURRENCY, ApiError, Endpoint, invalid
 from deploy.local.queues import Queues
 from deploy.local.runtime import PREFIX, Runtime, error_response, region_of
 
@@ -55,8 +55,7 @@ class Work:
 class AsyncRuntime:
     """Takes requests, and works them off with as many at once as the endpoint allows."""
 
-    def __init__(self, endpoints: Endpoints, runtime: Runtime, s3: Any, sns: Any) -> None:
-        self._endpoints = endpoints
+    def __init__(self, runtime: Runtime, s3: Any, sns: Any) -> None:
         self._runtime = runtime
         self._s3 = s3
         self._sns = sns
@@ -65,7 +64,7 @@ class AsyncRuntime:
     def invoke(self, request: Request, name: str) -> Response:
         """Answer ``POST /endpoints/<name>/async-invocations``."""
         try:
-            endpoint = self._endpoints.find(name, region_of(request))
+            endpoint = self._runtime.endpoints.find(name, region_of(request))
             if endpoint.asynchronous is None and endpoint.created:
                 raise invalid(
                     f"Endpoint {name} is not asynchronous; call InvokeEndpoint, or give its "

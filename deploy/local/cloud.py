@@ -142,7 +142,7 @@ class Cloud:
         served = {name for name, _ in loaded.models(self.project)}
         endpoints = Endpoints(sagemaker, partial(_object, s3), served, self.options.endpoints)
         answers = Runtime(endpoints, inference, self.clock, payload=payload)
-        later = AsyncRuntime(endpoints, answers, s3, sns)
+        later = AsyncRuntime(answers, s3, sns)
         self._closing.callback(later.queues.close)
         services.answer("invocations", answers.invoke)
         services.answer("async-invocations", later.invoke)

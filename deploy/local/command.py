@@ -1,7 +1,5 @@
 """The commands of ``marquee cloud``."""
 
-# ruff: noqa: PLC0415
-
 from __future__ import annotations
 
 import shlex
@@ -11,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from marquee.cli.errors import report_errors
 from marquee.cli.params import pairs
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -45,7 +42,6 @@ def commands() -> None:
     "InvokeEndpoint and InvokeEndpointAsync.",
 )
 @click.option("--detach", is_flag=True, help="Return when it is up, and leave it running.")
-@report_errors
 def up(
     parameter: dict[str, str], endpoint: dict[str, str], *, detach: bool, **options: Any
 ) -> None:
@@ -69,7 +65,6 @@ def up(
 
 
 @commands.command()
-@report_errors
 def down() -> None:
     """Stop the cloud, wherever it was started, and remove what it has left."""
     from deploy.local import state
@@ -79,7 +74,6 @@ def down() -> None:
 
 
 @commands.command()
-@report_errors
 def env() -> None:
     """Print shell exports that point AWS's SDK and CLI, and you, at the running cloud.
 
@@ -98,7 +92,6 @@ def env() -> None:
     show_default=True,
     help="Folder for the pictures.",
 )
-@report_errors
 def demo(output: Path) -> None:
     """Put the five examples through the five pipelines, and show what came out.
 

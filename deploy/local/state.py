@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -11,7 +10,8 @@ from pathlib import Path
 import psutil
 
 from deploy.local import account
-from marquee import files, processes
+from marquee import processes
+from marquee import state as project_state
 from marquee.errors import MarqueeError
 from marquee.project import Project
 
@@ -61,8 +61,8 @@ def path(project: Project) -> Path:
 
 def write(project: Project, cloud: RunningCloud) -> None:
     """Keep the state; nobody else can read it."""
-    project.state.mkdir(mode=0o700, exist_ok=True)
-    files.write_private(path(project), json.dumps(asdict(cloud)))
+    project_state.folder(project)
+    project_state.write(path(project), asdict(cloud))
 
 
 def read(project: Project) -> RunningCloud | None:
@@ -71,11 +71,10 @@ def read(project: Project) -> RunningCloud | None:
     Raises:
         MarqueeError: the file is damaged.
     """
+    kept = project_state.read(path(project))
     try:
-        return RunningCloud(**json.loads(path(project).read_text()))
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError) as error:
+        return RunningCloud(**kept) if kept else None
+    except TypeError as error:
         raise MarqueeError(f"{path(project)} is damaged; remove it") from error
 
 

@@ -1,7 +1,5 @@
 """``marquee archive``: build what goes into the model store, look into archives, compare them."""
 
-# ruff: noqa: PLC0415
-
 from __future__ import annotations
 
 import errno
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from marquee.cli.errors import printable, report_errors
+from marquee.cli.errors import printable
 from marquee.cli.params import AS_JSON
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -54,7 +52,6 @@ def archive() -> None:
 @archive.command()
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option("--force", is_flag=True, help="Build also what is up to date.")
-@report_errors
 def build(models: tuple[str, ...], force: bool) -> None:
     """Build what is out of date, of all models or those named.
 
@@ -147,7 +144,6 @@ def _built(project: Project, name: str, version: str, *, force: bool) -> bool:
     help="Do not compare code/requirements.txt with this environment.",
 )
 @click.option("--force", is_flag=True, help="Build it also when it is up to date.")
-@report_errors
 def script(folder: Path, name: str, *, force: bool, **options: Any) -> None:
     """Build an archive of a SageMaker script.
 
@@ -170,7 +166,6 @@ def _report(built: BuiltArchive) -> None:
 @archive.command()
 @click.argument("named", metavar="ARCHIVE")
 @AS_JSON
-@report_errors
 def inspect(named: str, as_json: bool) -> None:
     """Show what is in an archive, and whether it is safe.
 
@@ -193,7 +188,6 @@ def inspect(named: str, as_json: bool) -> None:
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
 @AS_JSON
-@report_errors
 def diff(before: str, after: str, as_json: bool) -> None:
     """Show what differs between two archives.
 

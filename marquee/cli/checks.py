@@ -1,7 +1,5 @@
 """``marquee check``: does a handler do what every handler must?"""
 
-# ruff: noqa: PLC0415
-
 from __future__ import annotations
 
 import json
@@ -10,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from marquee.cli.errors import report_errors
+import marquee
 from marquee.cli.params import AS_JSON
 from marquee.project import Project
 
@@ -24,16 +22,13 @@ COLOURS = {"ok": "green", "failed": "red", "skipped": "yellow"}
 @click.argument("named", metavar="MODEL|ARCHIVE")
 @AS_JSON
 @click.option("--log", is_flag=True, help="Print what the worker said, too.")
-@report_errors
 def check(named: str, as_json: bool, log: bool) -> None:
     """Try a handler without a server: forms, errors, batches, explanations, memory.
 
     Takes a model of the project, all its versions, or an archive by its name or path. The exit
     code is 1 if a check failed.
     """
-    from marquee.conformance.check import check as run
-
-    reports = run(Project.find(), named)
+    reports = marquee.check(Project.find(), named)
     if as_json:
         click.echo(json.dumps([_plain(report) for report in reports], indent=1))
     else:

@@ -30,7 +30,7 @@ class LocalCloud(click.Group):
             )
         if sys.path[0] != str(clone):  # before the current folder, which may have a deploy/ too
             sys.path.insert(0, str(clone))
-        from deploy.local.command import commands  # noqa: PLC0415 - start-up time
+        from deploy.local.command import commands
 
         return commands
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
 from marquee.errors import MarqueeError
+from marquee.interrupts import Interrupted
 
 # What is wrong with a path that somebody gave, and not with our code.
 PATHS = (
@@ -23,29 +23,25 @@ PATHS = (
 )
 
 
-def report_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn our errors into one line on stderr and exit code 1."""
-
-    @functools.wraps(command)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except MarqueeError as error:
-            raise click.ClickException(str(error)) from error
-        except OSError as error:
-            if error.errno in PATHS and error.filename:
-                raise click.ClickException(
-                    f"{printable(str(error.filename))[:200]} cannot be used: {error.strerror}"
-                ) from error
-            if error.errno != errno.ENOSPC:
-                raise
-            where = f" ({error.filename})" if error.filename else ""
+@contextmanager
+def reported() -> Iterator[None]:
+    """Turn our errors in the block into one line on stderr and exit code 1."""
+    try:
+        yield
+    except (MarqueeError, Interrupted) as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        if error.errno in PATHS and error.filename:
             raise click.ClickException(
-                f"the disk is full{where}; free some space in the model store and the temporary "
-                "folder, and try again"
+                f"{printable(str(error.filename))[:200]} cannot be used: {error.strerror}"
             ) from error
-
-    return wrapper
+        if error.errno != errno.ENOSPC:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        raise click.ClickException(
+            f"the disk is full{where}; free some space in the model store and the temporary "
+            "folder, and try again"
+        ) from error
 
 
 def printable(text: str) -> str:

@@ -1,7 +1,5 @@
 """``marquee canary`` and ``front``: what needs the front door of ``marquee serve --front``."""
 
-# ruff: noqa: PLC0415
-
 from __future__ import annotations
 
 import json
@@ -11,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from marquee.cli.errors import report_errors
+import marquee
 from marquee.cli.params import AS_JSON, group, percent, share
-from marquee.cli.versions import ended, policy, progress, slowdown, timeouts, watch
+from marquee.cli.versions import policy, progress, slowdown, timeouts, watch
 from marquee.errors import MarqueeError
 from marquee.project import Project
 
@@ -58,7 +56,6 @@ limits = group(
 @watch
 @timeouts
 @AS_JSON
-@report_errors
 def canary(
     model: str,
     version: str | None,
@@ -77,8 +74,6 @@ def canary(
     which withdraws a canary by itself when it does worse than the default version.
     """
     from marquee.versions.canary import figures
-    from marquee.versions.canary import withdraw as end
-    from marquee.versions.swap import promote as make_default
 
     project = Project.find()
     beginning = version is not None or share is not None
@@ -89,11 +84,10 @@ def canary(
     elif promote:
         # By how much it may fail was said when it began.
         own = {name: value for name, value in options.items() if name not in LIMITS}
-        with ended():
-            promoted = make_default(project, model, policy(own), progress())
+        promoted = marquee.promote(project, model, policy(own), progress())
         click.echo(f"{model} {promoted.version} is the default version now, and gets all requests")
     elif withdraw:
-        withdrawn = end(project, model)
+        withdrawn = marquee.withdraw(project, model)
         click.echo(f"{model} {withdrawn.version} gets no requests any more; it stays registered")
     else:
         _show(figures(project, model), as_json)
@@ -102,14 +96,12 @@ def canary(
 def _begin(
     project: Project, model: str, version: str, share: float, options: dict[str, Any]
 ) -> None:
-    from marquee.versions.canary import begin
     from marquee.versions.judgement import CanaryLimits
 
     own = CanaryLimits(**{name: options.pop(name) for name in LIMITS})
-    with ended():
-        begun = begin(
-            project, model, version, share, own, policy=policy(options), listener=progress()
-        )
+    begun = marquee.canary(
+        project, model, version, share, own, policy=policy(options), listener=progress()
+    )
     click.echo(f"{model} {begun.version} gets {begun.share:.2%} of the requests to {model}")
 
 
@@ -139,7 +131,6 @@ def front() -> None:
 
 
 @front.command()
-@report_errors
 def reload() -> None:
     """Make the front door read config/front.yaml and its files again, and drop no connection."""
     from marquee.front import launch

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from marquee.cli import (
@@ -16,6 +18,7 @@ from marquee.cli import (
     servers,
     versions,
 )
+from marquee.cli.errors import reported
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -40,7 +43,12 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
 
 
 class Sections(click.Group):
-    """A group that lists its commands by purpose rather than by alphabet."""
+    """A group that lists its commands by purpose, and tells what went wrong in one of them."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run a command."""
+        with reported():
+            return super().invoke(context)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section of the help for each section of commands."""

@@ -1,12 +1,9 @@
 """``marquee new``: a room for a model of one's own."""
 
-# ruff: noqa: PLC0415
-
 from __future__ import annotations
 
 import click
 
-from marquee.cli.errors import report_errors
 from marquee.project import Project
 
 TASKS = ("classification", "image-to-image", "detection", "segmentation")
@@ -21,7 +18,6 @@ TASKS = ("classification", "image-to-image", "detection", "segmentation")
     show_default=True,
     help="What the model does.",
 )
-@report_errors
 def new(name: str, task: str) -> None:
     """Make a room for a new model, handlers/NAME, from a template.
 

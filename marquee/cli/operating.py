@@ -1,7 +1,5 @@
 """``marquee models``, ``status`` and ``logs``: what a running server does."""
 
-# ruff: noqa: PLC0415
-
 from __future__ import annotations
 
 import json
@@ -13,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from marquee.cli.errors import printable, report_errors
+import marquee
+from marquee.cli.errors import printable
 from marquee.cli.params import AS_JSON
 from marquee.project import Project
 
@@ -28,7 +27,6 @@ UNSEEN_WIDTH = 200
 
 @click.command()
 @AS_JSON
-@report_errors
 def models(as_json: bool) -> None:
     """List what the server serves: versions, workers, queue, memory, archive.
 
@@ -36,9 +34,7 @@ def models(as_json: bool) -> None:
     workers. Memory is what the workers hold in RAM; the archive is the first 12 hex digits of its
     file's SHA-256. Weights are the demo's, or your file's name and SHA-256.
     """
-    from marquee.torchserve.models import models as read
-
-    states = read(Project.find())
+    states = marquee.models(Project.find())
     if as_json:
         click.echo(_json([asdict(one) for one in states]))
         return
@@ -73,7 +69,6 @@ COLUMNS: dict[str, Callable[[ModelState], str]] = {
 @click.command()
 @click.option("--ready", is_flag=True, help="Only tell, by the exit code, whether all is ready.")
 @AS_JSON
-@report_errors
 def status(ready: bool, as_json: bool) -> None:
     """Show the server: process, Java, addresses, tokens, readiness, risks.
 
@@ -81,9 +76,7 @@ def status(ready: bool, as_json: bool) -> None:
     when a server of this project runs, with --ready only when every model of the model store is
     ready, else 1. Keys themselves are never shown.
     """
-    from marquee.serving.status import status as read
-
-    status = read(Project.find())
+    status = marquee.status(Project.find())
     is_ready = status.readiness is not None and status.readiness.ready
     if as_json:
         click.echo(_json(asdict(status) | {"ready": is_ready, "readiness": _reasons(status)}))
@@ -172,16 +165,13 @@ def _summary(status: Status) -> str:
 @click.option(
     "-n", "--last", type=click.IntRange(0), default=50, show_default=True, help="How many lines."
 )
-@report_errors
 def logs(model: str | None, follow: bool, level: str, request: str | None, last: int) -> None:
     """Show the last lines of all logs, merged by time; of one MODEL if named.
 
     These are requests, what workers say, and TorchServe's warnings. Successful look-ups of the
     management address are left out, rotated files are not read.
     """
-    from marquee.torchserve.logs import logs as read
-
-    lines = read(
+    lines = marquee.logs(
         Project.find(), model, level=level.upper(), request=request, last=last, follow=follow
     )
     for line in lines:

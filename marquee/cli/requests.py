@@ -1,7 +1,5 @@
 """``marquee predict`` and ``explain``: files to the running server, answers back."""
 
-# ruff: noqa: PLC0415
-
 from __future__ import annotations
 
 import json
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from marquee.cli.errors import report_errors
+import marquee
 from marquee.cli.params import group, pairs
 from marquee.project import Project
 
@@ -81,7 +79,6 @@ OPTIONS = group(
 
 @click.command()
 @OPTIONS
-@report_errors
 def predict(**options: Any) -> None:
     """Ask the running server about FILES and show the answers.
 
@@ -89,9 +86,7 @@ def predict(**options: Any) -> None:
     are saved, as <file>-<model>.png and the like in the current folder unless -o says where. A
     file that fails does not stop the others; the exit code is then 1. - is standard input.
     """
-    from marquee.client.predict import predict as ask
-
-    _show(ask, options)
+    _show(marquee.predict, options)
 
 
 @click.command()
@@ -99,7 +94,6 @@ def predict(**options: Any) -> None:
 @click.option("--method", help="integrated_gradients, occlusion or grad_cam.")
 @click.option("--target", help="What is explained: a class, a region or a detection's index.")
 @click.option("--steps", type=int, help="How often the network is evaluated, 8 to 256.")
-@report_errors
 def explain(
     method: str | None,
     target: str | None,
@@ -112,11 +106,9 @@ def explain(
     The answers are heat maps, or numbers with --accept json or npy, and shown and saved as by
     'marquee predict', which see.
     """
-    from marquee.client.predict import explain as ask
-
     own = {"method": method, "target": target, "steps": None if steps is None else str(steps)}
     given = {name: value for name, value in own.items() if value is not None}
-    _show(ask, options | {"parameters": parameters | given})
+    _show(marquee.explain, options | {"parameters": parameters | given})
 
 
 def _show(ask: Callable[..., Iterator[Answer]], options: dict[str, Any]) -> None:

@@ -1,7 +1,5 @@
 """``marquee sagemaker``: endpoints of Amazon SageMaker, by boto3; docs/sagemaker.md."""
 
-# ruff: noqa: PLC0415
-
 from __future__ import annotations
 
 import json
@@ -15,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from marquee.cli import sagemaker_options as options
-from marquee.cli.errors import report_errors
 from marquee.project import Project
 
 if TYPE_CHECKING:
@@ -41,7 +38,6 @@ def sagemaker() -> None:
     show_default=True,
 )
 @options.source
-@report_errors
 def pack(model: str | None, output: Path, **source: Any) -> None:
     """Write the model.tar.gz of a model's archives, or of a script folder."""
     packed = _pack(model, output, **source)
@@ -70,7 +66,6 @@ def _pack(
 @options.source
 @options.scaling
 @options.account
-@report_errors
 def deploy_endpoint(model: str, dry_run: bool, scaling: Any, timeout: float, **rest: Any) -> None:
     """Create an endpoint that serves MODEL, and wait until it is in service."""
     from marquee.sagemaker import deploy
@@ -91,7 +86,6 @@ def deploy_endpoint(model: str, dry_run: bool, scaling: Any, timeout: float, **r
 @options.scaling
 @options.rollout
 @options.account
-@report_errors
 def update_endpoint(
     model: str, dry_run: bool, scaling: Any, timeout: float, keep: bool, **rest: Any
 ) -> None:
@@ -115,7 +109,6 @@ def update_endpoint(
 @click.argument("file", type=click.Path(path_type=Path))
 @options.request
 @options.account
-@report_errors
 def invoke_endpoint(
     *,
     endpoint: str,
@@ -166,7 +159,6 @@ def _print_or_save(answer: EndpointAnswer, file: Path, output: str | None) -> No
 @click.argument("endpoint")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @options.account
-@report_errors
 def delete_endpoint(endpoint: str, yes: bool, dry_run: bool, timeout: float, **rest: Any) -> None:
     """Delete an endpoint with its scaling, alarms, configurations and models."""
     from marquee.sagemaker import delete

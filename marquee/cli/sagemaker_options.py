@@ -1,7 +1,5 @@
 """The options of ``marquee sagemaker``, in groups, and what is made of them."""
 
-# ruff: noqa: PLC0415
-
 from __future__ import annotations
 
 from functools import partial

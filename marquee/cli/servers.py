@@ -1,21 +1,17 @@
 """``marquee serve``, ``stop``, ``token`` and ``env``: one server, from start to stop."""
 
-# ruff: noqa: PLC0415
-
 from __future__ import annotations
 
 import shlex
 
 import click
 
-from marquee.cli.errors import report_errors
 from marquee.errors import MarqueeError
 from marquee.project import Project
 
 
 @click.command()
 @click.option("--front", is_flag=True, help="Put HAProxy before it: see docs/operations.md.")
-@report_errors
 def serve(front: bool) -> None:
     """Start TorchServe, wait until every model answers, and stop it with Ctrl-C."""
     from marquee.serving.serve import run
@@ -24,7 +20,6 @@ def serve(front: bool) -> None:
 
 
 @click.command()
-@report_errors
 def stop() -> None:
     """Stop the project's server, wherever it was started."""
     from marquee.front.process import running as front_of
@@ -45,7 +40,6 @@ def stop() -> None:
 
 @click.command()
 @click.argument("kind", type=click.Choice(["inference", "management"]), default="inference")
-@report_errors
 def token(kind: str) -> None:
     """Print a valid token of the running server, renewed if it is about to expire."""
     from marquee.torchserve.connection import keys_of
@@ -59,7 +53,6 @@ def token(kind: str) -> None:
 
 
 @click.command()
-@report_errors
 def env() -> None:
     """Print shell exports that make plain torchserve commands use this project."""
     from marquee.torchserve.server import variables

@@ -1,7 +1,5 @@
 """``marquee swap``, ``rollback``, ``register``, ``retire``, ``scale`` and ``history``."""
 
-# ruff: noqa: PLC0415
-
 from __future__ import annotations
 
 import json
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from marquee.cli.errors import report_errors
+import marquee
 from marquee.cli.params import AS_JSON, duration, group, percent
 from marquee.project import Project
 
@@ -68,7 +66,6 @@ swap_options = group(
 @click.argument("target", metavar="ARCHIVE|VERSION")
 @swap_options
 @AS_JSON
-@report_errors
 def swap(model: str, target: str, as_json: bool, **options: Any) -> None:
     """Let another version of MODEL serve, without losing a request.
 
@@ -76,52 +73,41 @@ def swap(model: str, target: str, as_json: bool, **options: Any) -> None:
     made the default and watched under live traffic; then the old one is drained and gives up its
     workers. On any failure before that, and on Ctrl-C, the old version serves as before.
     """
-    from marquee.versions.swap import swap as run
-
     with ended(as_json) as end:
-        end(run(Project.find(), model, target, policy(options), progress(as_json)))
+        end(marquee.swap(Project.find(), model, target, policy(options), progress(as_json)))
 
 
 @click.command()
 @click.argument("model")
 @swap_options
 @AS_JSON
-@report_errors
 def rollback(model: str, as_json: bool, **options: Any) -> None:
     """Go back to the version of MODEL that served before the last swap, in the same way."""
-    from marquee.versions.swap import rollback as run
-
     with ended(as_json) as end:
-        end(run(Project.find(), model, policy(options), progress(as_json)))
+        end(marquee.rollback(Project.find(), model, policy(options), progress(as_json)))
 
 
 @click.command()
 @click.argument("archive")
 @timeouts
 @AS_JSON
-@report_errors
 def register(archive: str, as_json: bool, **options: Any) -> None:
     """Add ARCHIVE to the running server, beside the versions that serve.
 
     It answers at /predictions/MODEL/VERSION; 'marquee swap' makes it the default.
     """
-    from marquee.versions.operate import register as run
-
     with ended(as_json) as end:
-        end(run(Project.find(), archive, policy(options), progress(as_json)))
+        end(marquee.register(Project.find(), archive, policy(options), progress(as_json)))
 
 
 @click.command()
 @click.argument("model")
 @click.argument("version")
 @AS_JSON
-@report_errors
 def retire(model: str, version: str, as_json: bool) -> None:
     """Drain VERSION of MODEL and take its workers; it can be swapped to again."""
-    from marquee.versions.operate import retire as run
-
     with ended(as_json) as end:
-        end(run(Project.find(), model, version, progress(as_json)))
+        end(marquee.retire(Project.find(), model, version, progress(as_json)))
 
 
 @click.command()
@@ -136,29 +122,23 @@ def retire(model: str, version: str, as_json: bool) -> None:
     help="Fewer workers: how long to wait for a moment without requests.",
 )
 @AS_JSON
-@report_errors
 def scale(model: str, workers: int, as_json: bool, **options: Any) -> None:
     """Set how many workers MODEL has.
 
     A worker that ends fails the requests it holds, and TorchServe cannot drain a single one:
     fewer workers are set in a moment without requests, or with --force at once.
     """
-    from marquee.versions.operate import scale as run
-
     with ended(as_json) as end:
-        end(run(Project.find(), model, workers, listener=progress(as_json), **options))
+        end(marquee.scale(Project.find(), model, workers, listener=progress(as_json), **options))
 
 
 @click.command()
 @click.argument("model", required=False)
 @click.option("-n", "--number", type=click.IntRange(1), default=20, show_default=True)
 @AS_JSON
-@report_errors
 def history(model: str | None, number: int, as_json: bool) -> None:
     """Show the last changes of MODEL, or of all models: who, when, what, how it went."""
-    from marquee.versions.history import read
-
-    records = read(Project.find(), model)[-number:]
+    records = marquee.history(Project.find(), model)[-number:]
     if as_json:
         click.echo(json.dumps(records, indent=1))
         return
@@ -189,10 +169,8 @@ def policy(options: dict[str, Any]) -> SwapPolicy:
 
 
 @contextmanager
-def ended(as_json: bool = False) -> Iterator[Callable[[Record], None]]:
-    """Print the record that the block hands over, or failed with; tell of an interruption."""
-    from marquee.errors import MarqueeError
-    from marquee.interrupts import Interrupted
+def ended(as_json: bool) -> Iterator[Callable[[Record], None]]:
+    """Print the record that the block hands over, or failed with."""
     from marquee.versions.change import ChangeFailed
 
     def show(record: Record) -> None:
@@ -204,8 +182,6 @@ def ended(as_json: bool = False) -> Iterator[Callable[[Record], None]]:
     except ChangeFailed as error:
         show(error.record)
         raise
-    except Interrupted as error:
-        raise MarqueeError(str(error)) from error
 
 
 def progress(as_json: bool = False) -> StepListener:

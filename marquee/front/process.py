@@ -103,22 +103,33 @@ class Haproxy:
         counts = runtime.in_flight_by_version(self.master)
         return sum(count for (_, named, _), count in counts.items() if named == model)
 
-    def drain(
+    def close(
         self,
-        seconds: float,
-        on_progress: Callable[[int], None] = lambda _: None,
+        on_progress: Callable[[int], None],
         forced: Callable[[], bool] = lambda: False,
     ) -> int:
-        """Answer 503 from now on, and wait for the requests in flight.
+        """Answer 503, wait for the requests in flight as long as the settings say, and stop it.
 
         Args:
-            seconds: how long at most.
             on_progress: called with their number whenever it changes.
             forced: whether to wait no longer.
 
         Returns:
-            How many are left unanswered.
+            How many are cut off.
         """
+        if self.process() is None:
+            return 0
+        seconds = json.loads(self.started_with.read_text())["drain_timeout"]
+        try:
+            return self._drain(seconds, on_progress, forced)
+        except MarqueeError:
+            return 0  # it died meanwhile, and with it whatever it had in its hands
+        finally:
+            self.stop()
+
+    def _drain(
+        self, seconds: float, on_progress: Callable[[int], None], forced: Callable[[], bool]
+    ) -> int:
         self.map(maps.STATE).set({"draining": "1"})
         deadline = time.monotonic() + seconds
         quiet, last = 0, 0
@@ -136,22 +147,6 @@ class Haproxy:
     def closing(self) -> bool:
         """Whether somebody has told it to drain, and not to be started again."""
         return self.map(maps.STATE).read().get("draining") == "1"
-
-    def close(
-        self,
-        on_progress: Callable[[int], None] = lambda _: None,
-        forced: Callable[[], bool] = lambda: False,
-    ) -> int:
-        """Drain it for as long as its settings say, and stop it; return how many were cut off."""
-        if self.process() is None:
-            return 0
-        seconds = json.loads(self.started_with.read_text())["drain_timeout"]
-        try:
-            return self.drain(seconds, on_progress, forced)
-        except MarqueeError:
-            return 0  # it died meanwhile, and with it whatever it had in its hands
-        finally:
-            self.stop()
 
     def stop(self) -> bool:
         """End it at once: drain first. Returns whether it was running."""

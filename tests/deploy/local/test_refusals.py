@@ -138,7 +138,7 @@ class Topic:
 def test_a_request_that_waited_too_long_fails_with_that_reason() -> None:
     bucket, topic = Bucket(), Topic()
     unused: Any = None
-    later = AsyncRuntime(unused, unused, bucket, topic)
+    later = AsyncRuntime(unused, bucket, topic)
     config = {"OutputConfig": {"NotificationConfig": {"ErrorTopic": "arn:t"}}}
     work = Work(
         endpoint=Endpoint("e", "us-east-1", config, {"main": 1.0}, {}),
@@ -172,7 +172,7 @@ def test_an_endpoint_that_is_only_named_answers_both_kinds_of_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: str
 ) -> None:
     now, bucket, topic = runtime(tmp_path, slow, monkeypatch), Bucket(), Topic()
-    later = AsyncRuntime(now.endpoints, now, bucket, topic)
+    later = AsyncRuntime(now, bucket, topic)
     assert now.invoke(asked(b"x"), "e").status_code == 200
     taken = later.invoke(asked(b"x"), "e")
     assert taken.status_code == 202
