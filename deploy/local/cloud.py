@@ -31,8 +31,6 @@ from marquee.project import Project
 from marquee.torchserve import loaded, preflight, server
 from marquee.torchserve.inference import Inference
 
-PORT = 4566
-API_PORT = 4567
 CONNECTIONS = 200  # to TorchServe, at most
 TEMPLATE = Path("deploy/aws/template.yaml")
 
@@ -50,8 +48,8 @@ class CloudOptions:
         endpoints: models of endpoints by name, which nothing else tells.
     """
 
-    port: int = PORT
-    api_port: int = API_PORT
+    port: int = 0
+    api_port: int = 0
     stack: str = "marquee"
     parameters: Mapping[str, str] = field(default_factory=dict)
     endpoints: Mapping[str, Target] = field(default_factory=dict)

@@ -203,7 +203,7 @@ def log_group(stack: Stack, _name: str, props: Props) -> Made:
     called = props["LogGroupName"]
     logs = stack.client("logs")
     logs.create_log_group(logGroupName=called)
-    logs.put_retention_policy(logGroupName=called, retentionInDays=int(props["RetentionInDays"]))
+    logs.put_retention_policy(logGroupName=called, retentionInDays=props["RetentionInDays"])
     return Made(called, {"Arn": arn("logs", f"log-group:{called}:*")})
 
 
@@ -226,8 +226,8 @@ def usage_plan(stack: Stack, _name: str, props: Props) -> Made:
     throttle, quota = props.get("Throttle", {}), props.get("Quota", {})
     made = stack.client("apigateway").create_usage_plan(
         name=props["UsagePlanName"],
-        throttle={_small(key): _number(value) for key, value in throttle.items()},
-        quota={_small(key): _number(value) for key, value in quota.items()},
+        throttle={_small(key): value for key, value in throttle.items()},
+        quota={_small(key): value for key, value in quota.items()},
     )
     return Made(made["id"], {"Id": made["id"]})
 
@@ -242,10 +242,6 @@ def usage_plan_key(stack: Stack, name: str, props: Props) -> Made:
 
 def _small(name: str) -> str:
     return name[0].lower() + name[1:]
-
-
-def _number(value: Any) -> Any:
-    return int(value) if str(value).isdecimal() else value
 
 
 MAKERS: Mapping[str, Maker] = {

@@ -49,7 +49,7 @@ def read(path: Path, parameters: Mapping[str, str]) -> Json:
     logging.getLogger("samtranslator").setLevel(logging.ERROR)
     translator: Any = Translator({}, Parser(), boto_session=session)
     try:
-        made: Json = translator.translate(template, dict(parameters))
+        made: Json = translator.translate(template, _typed(template, parameters))
     except InvalidDocumentException as error:
         causes = "; ".join(cause.message for cause in error.causes)
         raise MarqueeError(f"{path} cannot be read: {causes}") from error
@@ -73,6 +73,24 @@ def _place_code(template: Json) -> None:
             section["CodeUri"] = {"Bucket": CODE_BUCKET, "Key": uri}
 
 
+def _typed(template: Json, parameters: Mapping[str, str]) -> Json:
+    """Return parameters, which commands give as texts, with numbers where they are declared."""
+    declared = template.get("Parameters", {})
+    numbers = {name for name, one in declared.items() if one.get("Type") == "Number"}
+    return {
+        name: _number(name, text) if name in numbers else text for name, text in parameters.items()
+    }
+
+
+def _number(name: str, value: str) -> float:
+    try:
+        return int(value) if value.isdecimal() else float(value)
+    except ValueError as error:
+        raise MarqueeError(
+            f"the template's parameter {name} is {value!r}; a number is expected"
+        ) from error
+
+
 class Resolver:
     """Knows the values of parameters, conditions and resources of a template.
 
@@ -90,7 +108,8 @@ class Resolver:
         self._template = template
         self._make = make
         declared = template.get("Parameters", {})
-        values = {name: one.get("Default") for name, one in declared.items()} | dict(parameters)
+        defaults = {name: one.get("Default") for name, one in declared.items()}
+        values = defaults | _typed(template, parameters)
         if missing := [name for name, value in values.items() if value is None]:
             raise MarqueeError(f"the template's parameters {', '.join(missing)} need a value")
         self._values = values | {
@@ -135,7 +154,7 @@ class Resolver:
             "Fn::GetAtt": self._attribute,
             "Fn::Sub": self._sub,
             "Fn::If": self._if,
-            "Fn::Equals": lambda pair: self.value(pair[0]) == self.value(pair[1]),
+            "Fn::Equals": lambda pair: str(self.value(pair[0])) == str(self.value(pair[1])),
             "Fn::Not": lambda one: not self.value(one[0]),
             "Fn::And": lambda many: all(map(self.value, many)),
             "Fn::Or": lambda many: any(map(self.value, many)),

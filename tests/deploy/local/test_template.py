@@ -18,7 +18,7 @@ TEMPLATE = ROOT / "deploy" / "aws" / "template.yaml"
 def resolver(**given: Any) -> Resolver:
     """Return a resolver of a template with a parameter, conditions and a resource."""
     whole = {
-        "Parameters": {"Size": {"Default": 3}},
+        "Parameters": {"Size": {"Default": 3}, "Count": {"Type": "Number", "Default": 1}},
         "Conditions": {"Big": {"Fn::Equals": [{"Ref": "Size"}, "9"]}},
         "Resources": {"Queue": {}, "Maybe": {"Condition": "Big"}},
     }
@@ -52,6 +52,15 @@ def test_values_are_filled_in(given: Any, value: Any) -> None:
 def test_a_parameter_given_wins_over_its_default() -> None:
     assert resolver(Size="9").wanted("Maybe")
     assert not resolver().wanted("Maybe")
+
+
+def test_a_number_that_is_given_as_text_is_a_number() -> None:
+    assert resolver().value({"Ref": "Count"}) == 1
+    assert resolver(Count="512").value([{"Ref": "Count"}, {"Fn::Sub": "${Count}"}]) == [512, "512"]
+    assert resolver(Count="0.5").value({"Ref": "Count"}) == 0.5
+    assert resolver(Count="512").value({"Fn::Equals": [{"Ref": "Count"}, "512"]})
+    with pytest.raises(MarqueeError, match="parameter Count is 'many'; a number is expected"):
+        resolver(Count="many")
 
 
 @pytest.mark.parametrize(
