@@ -19,7 +19,7 @@ import pytest
 
 if TYPE_CHECKING:
     from marquee.conformance.check import CheckReport
-    from marquee.conformance.result import CheckResult
+    from marquee.conformance.subject import CheckResult
 
 OPTION = "--marquee-model"
 

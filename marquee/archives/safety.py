@@ -167,10 +167,7 @@ def inside(member: tarfile.TarInfo) -> str:
 
 def _safe(archive: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
     """Yield a tar's members, as long as they may be unpacked: TorchServe will."""
-    most = min(
-        max_allowed(),
-        max(BOMB_BYTES, BOMB_RATIO * path.stat().st_size),
-    )
+    most = min(max_allowed(), max(BOMB_BYTES, BOMB_RATIO * path.stat().st_size))
     size = 0
     for number, member in enumerate(archive, 1):
         size += member.size

@@ -40,13 +40,7 @@ def needed(root: Path, handler: Path) -> list[Path]:
 
 def _imports(path: Path) -> Iterator[str]:
     """Yield the dotted names under ``handlers`` that a file imports."""
-    try:
-        tree = ast.parse(path.read_text(), filename=str(path))
-    except FileNotFoundError as error:
-        raise MarqueeError(f"{path} is missing") from error
-    except SyntaxError as error:
-        raise MarqueeError(f"{path}, line {error.lineno}: {error.msg}") from error
-    for node in ast.walk(tree):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if _ours(alias.name))
         elif isinstance(node, ast.ImportFrom) and node.level:
@@ -57,6 +51,22 @@ def _imports(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and _ours(node.module):
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def parsed(path: Path) -> ast.Module:
+    """Return the syntax tree of a Python file.
+
+    Raises:
+        MarqueeError: it is missing, or holds no valid Python.
+    """
+    try:
+        return ast.parse(path.read_bytes(), filename=path.name)
+    except FileNotFoundError as error:
+        raise MarqueeError(f"{path} is missing") from error
+    except SyntaxError as error:
+        raise MarqueeError(f"{path}, line {error.lineno or 1}: {error.msg}") from error
+    except ValueError as error:  # before Python 3.12, of bytes that are zero
+        raise MarqueeError(f"{path} is no Python: {error}; save it as UTF-8") from error
 
 
 def _ours(module: str) -> bool:

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from marquee.archives.diff import diff
 from marquee.archives.digests import content_digest, entry_digests, file_digest, statement
-from marquee.archives.inspection import inspect
+from marquee.archives.inspection import diff, inspect
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from tests.support import marquee

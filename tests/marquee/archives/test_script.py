@@ -160,6 +160,9 @@ def test_what_is_no_model_folder(tmp_path: Path) -> None:
     broken = make_folder(tmp_path / "broken", "def model_fn(:\n")
     with pytest.raises(MarqueeError, match="line 1"):
         model_folder.check(broken, None)
+    (broken / "code" / "inference.py").write_bytes("def model_fn(d): pass".encode("utf-16-le"))
+    with pytest.raises(MarqueeError, match=r"inference\.py.*null bytes"):
+        model_folder.check(broken, None)
     hiding = make_folder(tmp_path / "hiding", scripts.TUPLE)
     (hiding / "code" / "handlers.py").write_text("")
     with pytest.raises(MarqueeError, match="rename it"):
