@@ -161,7 +161,7 @@ def _inputs(
     """Return archive name -> file of code and example, and the digest of all that goes in."""
     unused_weights.check(project, model)
     handler = model.room / "handler.py"
-    contents = sources.by_name(project.root, handler) | {"handler.py": handler}
+    contents = sources.needed(project.root, handler) | {"handler.py": handler}
     for path in rooms.examples(project, model.name, model.version):
         contents[path.name] = path
     inputs = pack_hook.inputs(project, model)

@@ -59,10 +59,8 @@ class Inspection:
         return sum(entry.size for entry in self.entries.values())
 
 
-def inspect(path: Path, *, max_bytes: int | None = None) -> Inspection:
+def inspect(path: Path) -> Inspection:
     """Read a ``.mar`` file from end to end and check it.
-
-    ``max_bytes`` is what it may unpack to; see :func:`marquee.archives.safety.check_zip`.
 
     Raises:
         MarqueeError: it is no archive, damaged, not what its manifest says, or not safe: a path
@@ -71,7 +69,7 @@ def inspect(path: Path, *, max_bytes: int | None = None) -> Inspection:
     _check_kind(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            safety.check_zip(archive, path, max_bytes)
+            safety.check_zip(archive, path)
             return _inspected(archive, path)
     except reader.DAMAGE as error:
         said = f"{path} is damaged ({one_line(error)}); copy or build it again"

@@ -36,7 +36,7 @@ def inputs(project: Project, model: ModelVersion) -> list[Path]:
         files = cast(list[Path], sources.load(hook, f"_pack_{model.name}").inputs(model.weights))
     except (ValueError, OSError) as error:
         raise MarqueeError(f"{model.name} {model.version} cannot be packed: {error}") from error
-    return [*files, hook, *sources.needed(project.root, hook)]
+    return [*files, hook, *sources.needed(project.root, hook).values()]
 
 
 def pack(project: Project, model: ModelVersion, out: Path) -> Path:

@@ -127,7 +127,7 @@ def config(project: Project, source: ScriptSource, script: Path | None) -> dict[
 def _contents(project: Project, source: ScriptSource, folder: Path) -> dict[str, Path]:
     """Return archive name -> file of everything but what is computed."""
     handler = project.handlers / "script" / "handler.py"
-    ours = sources.by_name(project.root, handler) | {"handler.py": handler}
+    ours = sources.needed(project.root, handler) | {"handler.py": handler}
     theirs = {f"{FOLDER}/{name}": path for name, path in model_folder.files(folder).items()}
     example = {} if source.example is None else {f"example{source.example.suffix}": source.example}
     return ours | theirs | example

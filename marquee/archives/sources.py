@@ -14,15 +14,11 @@ from marquee.errors import MarqueeError
 PACKAGE = "handlers"
 
 
-def by_name(root: Path, handler: Path) -> dict[str, Path]:
-    """Return what :func:`needed` does, by the names that the files have in an archive."""
-    return {path.relative_to(root).as_posix(): path for path in needed(root, handler)}
-
-
-def needed(root: Path, handler: Path) -> list[Path]:
+def needed(root: Path, handler: Path) -> dict[str, Path]:
     """Return the files below ``root/handlers`` that ``handler`` imports, directly or not.
 
-    ``handler`` itself is not among them. Packages' ``__init__.py`` are.
+    By their names in an archive. ``handler`` itself is not among them. Packages' ``__init__.py``
+    are.
 
     Raises:
         MarqueeError: a file is missing, or holds no valid Python.
@@ -35,7 +31,7 @@ def needed(root: Path, handler: Path) -> list[Path]:
                 if path not in files and path != handler:
                     files.add(path)
                     waiting.append(path)
-    return sorted(files)
+    return {path.relative_to(root).as_posix(): path for path in sorted(files)}
 
 
 def _imports(path: Path) -> Iterator[str]:

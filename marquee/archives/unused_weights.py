@@ -184,14 +184,11 @@ def _meant(project: Project, path: Path) -> tuple[str | None, str | None]:
             return name, inside or _by_name(project, name, stem, common=True)
     for name in names:
         version = None if folders else _by_name(project, name, stem, common=False)
-        if version is not None or _speaks_of(name, [*folders, file]):
+        # A word that begins with a model's name: `my_cifar`, `cifar10`.
+        word = re.compile(rf"(?<![a-z0-9]){re.escape(name)}", re.IGNORECASE)
+        if version is not None or word.search("/".join([*folders, file])):
             return name, version
     return None, None
-
-
-def _speaks_of(name: str, parts: list[str]) -> bool:
-    """Tell whether a path has a word that begins with a model's name: ``my_cifar``, ``cifar10``."""
-    return re.search(rf"(?<![a-z0-9]){re.escape(name)}", "/".join(parts), re.IGNORECASE) is not None
 
 
 def _by_name(project: Project, name: str, stem: str, *, common: bool) -> str | None:
