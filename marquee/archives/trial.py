@@ -104,7 +104,11 @@ def make_golden(worker: Worker, folder: Path, out: Path) -> None:
 
     share = tolerance(worker.config)
     torch.set_num_threads(1)
-    kept = _small([one for one in _answered(worker, folder) if _is_steady(worker, one)])
+    fitting = (one for one in _answered(worker, folder) if len(one.reply.body) <= MAX_ONLY_ANSWER)
+    # Asked again: an answer with noise or the time of day in it is no use.
+    steady = [one for one in fitting if worker.ask(one.request)[0].body == one.reply.body]
+    small = [one for one in steady if len(one.reply.body) <= MAX_ANSWER]
+    kept = small or sorted(steady, key=lambda one: len(one.reply.body))[:1]
     if not kept:
         return
     (out / golden.FOLDER).mkdir(parents=True)
@@ -145,18 +149,6 @@ def _answered(worker: Worker, folder: Path) -> Iterator[_Exchange]:
             (reply,) = worker.ask(request)
             if reply.status == 200 and reply.body:
                 yield _Exchange(example, accept, request, reply)
-
-
-def _is_steady(worker: Worker, exchange: _Exchange) -> bool:
-    """Ask again: an answer with noise or the time of day in it is no use."""
-    if len(exchange.reply.body) > MAX_ONLY_ANSWER:
-        return False
-    return worker.ask(exchange.request)[0].body == exchange.reply.body
-
-
-def _small(exchanges: list[_Exchange]) -> list[_Exchange]:
-    small = [one for one in exchanges if len(one.reply.body) <= MAX_ANSWER]
-    return small or sorted(exchanges, key=lambda one: len(one.reply.body))[:1]
 
 
 def _write(exchange: _Exchange, number: int, out: Path, share: float) -> golden.GoldenEntry:
