@@ -13,7 +13,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from marquee.archives import reader, sources
+from marquee.archives import reader, safety, sources
 from marquee.archives.listing import LITTER, is_hidden
 from marquee.errors import MarqueeError
 
@@ -52,7 +52,7 @@ def unpack(path: Path, into: Path) -> Path:
     """
     into.mkdir(parents=True, exist_ok=True)
     try:
-        with tarfile.open(path) as archive:
+        with safety.tar_stream(path) as stream, tarfile.open(fileobj=stream) as archive:
             members = _checked(archive, path, shutil.disk_usage(into).free)
             archive.extractall(into, members=members, filter="data")
     except (tarfile.TarError, EOFError, OSError) as error:

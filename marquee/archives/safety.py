@@ -8,6 +8,7 @@ one folder: TorchServe drops the first part of every name.
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import stat
 import struct
@@ -151,6 +152,13 @@ class _Stream(gzip.GzipFile):
         if size is None or not 0 <= size <= MAX_AT_ONCE:
             raise tarfile.ReadError(f"one of its headers claims {size} bytes")
         return super().read(size)
+
+
+def tar_stream(path: Path) -> gzip.GzipFile | io.BufferedReader:
+    """Open a tar, packed or not, whose headers are not believed."""
+    with path.open("rb") as file:
+        is_packed = file.read(2) == b"\x1f\x8b"
+    return _Stream(path) if is_packed else path.open("rb")
 
 
 @contextmanager

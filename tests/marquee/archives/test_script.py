@@ -254,6 +254,15 @@ def test_a_tar_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     assert not list((tmp_path / "out").iterdir())
 
 
+def test_a_header_that_claims_gigabytes_is_not_read(tmp_path: Path) -> None:
+    claim = member("x", tarfile.XHDTYPE)
+    claim.size = 1 << 32
+    path = tmp_path / "model.tar.gz"
+    path.write_bytes(gzip.compress(claim.tobuf() + bytes(1 << 20)))
+    with pytest.raises(MarqueeError, match=r"model\.tar\.gz .* claims 4294967296 bytes"):
+        model_folder.unpack(path, tmp_path / "out")
+
+
 def test_damaged_tars_are_told(tmp_path: Path) -> None:
     path = tmp_path / "model.tar.gz"
     for content in (b"", b"no tar", tar(path, member("x")).read_bytes()[:60]):
