@@ -98,7 +98,7 @@ def answer_type(content_type: str, head: bytes) -> str:
 
     TorchServe sends no type with the answers of handlers that set none.
     """
-    media = _media(content_type)
+    media = media_type(content_type)
     if media not in ("", OCTETS):
         return content_type
     return type_of_bytes(head) or ("text/plain" if is_text(head, cut=True) else OCTETS)
@@ -106,13 +106,13 @@ def answer_type(content_type: str, head: bytes) -> str:
 
 def is_shown(content_type: str) -> bool:
     """Whether an answer of this type is text, for a terminal."""
-    media = _media(content_type)
+    media = media_type(content_type)
     return media.startswith(_TEXT) or media.endswith("+json")
 
 
 def suffix_of(content_type: str) -> str:
     """Return the suffix, such as ``.png``, for a file with a body of this type."""
-    media = _media(content_type)
+    media = media_type(content_type)
     known = next((suffix for suffix, one in BY_SUFFIX.items() if one == media), None)
     return known or _PYTHONS_TYPES.guess_extension(media) or ".bin"
 
@@ -122,7 +122,8 @@ def accepted(word: str) -> str:
     return word if "/" in word else BY_SUFFIX.get(f".{word.lower()}", word)
 
 
-def _media(content_type: str) -> str:
+def media_type(content_type: str) -> str:
+    """Return a Content-Type without its parameters."""
     return content_type.partition(";")[0].strip().lower()
 
 

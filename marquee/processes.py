@@ -1,10 +1,14 @@
-"""Processes of other programs: found again by their id, and what one said at its end."""
+"""Processes of other programs: run to their end, or found again by their id."""
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
+
+from marquee.errors import MarqueeError
 
 
 def running(pid: int) -> psutil.Process | None:
@@ -40,6 +44,20 @@ def end(process: psutil.Process, seconds: float) -> None:
     psutil.wait_procs(left, timeout=seconds)
 
 
-def last_line(stderr: str) -> str:
-    """Return the last line of what a process wrote, which of a Python traceback is the error."""
-    return (stderr.strip() or "no message").splitlines()[-1]
+def run(
+    command: Sequence[str | Path],
+    failure: str,
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> str:
+    """Run a command to its end, and return what it printed.
+
+    Raises:
+        MarqueeError: ``failure``, and the last line on stderr: of a Python traceback, the error.
+    """
+    done = subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = done.stderr.strip() or f"its process ended with {done.returncode}"
+        raise MarqueeError(f"{failure}: {said.splitlines()[-1]}")
+    return done.stdout

@@ -1,7 +1,6 @@
 """Archives: built, looked into, compared, and tried without a server.
 
 In reading order: ``rooms`` (what there is to build), ``build`` and ``script`` (how), ``trial`` and
-``golden`` (tried, and asked before it is stored), ``normalise`` (the same bytes), ``store``
-(nothing twice), ``reader`` and ``listing`` (what lies there), ``inspection``, ``safety`` and
-``diff`` (somebody else's).
+``golden`` (tried, and asked before it is stored), ``store`` (nothing twice), ``reader`` and
+``listing`` (what lies there), ``inspection`` and ``safety`` (somebody else's).
 """

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from threading import Timer
+from typing import Any
 
+from marquee import processes
 from marquee.archives import pack_hook, rooms, sources, trial, unused_weights
-from marquee.archives.normalise import epoch, normalise
+from marquee.archives.digests import entry_digests, file_digest, statement
+from marquee.archives.manifest import MANIFEST
 from marquee.archives.rooms import ModelVersion
 from marquee.archives.store import StoreRecord
 from marquee.errors import MarqueeError
-from marquee.processes import last_line
+from marquee.files import replacing
 from marquee.project import Project
 
 # Of what is made from the same inputs; another number builds all archives again.
@@ -27,6 +32,8 @@ FORMAT = "format 3: golden requests, digests of content and golden answers"
 Say = Callable[[str], None]
 # A step that is done sooner is not worth a line.
 QUIET_SECONDS = 3.0
+# 1980-01-01, the first moment a zip entry can hold.
+EPOCH = 315532800
 
 
 @dataclass(frozen=True)
@@ -36,14 +43,12 @@ class BuiltArchive:
     Attributes:
         path: the archive.
         sha256: of its bytes, in hex.
-        digest: of everything that went into it, in hex.
         fresh: whether it was built now, or was up to date.
         refused: what the model said to those of its examples that it cannot process.
     """
 
     path: Path
     sha256: str
-    digest: str
     fresh: bool
     refused: tuple[str, ...] = ()
 
@@ -59,8 +64,6 @@ def build(
     """Bring one archive up to date: build it, load it once, and put it into the store.
 
     Args:
-        project: whose model it is.
-        model: what to build.
         force: build it also when it is up to date.
         store: a folder to build into, in place of the project's model store.
         say: gets a line for each step that takes long.
@@ -78,7 +81,7 @@ def build(
     known = record.sha256(target, digest)
     if known and not force:
         record.save()
-        return BuiltArchive(target, known, digest, fresh=False)
+        return BuiltArchive(target, known, fresh=False)
     with tempfile.TemporaryDirectory(prefix="marquee-") as folder:
         packed = Path(folder, "packed")
         packed.mkdir()
@@ -87,7 +90,13 @@ def build(
             contents |= {file.name: file for file in packed.iterdir() if file != serialized}
             what = (model.name, model.version, model.config_text, contents, Path(folder))
             plain = run_archiver(*what, "--serialized-file", serialized)
-        about, source = _about(model, digest, record), (serialized.name, model.weights)
+        about = {
+            "digest": digest,
+            "weights": record.digest_of(model.weights),
+            "weights_file": model.weights.name,
+            "weights_from": model.origin,
+        }
+        source = (serialized.name, model.weights)
         return try_and_store(plain, target, about, record, title=title, source=source, say=say)
 
 
@@ -122,7 +131,6 @@ def try_and_store(
         plain: what the archiver wrote, in a folder that is removed afterwards.
         target: the archive in the store.
         about: what its manifest says of it: the ``digest`` of all that went in, and more.
-        record: of the store.
         title: name and version, for messages.
         source: a name in the archive, and the file or folder it was made from, for messages.
         say: gets a line for each step that takes long.
@@ -131,16 +139,12 @@ def try_and_store(
         MarqueeError: the model does not load or fails on its example.
     """
     with announced(f"{title}: loading it and asking it its example ...", say):
-        tried = trial.run(plain, plain.parent)
-    if tried.problem is not None:
-        inside, origin = source
-        problem = tried.problem.replace(str(tried.unpacked / inside), str(origin))
-        raise MarqueeError(f"{title} does not load: {problem}")
+        refused = trial.run(plain, plain.parent, title, source)
     with announced(f"{title}: writing {target.name} ...", say):
-        sha256 = normalise(plain, target, about)
+        sha256 = _normalise(plain, target, about)
     record.add(target, about["digest"], sha256)
     record.save()
-    return BuiltArchive(target, sha256, about["digest"], fresh=True, refused=tried.refused)
+    return BuiltArchive(target, sha256, fresh=True, refused=refused)
 
 
 def up_to_date(project: Project, model: ModelVersion) -> Path | None:
@@ -157,19 +161,14 @@ def _inputs(
     """Return archive name -> file of code and example, and the digest of all that goes in."""
     unused_weights.check(project, model)
     handler = model.room / "handler.py"
-    contents = sources.by_name(project.root, handler) | {"handler.py": handler}
+    contents = sources.needed(project.root, handler) | {"handler.py": handler}
     for path in rooms.examples(project, model.name, model.version):
         contents[path.name] = path
-    return contents, _digest(model, contents, pack_hook.inputs(project, model), record)
-
-
-def _digest(
-    model: ModelVersion, contents: dict[str, Path], inputs: list[Path], record: StoreRecord
-) -> str:
+    inputs = pack_hook.inputs(project, model)
     # By name, not by place: the same files in another folder make the same archive.
     lines = [f"input {path.name} {record.digest_of(path)}" for path in inputs]
-    lines.append(f"weights of the {model.origin}")
-    return digest_of([model.name, model.version, model.config_text, *lines], contents, record)
+    head = [model.name, model.version, model.config_text, *lines, f"weights of the {model.origin}"]
+    return contents, digest_of(head, contents, record)
 
 
 def digest_of(head: list[str], contents: Mapping[str, Path], record: StoreRecord) -> str:
@@ -192,10 +191,8 @@ def run_archiver(
     """Run torch-model-archiver in ``folder`` and return the archive it wrote.
 
     Args:
-        name, version: of the model.
-        config: the text of its model-config.yaml.
+        config: the text of the model's model-config.yaml.
         contents: archive name -> file, ``handler.py`` among them.
-        folder: an empty one, or as good as that.
         more: arguments of the archiver's.
 
     Raises:
@@ -212,18 +209,48 @@ def run_archiver(
     command += ["--handler", str(contents["handler.py"]), "--export-path", str(folder)]
     # The archiver stages in <temp>/<model name>, wiped first: it gets a temp of its own.
     staging.mkdir()
-    environment = os.environ | {"TMPDIR": str(staging)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        last = last_line(done.stderr)
-        raise MarqueeError(f"torch-model-archiver failed for {name} {version}: {last}")
+    failure = f"torch-model-archiver failed for {name} {version}"
+    processes.run(command, failure, env=os.environ | {"TMPDIR": str(staging)})
     return folder / f"{name}.mar"
 
 
-def _about(model: ModelVersion, digest: str, record: StoreRecord) -> dict[str, str]:
-    return {
-        "digest": digest,
-        "weights": record.digest_of(model.weights),
-        "weights_file": model.weights.name,
-        "weights_from": model.origin,
-    }
+def _normalise(source: Path, target: Path, about: Mapping[str, str]) -> str:
+    """Rewrite an archive with sorted entries, one time and one mode; return its sha256.
+
+    Entries are stored, not deflated: weights hardly shrink, TorchServe unpacks faster, and the
+    bytes do not depend on the version of zlib. The manifest's ``marquee`` section gets ``about``,
+    and the digests of content and golden answers.
+    """
+    with replacing(target) as part:
+        with zipfile.ZipFile(source) as old, zipfile.ZipFile(part, "w") as new:
+            digests = entry_digests(old)
+            extra = {"marquee": {**about, **statement(digests)}}
+            for name in sorted(digests):
+                _copy_entry(old, new, name, extra)
+        return file_digest(part)
+
+
+def _copy_entry(
+    old: zipfile.ZipFile, new: zipfile.ZipFile, name: str, extra: Mapping[str, Any]
+) -> None:
+    moment = datetime.fromtimestamp(epoch(), timezone.utc)
+    entry = zipfile.ZipInfo(name, moment.timetuple()[:6])
+    entry.external_attr = 0o100644 << 16
+    entry.create_system = 3  # Unix, on every system
+    with old.open(name) as reader:
+        if name == MANIFEST:
+            created = {"createdOn": moment.strftime("%d/%m/%Y %H:%M:%S")}
+            manifest = json.load(reader) | created | extra
+            new.writestr(entry, json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+            return
+        entry.file_size = old.getinfo(name).file_size
+        with new.open(entry, "w") as writer:
+            shutil.copyfileobj(reader, writer, 1 << 20)
+
+
+def epoch() -> int:
+    """Return the time all entries get: SOURCE_DATE_EPOCH, as reproducible builds have it."""
+    value = os.environ.get("SOURCE_DATE_EPOCH", str(EPOCH))
+    if not value.isdecimal():
+        raise MarqueeError(f"SOURCE_DATE_EPOCH is {value!r}, expected seconds since 1970")
+    return max(int(value), EPOCH)

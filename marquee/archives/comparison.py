@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from marquee.archives.manifest import short_repr
+from marquee.archives.manifest import one_line, short_repr
+from marquee.media import JSON, media_type
 
-JSON = "application/json"
 NPY = "application/x-npy"
 CSV = "text/csv"
 PICTURES = ("image/png", "image/jpeg")
@@ -28,11 +28,6 @@ PICTURES = ("image/png", "image/jpeg")
 ONE_OFF_IN = 100
 
 Array: TypeAlias = NDArray[Any]
-
-
-def media_type(content_type: str) -> str:
-    """Return a Content-Type without its parameters."""
-    return content_type.partition(";")[0].strip().lower()
 
 
 def spread(kind: str, body: bytes) -> float:
@@ -53,8 +48,6 @@ def difference(kind: str, expected: bytes, actual: bytes, tolerance: float) -> s
 
     Args:
         kind: their Content-Type.
-        expected: what it should be.
-        actual: what it is.
         tolerance: absolute, of each number of an array or grey level of a picture; in JSON and
             CSV relative to the largest of the numbers in the same list, or in the same object
             if it holds nothing else, and of a number that stands alone to itself, at least 1.
@@ -66,7 +59,7 @@ def difference(kind: str, expected: bytes, actual: bytes, tolerance: float) -> s
         return _difference(media, expected, actual, tolerance)
     # Pillow's PNG reader raises the last but one, deeply nested JSON the last.
     except (ValueError, OverflowError, OSError, SyntaxError, RecursionError) as error:
-        return f"an answer cannot be read as {media}: {' '.join(str(error).split())[:200]}"
+        return f"an answer cannot be read as {media}: {one_line(error)}"
 
 
 def _difference(media: str, expected: bytes, actual: bytes, tolerance: float) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from marquee.archives.manifest import path_text, short_repr
+from marquee.archives.manifest import one_line, path_text, short_repr
 from marquee.errors import MarqueeError
 
 # The parser takes about a second for 100 kB, and with brackets as many times that as they are deep.
@@ -33,21 +33,16 @@ def check(text: bytes, name: str, path: Path) -> None:
             f"{where} has more than {MAX_BYTES} bytes, or brackets more than {MAX_DEPTH} deep; no "
             "configuration needs so many"
         )
-    aliases, root = _parsed(text, where)
+    try:
+        events = yaml.parse(text, yaml.SafeLoader)
+        aliases = sum(isinstance(event, yaml.AliasEvent) for event in events)
+        root = yaml.compose(text, yaml.SafeLoader)  # nothing is built from it yet
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise MarqueeError(f"{where} is no YAML ({one_line(error)})") from error
     if aliases > MAX_ALIASES:
         raise MarqueeError(f"{where} has {aliases} aliases, expected {MAX_ALIASES} at the most")
     if not isinstance(root, yaml.MappingNode):
         raise MarqueeError(f"{where} is no YAML of keys and values, such as 'minWorkers: 1'")
-
-
-def _parsed(text: bytes, where: str) -> tuple[int, yaml.Node | None]:
-    """Return how many aliases there are, and the tree, without building anything from it."""
-    try:
-        events = yaml.parse(text, yaml.SafeLoader)
-        aliases = sum(isinstance(event, yaml.AliasEvent) for event in events)
-        return aliases, yaml.compose(text, yaml.SafeLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise MarqueeError(f"{where} is no YAML ({' '.join(str(error).split())[:200]})") from error
 
 
 def _depth(text: bytes) -> int:
@@ -69,8 +64,6 @@ def read(text: bytes, name: str, path: Path) -> dict[str, Any]:
     try:
         config: dict[str, Any] = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise MarqueeError(
-            f"{path_text(path)}: {short_repr(name)} cannot be read ({said})"
-        ) from error
+        where = f"{path_text(path)}: {short_repr(name)}"
+        raise MarqueeError(f"{where} cannot be read ({one_line(error)})") from error
     return config

@@ -1,22 +1,34 @@
-"""Golden requests: what an archive was asked when it was made, and what it answered."""
+"""What an archive is asked to see whether its model works: golden requests, or its example.
+
+Golden requests are what it was asked when it was made, with what it answered.
+"""
 
 from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from marquee.archives.comparison import difference, media_type
+from marquee.archives import configuration
+from marquee.archives.comparison import difference
+from marquee.archives.reader import CONFIG_NAME
 from marquee.errors import MarqueeError
+from marquee.media import media_type, type_of
 
 FOLDER = "golden"
 INDEX = f"{FOLDER}/requests.json"
 # Of the requests, and of each body: an archive may come from anywhere.
 MAX_REQUESTS = 256
 MAX_BYTES = 100 << 20
+UNREADABLE = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 # An archive's root: the folder of an unpacked one, or as good as one.
 Root = Path | zipfile.Path
 
@@ -27,11 +39,8 @@ class GoldenRequest:
 
     Attributes:
         name: such as ``example.png as application/json``.
-        headers: to send, such as Accept.
-        body: to send.
-        status: expected.
-        content_type: of the expected answer.
-        expected: its bytes.
+        headers, body: to send.
+        status, content_type, expected: of the answer; the last are its bytes.
         tolerance: how far each number may be off: absolute for arrays, in grey levels of 255
             for pictures, and a share for JSON; see :func:`marquee.archives.comparison.difference`.
     """
@@ -57,6 +66,24 @@ class GoldenRequest:
 
 
 @dataclass(frozen=True)
+class ExampleRequest:
+    """A request without a known answer: only a failure of the server's is wrong."""
+
+    body: bytes
+    headers: Mapping[str, str]
+    name: str = "its example"
+
+    def problem(self, status: int, _content_type: str, body: bytes) -> str | None:
+        """Return what is wrong with an answer, or None."""
+        if status < 500:
+            return None
+        return f"{self.name}: answered with {status}: {body[:200].decode(errors='replace')}"
+
+
+ArchiveRequest = GoldenRequest | ExampleRequest
+
+
+@dataclass(frozen=True)
 class GoldenEntry:
     """How the index names a golden request; bodies are entries of the archive."""
 
@@ -75,6 +102,17 @@ def index_text(entries: list[GoldenEntry]) -> str:
     return json.dumps({"requests": listed}, indent=1, sort_keys=True) + "\n"
 
 
+def requests_of(archive: Path | None) -> list[ArchiveRequest]:
+    """Return an archive's golden requests; without any, its example; else nothing.
+
+    Raises:
+        MarqueeError: the archive is damaged.
+    """
+    if archive is None or not archive.exists():
+        return []
+    return [*read(archive)] or [*filter(None, [example_of(archive)])]
+
+
 def read(archive: Path) -> list[GoldenRequest]:
     """Return an archive's golden requests; none of one that was not made by marquee.
 
@@ -85,44 +123,79 @@ def read(archive: Path) -> list[GoldenRequest]:
         raise MarqueeError(f"there is no archive {archive}")
     if not zipfile.is_zipfile(archive):
         return []
+    with _opened(archive, "golden requests") as root:
+        return [_request(root, entry) for entry in _entries(root)]
+
+
+def example_of(archive: Path) -> ExampleRequest | None:
+    """Return what the model of an archive, packed or not, is asked; None where it has no example.
+
+    The first of its golden requests that is answered with 200, which come with the headers that
+    they need; in archives without them, the first ``example.*``.
+
+    Raises:
+        MarqueeError: the archive is damaged.
+    """
+    if not archive.is_dir() and not zipfile.is_zipfile(archive):
+        return None
+    with _opened(archive, "example") as root:
+        for entry in _entries(root):
+            if entry.status == 200:
+                return ExampleRequest(_bytes_of(root / entry.body), entry.headers)
+        return _plain_example(root, archive)
+
+
+@contextmanager
+def _opened(archive: Path, wanted: str) -> Iterator[Root]:
+    """Lend an archive's root; what cannot be read of it is told by its name."""
     try:
+        if archive.is_dir():
+            yield archive
+            return
         with zipfile.ZipFile(archive) as opened:
-            root = zipfile.Path(opened)
-            return [_request(root, entry) for entry in entries(root)]
-    except (OSError, KeyError, TypeError, ValueError, RecursionError, zipfile.BadZipFile) as error:
+            yield zipfile.Path(opened)
+    except UNREADABLE as error:
         raise MarqueeError(
-            f"the golden requests in {archive} cannot be read ({type(error).__name__}: {error}); "
+            f"the {wanted} in {archive} cannot be read ({type(error).__name__}: {error}); "
             "build the archive again: marquee archive --force"
         ) from error
 
 
-def entries(root: Root) -> list[GoldenEntry]:
-    """Return an archive's index of golden requests; none where it has no index.
-
-    Raises:
-        KeyError, TypeError, ValueError: it is damaged.
-    """
+def _entries(root: Root) -> list[GoldenEntry]:
+    """Return an archive's index of golden requests; none where it has no index."""
     if not (root / INDEX).is_file():
         return []
-    listed = json.loads(read_bounded(root / INDEX))["requests"]
+    listed = json.loads(_bytes_of(root / INDEX))["requests"]
     return [GoldenEntry(**one) for one in listed[:MAX_REQUESTS]]
 
 
-def read_bounded(path: Root) -> bytes:
-    """Return a file's bytes.
+def _request(root: Root, entry: GoldenEntry) -> GoldenRequest:
+    bodies = {name: _bytes_of(root / getattr(entry, name)) for name in ("body", "expected")}
+    return GoldenRequest(**asdict(entry) | bodies)
 
-    Raises:
-        ValueError: they are more than ``MAX_BYTES``.
-    """
+
+def _plain_example(root: Root, archive: Path) -> ExampleRequest | None:
+    names = sorted(path.name for path in root.iterdir() if path.name.startswith("example."))
+    if not names:
+        return None
+    content_type = _stated_type(root, archive) or type_of(Path(names[0]))
+    return ExampleRequest(_bytes_of(root / names[0]), {"Content-Type": content_type})
+
+
+def _stated_type(root: Root, archive: Path) -> str | None:
+    """Return the example's type where ``marquee archive script --example-type`` wrote it down."""
+    if not (root / CONFIG_NAME).is_file():
+        return None
+    value: Any = configuration.read(_bytes_of(root / CONFIG_NAME), CONFIG_NAME, archive)
+    for key in ("marquee", "options", "example_type"):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, str) else None
+
+
+def _bytes_of(path: Root) -> bytes:
+    """Return a file's bytes; more than ``MAX_BYTES`` are a ValueError."""
     with path.open("rb") as file:
         content: bytes = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise ValueError(f"{path.name} has more than {MAX_BYTES} bytes")
     return content
-
-
-def _request(root: Root, entry: GoldenEntry) -> GoldenRequest:
-    fields: dict[str, Any] = asdict(entry)
-    fields["body"] = read_bounded(root / entry.body)
-    fields["expected"] = read_bounded(root / entry.expected)
-    return GoldenRequest(**fields)

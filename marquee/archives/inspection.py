@@ -1,16 +1,21 @@
-"""Look into an archive without running any of it: what is inside, and whether it is safe."""
+"""Look into archives without running any of them: what is inside, is it safe, how do two differ."""
 
 from __future__ import annotations
 
+import difflib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from marquee.archives import golden, reader, safety
-from marquee.archives.digests import entry_digests, file_digest, holds
-from marquee.archives.manifest import Manifest
+from marquee.archives.digests import content_digest, entry_digests, file_digest, holds
+from marquee.archives.manifest import Manifest, one_line
 from marquee.errors import MarqueeError
+
+TEXTS = (".py", ".yaml", ".yml", ".json", ".txt", ".md", ".cfg", ".data", ".names", ".csv")
+# Longer texts differ in more lines than anyone reads.
+MAX_TEXT = 256 << 10
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,8 @@ class Inspection:
         return sum(entry.size for entry in self.entries.values())
 
 
-def inspect(path: Path, *, max_bytes: int | None = None) -> Inspection:
-    """Read an archive from end to end and check it.
-
-    Args:
-        path: a ``.mar`` file.
-        max_bytes: that it may unpack to; see :func:`marquee.archives.safety.check_zip`.
+def inspect(path: Path) -> Inspection:
+    """Read a ``.mar`` file from end to end and check it.
 
     Raises:
         MarqueeError: it is no archive, damaged, not what its manifest says, or not safe: a path
@@ -68,12 +69,11 @@ def inspect(path: Path, *, max_bytes: int | None = None) -> Inspection:
     _check_kind(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            safety.check_zip(archive, path, max_bytes)
+            safety.check_zip(archive, path)
             return _inspected(archive, path)
     except reader.DAMAGE as error:
-        raise MarqueeError(
-            f"{path} is damaged ({' '.join(str(error).split())[:200]}); copy or build it again"
-        ) from error
+        said = f"{path} is damaged ({one_line(error)}); copy or build it again"
+        raise MarqueeError(said) from error
 
 
 def _check_kind(path: Path) -> None:
@@ -89,7 +89,7 @@ def _check_kind(path: Path) -> None:
 
 def _inspected(archive: zipfile.ZipFile, path: Path) -> Inspection:
     digests = entry_digests(archive)
-    manifest = reader.checked(reader.in_zip(archive, path), path)
+    manifest = reader.read(path)
     for key, name in manifest.files.items():
         if name not in digests:
             raise MarqueeError(f"{path}: its manifest names the {key} {name!r}, which it lacks")
@@ -121,3 +121,113 @@ def _checked_content(manifest: Manifest, digests: Mapping[str, str], path: Path)
             "build it again, or ask where it came from"
         )
     return str(stated)
+
+
+@dataclass(frozen=True)
+class FileChange:
+    """One file that is in one archive only, or differs.
+
+    Attributes:
+        name: in the archive.
+        before, after: the file, or None where it is absent.
+        text: a unified diff, of text files that are in both.
+    """
+
+    name: str
+    before: ArchivedFile | None
+    after: ArchivedFile | None
+    text: str | None = None
+
+    @property
+    def verb(self) -> str:
+        """``added``, ``removed`` or ``changed``."""
+        if self.before is None:
+            return "added"
+        return "removed" if self.after is None else "changed"
+
+
+@dataclass(frozen=True)
+class ArchiveDiff:
+    """All changes by name, and what they come to.
+
+    Attributes:
+        changes: the files that are in one archive only, or differ.
+        weights, content: ``same`` or ``changed``; the content is all but the manifest and the
+            golden answers, which another processor rounds differently.
+        golden: ``same``, ``alike`` where each answer is within the first archive's tolerance of
+            the other's, or ``changed``.
+    """
+
+    changes: tuple[FileChange, ...]
+    weights: str
+    content: str
+    golden: str
+
+
+def diff(before: Inspection, after: Inspection) -> ArchiveDiff:
+    """Compare two inspected archives."""
+    names = sorted(before.entries.keys() | after.entries.keys())
+    with zipfile.ZipFile(before.path) as old, zipfile.ZipFile(after.path) as new:
+        changes = [
+            _change(name, (before, old), (after, new))
+            for name in names
+            if before.entries.get(name) != after.entries.get(name)
+        ]
+    return ArchiveDiff(
+        tuple(changes),
+        _compared(_weights, before, after),
+        _compared(_content, before, after),
+        _golden(before, after),
+    )
+
+
+def _compared(part: Callable[[Inspection], object], before: Inspection, after: Inspection) -> str:
+    return "same" if part(before) == part(after) else "changed"
+
+
+def _weights(archive: Inspection) -> ArchivedFile | None:
+    return archive.entries.get(archive.weights or "")
+
+
+def _content(archive: Inspection) -> str:
+    return content_digest({name: entry.sha256 for name, entry in archive.entries.items()})
+
+
+def _golden(before: Inspection, after: Inspection) -> str:
+    old, new = golden.read(before.path), golden.read(after.path)
+    if old == new:
+        return "same"
+    alike = len(old) == len(new) and all(any(_alike(a, b) for b in new) for a in old)
+    return "alike" if alike else "changed"
+
+
+def _alike(one: golden.GoldenRequest, other: golden.GoldenRequest) -> bool:
+    if (one.name, one.body, one.headers) != (other.name, other.body, other.headers):
+        return False
+    return one.problem(other.status, other.content_type, other.expected) is None
+
+
+def _change(
+    name: str,
+    before: tuple[Inspection, zipfile.ZipFile],
+    after: tuple[Inspection, zipfile.ZipFile],
+) -> FileChange:
+    old, new = before[0].entries.get(name), after[0].entries.get(name)
+    left = _lines(before[1], name) if old and new else None
+    right = _lines(after[1], name) if left is not None else None
+    if left is None or right is None:
+        return FileChange(name, old, new)
+    labels = (f"{before[0].path.name}/{name}", f"{after[0].path.name}/{name}")
+    return FileChange(name, old, new, "".join(difflib.unified_diff(left, right, *labels)))
+
+
+def _lines(archive: zipfile.ZipFile, name: str) -> list[str] | None:
+    """Return a file's lines, or None where it is no text, too long, or an answer's numbers."""
+    is_answer = name.startswith(f"{golden.FOLDER}/") and name != golden.INDEX
+    if is_answer or not name.endswith(TEXTS) or archive.getinfo(name).file_size > MAX_TEXT:
+        return None
+    try:
+        text = archive.read(name).decode()
+    except UnicodeDecodeError:
+        return None
+    return [line + "\n" for line in text.splitlines()]

@@ -1,4 +1,4 @@
-"""What an archive's manifest says: the one reader of it, and the one rule for names.
+"""What an archive's manifest says: the one reader of it, the one rule for names and versions.
 
 A model's name and version become part of paths, file names, log lines and HAProxy's maps, so they
 are held to torch-model-archiver's own rule wherever they come from.
@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from packaging.version import InvalidVersion, Version
+
 from marquee.errors import MarqueeError
 
 MANIFEST = "MAR-INF/MANIFEST.json"
 MAX_BYTES = 1 << 20
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
+NUMBER = re.compile(r"\d+(?:\.\d+)*")
 # `.<name>-<version>.tar.gz.part` must fit into the 255 bytes of a file's name.
 LONGEST = {"name": 160, "version": 64}
 # What TorchServe takes a version for that is not there.
@@ -79,6 +82,23 @@ def rule_broken(what: str, value: str) -> str | None:
     return f"the {what} is {short_repr(value)}; {expected}"
 
 
+def version_order(version: str) -> tuple[bool, Version, list[tuple[int, str]], str]:
+    """Return what sorts versions, lowest first (10.0 after 9.0); no two of them are equal in it.
+
+    As PEP 440 says for those that it knows. TorchServe takes any word for one: such a version
+    stands right after the number that it begins with (2.0, 2.0-gpu, 2.1), or else before all.
+    """
+    try:
+        return True, Version(version), [], version
+    except InvalidVersion:
+        number = NUMBER.match(version)
+        release = number[0] if number else ""
+        # Words and numbers apart, so that run-10 comes after run-9.
+        parts = re.findall(r"\d+|\D+", version[len(release) :])
+        words = [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+        return bool(number), Version(release or "0"), words, version
+
+
 def short_repr(value: object) -> str:
     """Return a value as it may stand in a message: printable and short."""
     text = repr(value)
@@ -125,7 +145,7 @@ def _object(text: bytes, path: Path) -> dict[str, Any]:
             text.decode(), parse_int=str, parse_float=str, object_pairs_hook=_unique
         )
     except (ValueError, RecursionError) as error:
-        raise _wrong(path, f"is no JSON ({' '.join(str(error).split())[:200]})") from error
+        raise _wrong(path, f"is no JSON ({one_line(error)})") from error
     if not isinstance(content, dict):
         raise _wrong(path, f"is no JSON object but {short_repr(content)}")
     return content
@@ -166,6 +186,11 @@ def _inside(key: str, name: str, path: Path) -> str:
 
 def _wrong(path: Path, what: str) -> MarqueeError:
     return MarqueeError(f"{path_text(path)}: {MANIFEST} {what}")
+
+
+def one_line(error: Exception) -> str:
+    """Return what an error says, short and in one line."""
+    return " ".join(str(error).split())[:200]
 
 
 def path_text(path: Path) -> str:

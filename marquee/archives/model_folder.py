@@ -11,10 +11,9 @@ import os
 import shutil
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from marquee.archives import reader
+from marquee.archives import reader, safety, sources
 from marquee.archives.listing import LITTER, is_hidden
 from marquee.errors import MarqueeError
 
@@ -27,26 +26,12 @@ TORCHSCRIPT = (".pt", ".pth")
 MAX_MEMBERS = 100_000
 
 
-@dataclass(frozen=True)
-class ModelFolder:
-    """A model folder that can be served.
-
-    Attributes:
-        path: where it lies.
-        script: its script, if it has one.
-    """
-
-    path: Path
-    script: Path | None
-
-
-def read(source: Path, program: str | None, scratch: Path) -> ModelFolder:
-    """Find the model folder in what a user names, and check it.
+def read(source: Path, program: str | None, scratch: Path) -> tuple[Path, Path | None]:
+    """Find the model folder in what a user names, check it, and return it and its script.
 
     Args:
-        source: a folder, or a model.tar.gz, which is unpacked.
+        source: a folder, or a model.tar.gz, which is unpacked into ``scratch``.
         program: the script's name, where it is not ``inference.py``.
-        scratch: a folder to unpack into.
 
     Raises:
         MarqueeError: there is no such file or folder, or it is no model, or unsafe.
@@ -55,7 +40,7 @@ def read(source: Path, program: str | None, scratch: Path) -> ModelFolder:
         raise MarqueeError(f"{source} is neither a folder nor a model.tar.gz")
     folder = source if source.is_dir() else unpack(source, scratch)
     folder = _root(folder, program, source)
-    return ModelFolder(folder, check(folder, program, source))
+    return folder, check(folder, program, source)
 
 
 def unpack(path: Path, into: Path) -> Path:
@@ -67,7 +52,7 @@ def unpack(path: Path, into: Path) -> Path:
     """
     into.mkdir(parents=True, exist_ok=True)
     try:
-        with tarfile.open(path) as archive:
+        with safety.tar_stream(path) as stream, tarfile.open(fileobj=stream) as archive:
             members = _checked(archive, path, shutil.disk_usage(into).free)
             archive.extractall(into, members=members, filter="data")
     except (tarfile.TarError, EOFError, OSError) as error:
@@ -98,14 +83,6 @@ def _root(folder: Path, program: str | None, source: Path) -> Path:
     """Return the model folder itself: ``folder``, or the only folder in it that can be one.
 
     People pack the folder where what is in it was meant.
-
-    Args:
-        folder: where it lies now.
-        program: the script's name, where it is not ``inference.py``.
-        source: what the user named, for messages.
-
-    Raises:
-        MarqueeError: several could be, or something else that can be served is in it.
     """
     if _has_model(folder, program):
         return folder
@@ -156,8 +133,7 @@ def check(
     """Check that the folder can be a model; return its script, if it has one.
 
     Args:
-        folder: where the model lies.
-        program: the script's name, where it is not ``inference.py``.
+        folder, program: as in :func:`read`.
         source: what the user calls the folder, where that is elsewhere.
         option: what names another script.
 
@@ -199,12 +175,8 @@ def defined(script: Path) -> set[str]:
     Raises:
         MarqueeError: it is no valid Python.
     """
-    try:
-        tree = ast.parse(script.read_bytes(), filename=script.name)
-    except SyntaxError as error:
-        raise MarqueeError(f"{script}, line {error.lineno}: {error.msg}") from error
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(sources.parsed(script)):
         if isinstance(node, ast.FunctionDef):
             names.add(node.name)
         elif isinstance(node, ast.ImportFrom):

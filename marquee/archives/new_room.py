@@ -5,31 +5,24 @@ from __future__ import annotations
 import keyword
 import re
 import string
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from marquee import processes
 from marquee.archives.manifest import rule_broken
 from marquee.errors import MarqueeError
-from marquee.files import replacing
-from marquee.processes import last_line
 from marquee.project import Project
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 SUFFIX = ".template"
 CONFIG = f"model-config.yaml{SUFFIX}"
 TEST = f"test.py{SUFFIX}"
+TASKS = ("classification", "image-to-image", "detection", "segmentation")
 # By task, for the line that `make serve` prints: where an answer that is no text goes.
-CURL = {
-    "classification": "",
-    "image-to-image": "-o, $name.png",
-    "detection": "",
-    "segmentation": "",
-}
-TASKS = tuple(CURL)
+CURL = {"image-to-image": "-o, $name.png"}
 # In a process of its own: torch is slow to import, and the file is the user's from now on.
 SAVE = (
     "import runpy, sys, torch; torch.manual_seed(0); "
@@ -38,15 +31,9 @@ SAVE = (
 
 
 def create(project: Project, name: str, task: str) -> list[Path]:
-    """Make the room ``handlers/<name>`` and a test; it can be built and served as it is.
+    """Make the room ``handlers/<name>`` and a test, and return their files.
 
-    Args:
-        project: whose.
-        name: of the model, its room and its Python package.
-        task: one of ``TASKS``.
-
-    Returns:
-        The files.
+    It can be built and served as it is. ``task`` is one of ``TASKS``.
 
     Raises:
         MarqueeError: the name cannot be one, or something has it already.
@@ -58,7 +45,7 @@ def create(project: Project, name: str, task: str) -> list[Path]:
             raise MarqueeError(f"{taken} is there already; choose another name, or remove it")
     prefix = "".join(part.capitalize() for part in name.split("_"))
     words = {"name": name, "prefix": prefix}
-    words["curl"] = string.Template(CURL[task]).substitute(words)
+    words["curl"] = string.Template(CURL.get(task, "")).substitute(words)
     with tempfile.TemporaryDirectory(dir=project.handlers, prefix=f".{name}-") as folder:
         made = Path(folder, name)
         _fill(made, TEMPLATES / task, words)
@@ -91,24 +78,14 @@ def _fill(room: Path, templates: Path, words: dict[str, str]) -> None:
             _write(room / template.name.removesuffix(SUFFIX), template, words)
     _sample().save(room / "example.png")
     (room / "demo").mkdir()
-    _save_untrained(room / "model.py", room / "demo" / f"{words['name']}.pth")
+    processes.run(
+        [sys.executable, "-c", SAVE, room / "model.py", room / "demo" / f"{words['name']}.pth"],
+        "the network's first weights could not be saved",
+    )
 
 
 def _write(path: Path, template: Path, words: dict[str, str]) -> None:
-    with replacing(path) as part:
-        part.write_text(string.Template(template.read_text()).substitute(words))
-
-
-def _save_untrained(model: Path, weights: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", SAVE, str(model), str(weights)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        last = last_line(done.stderr)
-        raise MarqueeError(f"the network's first weights could not be saved: {last}")
+    path.write_text(string.Template(template.read_text()).substitute(words))
 
 
 def _sample() -> Image.Image:

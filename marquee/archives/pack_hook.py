@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import importlib
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import cast
 
+from marquee import processes
 from marquee.archives import sources
 from marquee.archives.rooms import ModelVersion
 from marquee.errors import MarqueeError
-from marquee.processes import last_line
 from marquee.project import Project
 
 HOOK = "pack.py"
@@ -37,7 +36,7 @@ def inputs(project: Project, model: ModelVersion) -> list[Path]:
         files = cast(list[Path], sources.load(hook, f"_pack_{model.name}").inputs(model.weights))
     except (ValueError, OSError) as error:
         raise MarqueeError(f"{model.name} {model.version} cannot be packed: {error}") from error
-    return [*files, hook, *sources.needed(project.root, hook)]
+    return [*files, hook, *sources.needed(project.root, hook).values()]
 
 
 def pack(project: Project, model: ModelVersion, out: Path) -> Path:
@@ -51,18 +50,13 @@ def pack(project: Project, model: ModelVersion, out: Path) -> Path:
     if not (model.room / HOOK).is_file():
         return model.weights
     module = f"handlers.{model.name}.{Path(HOOK).stem}"
-    done = subprocess.run(
-        [sys.executable, "-m", "marquee.archives.pack_hook", module, str(model.weights), str(out)],
+    printed = processes.run(
+        [sys.executable, "-m", "marquee.archives.pack_hook", module, model.weights, out],
+        f"{model.name} {model.version} cannot be packed",
         env=os.environ | {"PYTHONPATH": str(project.root)},
         cwd=project.root,
-        capture_output=True,
-        text=True,
-        check=False,
     )
-    if done.returncode != 0:
-        last = last_line(done.stderr)
-        raise MarqueeError(f"{model.name} {model.version} cannot be packed: {last}")
-    return Path(done.stdout.splitlines()[-1])
+    return Path(printed.splitlines()[-1])
 
 
 def main() -> int:

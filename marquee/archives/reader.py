@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from marquee.archives import configuration, safety
-from marquee.archives.manifest import MANIFEST, MAX_BYTES, Manifest, parse, path_text
+from marquee.archives.manifest import MANIFEST, MAX_BYTES, Manifest, one_line, parse, path_text
 from marquee.errors import MarqueeError
 
 # Where a manifest names no other.
@@ -26,19 +26,9 @@ CONFIG_NAME = "model-config.yaml"
 ZIP = ".mar"
 TARS = (".tar.gz", ".tgz")
 DAMAGE = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    struct.error,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    OverflowError,
-    OSError,
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error),
+    *(EOFError, RuntimeError, ValueError, OverflowError, OSError),
 )
-
-# A manifest's bytes, and whether its archive has a file of some name.
-Unchecked = tuple[bytes, Callable[[str], bool]]
 
 
 def suffix_of(path: Path) -> str:
@@ -59,48 +49,32 @@ def read(path: Path) -> Manifest:
         what = f"it has no {MANIFEST}" if path.is_dir() else "there is no such file"
         raise MarqueeError(f"{path_text(path)} is no model archive: {what}") from error
     except DAMAGE as error:
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
-        raise MarqueeError(
-            f"{path_text(path)} is no model archive, or damaged ({reason})"
-        ) from error
+        reason = getattr(error, "strerror", None) or one_line(error)
+        said = f"{path_text(path)} is no model archive, or damaged ({reason})"
+        raise MarqueeError(said) from error
 
 
 # Of a large .tar.gz all must be read to find the manifest.
 @lru_cache(maxsize=256)
 def _read(path: Path, _changed: int, _size: int) -> Manifest:
     if path.is_dir():
-        return checked(_in_folder(path), path)
+        if not (path / MANIFEST).is_file():
+            raise ValueError(f"its {MANIFEST} is no file")
+        return _checked(read_file(path, MANIFEST), lambda name: (path / name).is_file(), path)
     if not path.is_file():
         raise ValueError("it is neither a file nor a folder")
     if suffix_of(path) in TARS:
-        return checked(_in_tar(path), path)
+        return _checked(*_in_tar(path), path)
     with zipfile.ZipFile(path) as archive:
         safety.check_zip(archive, path, max_bytes=sys.maxsize)
-        return checked(in_zip(archive, path), path)
-
-
-def _in_folder(path: Path) -> Unchecked:
-    manifest = path / MANIFEST
-    if not manifest.is_file():
-        raise ValueError(f"its {MANIFEST} is no file")
-    with manifest.open("rb") as file:
-        return file.read(MAX_BYTES + 1), lambda name: (path / name).is_file()
-
-
-def in_zip(archive: zipfile.ZipFile, path: Path) -> Unchecked:
-    """Return what an archive's zip holds for a manifest.
-
-    Raises:
-        MarqueeError: it holds none.
-    """
-    names = set(archive.namelist())
+        names = set(archive.namelist())
     if MANIFEST not in names:
         raise _without_manifest(names, path)
-    with archive.open(MANIFEST) as entry:
-        return entry.read(MAX_BYTES + 1), names.__contains__
+    return _checked(read_file(path, MANIFEST), names.__contains__, path)
 
 
-def _in_tar(path: Path) -> Unchecked:
+def _in_tar(path: Path) -> tuple[bytes, Callable[[str], bool]]:
+    """Return a manifest's bytes, and whether its archive has a file of some name, in one pass."""
     names: set[str] = set()
     text: bytes | None = None
     with safety.opened_tar(path) as (tar, members):
@@ -115,13 +89,8 @@ def _in_tar(path: Path) -> Unchecked:
     return text, inside.__contains__
 
 
-def checked(unchecked: Unchecked, path: Path) -> Manifest:
-    """Return the manifest of the archive ``path`` if it and its configuration can be served.
-
-    Raises:
-        MarqueeError: they cannot.
-    """
-    text, has = unchecked
+def _checked(text: bytes, has: Callable[[str], bool], path: Path) -> Manifest:
+    """Return the manifest of the archive ``path`` if it and its configuration can be served."""
     manifest = parse(text, path)
     _check_handler(manifest, has, path)
     name = manifest.files.get("configFile")

@@ -14,7 +14,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
@@ -52,8 +52,8 @@ VALUES = (
     ("-i", "--index-url", "--pypi-url"),
     ("-f", "--find-links"),
     ("-C", "--config-settings", "--config-setting"),
-    *((name,) for name in ("--extra-index-url", "--no-binary", "--only-binary", "--trusted-host")),
-    *((name,) for name in ("--use-feature", "--global-option", "--hash")),
+    *(("--extra-index-url",), ("--no-binary",), ("--only-binary",), ("--trusted-host",)),
+    *(("--use-feature",), ("--global-option",), ("--hash",)),
 )
 
 
@@ -189,17 +189,13 @@ def _line(line: RequirementLine, reading: _Reading) -> Iterator[RequirementLine]
     requirement = " ".join(words[:start]).strip()
     options = _options(" ".join(words[start:]), line)
     if requirement:
-        yield _but(line, requirement)
+        yield replace(line, text=requirement)
     elif options.editables:
-        yield _but(line, options.editables[0], editable=True)
+        yield replace(line, text=options.editables[0], editable=True)
     elif options.requirements:
         yield from _included(options.requirements[0], line, False, reading)
     elif options.constraints:
         yield from _included(options.constraints[0], line, True, reading)
-
-
-def _but(line: RequirementLine, text: str, *, editable: bool = False) -> RequirementLine:
-    return RequirementLine(text, line.path, line.number, editable, line.constraint)
 
 
 def _included(
@@ -211,7 +207,7 @@ def _included(
     elif name.lower().startswith("file:"):
         yield from _file(Path(url2pathname(urlsplit(name).path)), constraint, reading)
     else:
-        yield RequirementLine(name, line.path, line.number, constraint=constraint, address=True)
+        yield replace(line, text=name, constraint=constraint, address=True)
 
 
 class _Parser(optparse.OptionParser):

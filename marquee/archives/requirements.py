@@ -89,7 +89,7 @@ def check_installable(path: Path) -> None:
 
 def _required(path: Path) -> Iterator[RequiredPackage]:
     """Yield what is asked for; constraints bound the versions of what else asks for."""
-    read = [one for line in requirement_lines.read(path) for one in _parsed(line)]
+    read = [*filter(None, map(_parsed, requirement_lines.read(path)))]
     bounds: dict[str, SpecifierSet] = {}
     for one in read:
         if one.line.constraint and one.name is not None:
@@ -100,15 +100,14 @@ def _required(path: Path) -> Iterator[RequiredPackage]:
             yield RequiredPackage(one.line, one.name, one.specifier & bound)
 
 
-def _parsed(line: RequirementLine) -> Iterator[RequiredPackage]:
-    """Yield what a line asks for, nothing where its marker does not apply here."""
+def _parsed(line: RequirementLine) -> RequiredPackage | None:
+    """Return what a line asks for, nothing where its marker does not apply here."""
     if line.address:
-        yield RequiredPackage(line, None, SpecifierSet())
-        return
+        return RequiredPackage(line, None, SpecifierSet())
     text, _, marker = line.text.partition("; " if SCHEME.match(line.text) else ";")
     try:
         if marker.strip() and not Marker(marker).evaluate():
-            return
+            return None
         name, specifier = _named(text.strip())
     except ValueError as error:  # each of the parsers' own errors is one
         reason = str(error).splitlines()[0]
@@ -116,7 +115,7 @@ def _parsed(line: RequirementLine) -> Iterator[RequiredPackage]:
             f"{line.location}: '{line.text[:100]}' cannot be checked ({reason}); expected a line "
             "such as 'name>=1.0' or 'name @ address'"
         ) from error
-    yield RequiredPackage(line, None if name is None else canonicalize_name(name), specifier)
+    return RequiredPackage(line, None if name is None else canonicalize_name(name), specifier)
 
 
 def _named(text: str) -> tuple[str | None, SpecifierSet]:
@@ -130,14 +129,10 @@ def _named(text: str) -> tuple[str | None, SpecifierSet]:
 
 def _is_path(text: str) -> bool:
     """Tell a file or folder from a name, as pip does."""
-    before, at, _ = text.partition("@")
-    if at and not _looks_like_path(before):
-        return False  # name @ address
-    return _looks_like_path(text) or EXTRAS.sub("", text).lower().endswith(ARCHIVES)
-
-
-def _looks_like_path(text: str) -> bool:
-    return os.sep in text or text.startswith(".")
+    before, at, _ = text.partition("@")  # name @ address
+    if os.sep in before or text.startswith("."):
+        return True
+    return not at and EXTRAS.sub("", text).lower().endswith(ARCHIVES)
 
 
 def _named_by_address(text: str) -> tuple[str | None, SpecifierSet]:
@@ -166,11 +161,9 @@ def _problem(required: RequiredPackage) -> str | None:
     version = _installed(required.name)
     if version is None:
         return f"{required.name} is not installed"
-    return (
-        None
-        if _fits(required, version)
-        else f"{required.name} is {version}, not {required.specifier}"
-    )
+    if _fits(required, version):
+        return None
+    return f"{required.name} is {version}, not {required.specifier}"
 
 
 def _obstacle(required: RequiredPackage) -> str | None:
@@ -197,8 +190,4 @@ def _fits(required: RequiredPackage, version: str) -> bool:
 
 def _installed(name: str) -> str | None:
     """Return the version of a package; None also where its metadata have none."""
-    try:
-        version: str | None = metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-    return version
+    return next((found.version for found in metadata.distributions(name=name)), None)

@@ -206,12 +206,11 @@ def _read_config(project: Project, name: str) -> dict[str, Any]:
         known = ", ".join(names(project)) or "none"
         raise MarqueeError(f"there is no model '{name}' (no {path}); the models are: {known}")
     try:
-        config = yaml.safe_load(path.read_text())
+        config: dict[str, Any] = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
         raise MarqueeError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     _check_config(config, path)
-    checked: dict[str, Any] = config
-    return checked
+    return config
 
 
 def _check_config(config: Any, path: Path) -> None:

@@ -8,6 +8,7 @@ one folder: TorchServe drops the first part of every name.
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import stat
 import struct
@@ -153,6 +154,13 @@ class _Stream(gzip.GzipFile):
         return super().read(size)
 
 
+def tar_stream(path: Path) -> gzip.GzipFile | io.BufferedReader:
+    """Open a tar, packed or not, whose headers are not believed."""
+    with path.open("rb") as file:
+        is_packed = file.read(2) == b"\x1f\x8b"
+    return _Stream(path) if is_packed else path.open("rb")
+
+
 @contextmanager
 def opened_tar(path: Path) -> Iterator[tuple[tarfile.TarFile, Iterator[tarfile.TarInfo]]]:
     """Open a ``.tar.gz``, and lend its members as they are read."""
@@ -167,10 +175,7 @@ def inside(member: tarfile.TarInfo) -> str:
 
 def _safe(archive: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
     """Yield a tar's members, as long as they may be unpacked: TorchServe will."""
-    most = min(
-        max_allowed(),
-        max(BOMB_BYTES, BOMB_RATIO * path.stat().st_size),
-    )
+    most = min(max_allowed(), max(BOMB_BYTES, BOMB_RATIO * path.stat().st_size))
     size = 0
     for number, member in enumerate(archive, 1):
         size += member.size

@@ -13,7 +13,6 @@ import yaml
 from marquee.archives import model_folder, requirements, rooms, sources
 from marquee.archives.build import BuiltArchive, digest_of, run_archiver, try_and_store
 from marquee.archives.manifest import rule_broken
-from marquee.archives.model_folder import ModelFolder
 from marquee.archives.store import StoreRecord
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -67,8 +66,9 @@ def build(project: Project, source: ScriptSource, *, force: bool = False) -> Bui
     _check_names(project, source)
     with tempfile.TemporaryDirectory(prefix="marquee-") as scratch:
         work = Path(scratch)
-        folder = model_folder.read(source.path, source.program, work / "model")
-        return _build(project, source, folder, work, force=force)
+        folder, script = model_folder.read(source.path, source.program, work / "model")
+        text = yaml.safe_dump(config(project, source, script), sort_keys=True)
+        return _build(project, source, folder, text, work, force=force)
 
 
 def _check_names(project: Project, source: ScriptSource) -> None:
@@ -85,20 +85,19 @@ def _check_names(project: Project, source: ScriptSource) -> None:
 
 
 def _build(
-    project: Project, source: ScriptSource, folder: ModelFolder, work: Path, *, force: bool
+    project: Project, source: ScriptSource, folder: Path, text: str, work: Path, *, force: bool
 ) -> BuiltArchive:
-    required = folder.path / model_folder.CODE / REQUIREMENTS
+    required = folder / model_folder.CODE / REQUIREMENTS
     if required.is_file() and not source.skip_requirements:
         requirements.check(required)
-    text = yaml.safe_dump(config(project, source, folder.script), sort_keys=True)
-    contents = _contents(project, source, folder.path)
+    contents = _contents(project, source, folder)
     project.model_store.mkdir(parents=True, exist_ok=True)
     record = StoreRecord(project.model_store)
     digest = _digest(source, text, contents, record)
     target = project.model_store / source.archive_name
     known = record.sha256(target, digest)
     if known and not force:
-        return BuiltArchive(target, known, digest, fresh=False)
+        return BuiltArchive(target, known, fresh=False)
     more = ("--requirements-file", required) if required.is_file() else ()
     plain = run_archiver(source.name, source.version, text, contents, work, *more)
     title, origin = f"{source.name} {source.version}", (FOLDER, source.path)
@@ -128,7 +127,7 @@ def config(project: Project, source: ScriptSource, script: Path | None) -> dict[
 def _contents(project: Project, source: ScriptSource, folder: Path) -> dict[str, Path]:
     """Return archive name -> file of everything but what is computed."""
     handler = project.handlers / "script" / "handler.py"
-    ours = sources.by_name(project.root, handler) | {"handler.py": handler}
+    ours = sources.needed(project.root, handler) | {"handler.py": handler}
     theirs = {f"{FOLDER}/{name}": path for name, path in model_folder.files(folder).items()}
     example = {} if source.example is None else {f"example{source.example.suffix}": source.example}
     return ours | theirs | example

@@ -14,15 +14,11 @@ from marquee.errors import MarqueeError
 PACKAGE = "handlers"
 
 
-def by_name(root: Path, handler: Path) -> dict[str, Path]:
-    """Return what :func:`needed` does, by the names that the files have in an archive."""
-    return {path.relative_to(root).as_posix(): path for path in needed(root, handler)}
-
-
-def needed(root: Path, handler: Path) -> list[Path]:
+def needed(root: Path, handler: Path) -> dict[str, Path]:
     """Return the files below ``root/handlers`` that ``handler`` imports, directly or not.
 
-    ``handler`` itself is not among them. Packages' ``__init__.py`` are.
+    By their names in an archive. ``handler`` itself is not among them. Packages' ``__init__.py``
+    are.
 
     Raises:
         MarqueeError: a file is missing, or holds no valid Python.
@@ -35,18 +31,12 @@ def needed(root: Path, handler: Path) -> list[Path]:
                 if path not in files and path != handler:
                     files.add(path)
                     waiting.append(path)
-    return sorted(files)
+    return {path.relative_to(root).as_posix(): path for path in sorted(files)}
 
 
 def _imports(path: Path) -> Iterator[str]:
     """Yield the dotted names under ``handlers`` that a file imports."""
-    try:
-        tree = ast.parse(path.read_text(), filename=str(path))
-    except FileNotFoundError as error:
-        raise MarqueeError(f"{path} is missing") from error
-    except SyntaxError as error:
-        raise MarqueeError(f"{path}, line {error.lineno}: {error.msg}") from error
-    for node in ast.walk(tree):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if _ours(alias.name))
         elif isinstance(node, ast.ImportFrom) and node.level:
@@ -57,6 +47,22 @@ def _imports(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and _ours(node.module):
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def parsed(path: Path) -> ast.Module:
+    """Return the syntax tree of a Python file.
+
+    Raises:
+        MarqueeError: it is missing, or holds no valid Python.
+    """
+    try:
+        return ast.parse(path.read_bytes(), filename=path.name)
+    except FileNotFoundError as error:
+        raise MarqueeError(f"{path} is missing") from error
+    except SyntaxError as error:
+        raise MarqueeError(f"{path}, line {error.lineno or 1}: {error.msg}") from error
+    except ValueError as error:  # before Python 3.12, of bytes that are zero
+        raise MarqueeError(f"{path} is no Python: {error}; save it as UTF-8") from error
 
 
 def _ours(module: str) -> bool:

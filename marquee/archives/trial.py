@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -18,12 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from marquee import processes
 from marquee.archives import golden
-from marquee.archives.comparison import media_type, spread
+from marquee.archives.comparison import spread
 from marquee.archives.digests import GOLDEN
-from marquee.archives.worker import Worker
-from marquee.archives.worker_messages import WorkerReply, WorkerRequest
-from marquee.media import suffix_of, type_of
+from marquee.archives.worker import Worker, WorkerReply, WorkerRequest
+from marquee.errors import MarqueeError
+from marquee.media import media_type, suffix_of, type_of
 
 FAILED = 3
 # Tells CPU from GPU, bf16 from fp32 and one thread from many not apart, but networks.
@@ -34,41 +34,29 @@ MAX_ANSWER = 300_000
 MAX_ONLY_ANSWER = 8 << 20
 
 
-@dataclass(frozen=True)
-class Trial:
-    """What came of loading an archive.
+def run(archive: Path, scratch: Path, title: str, source: tuple[str, Path]) -> tuple[str, ...]:
+    """Load an archive, unpacked below ``scratch``, and add its golden requests to it.
 
-    Attributes:
-        unpacked: the folder it was unpacked to.
-        problem: why it does not load, or None.
-        refused: what it said to those of its examples that it cannot process.
+    Returns what it said to those of its examples that it cannot process. ``title`` and ``source``
+    are for messages; see :func:`marquee.archives.build.try_and_store`.
+
+    Raises:
+        MarqueeError: it does not load, or fails on its example.
     """
-
-    unpacked: Path
-    problem: str | None = None
-    refused: tuple[str, ...] = ()
-
-
-def run(archive: Path, scratch: Path) -> Trial:
-    """Load an archive, unpacked below ``scratch``, and add its golden requests to it."""
     unpacked, made, notes = (scratch / name for name in ("unpacked", "made", "refused.json"))
     with zipfile.ZipFile(archive) as opened:
         opened.extractall(unpacked)
-    done = subprocess.run(
-        [sys.executable, "-m", "marquee.archives.trial", *map(str, (unpacked, made, notes))],
-        env=environment(unpacked),
-        cwd=unpacked,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"]
-        return Trial(unpacked, problem=lines[-1])
+    command: list[str | Path] = [sys.executable, "-m", "marquee.archives.trial"]
+    command += [unpacked, made, notes]
+    try:
+        processes.run(command, f"{title} does not load", env=environment(unpacked), cwd=unpacked)
+    except MarqueeError as error:
+        inside, origin = source
+        raise MarqueeError(str(error).replace(str(unpacked / inside), str(origin))) from error
     with zipfile.ZipFile(archive, "a") as opened:
         for path in sorted(made.glob(f"{golden.FOLDER}/*")):
             opened.write(path, path.relative_to(made))
-    return Trial(unpacked, refused=tuple(json.loads(notes.read_text())))
+    return tuple(json.loads(notes.read_text()))
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -116,7 +104,11 @@ def make_golden(worker: Worker, folder: Path, out: Path) -> None:
 
     share = tolerance(worker.config)
     torch.set_num_threads(1)
-    kept = _small([one for one in _answered(worker, folder) if _is_steady(worker, one)])
+    fitting = (one for one in _answered(worker, folder) if len(one.reply.body) <= MAX_ONLY_ANSWER)
+    # Asked again: an answer with noise or the time of day in it is no use.
+    steady = [one for one in fitting if worker.ask(one.request)[0].body == one.reply.body]
+    small = [one for one in steady if len(one.reply.body) <= MAX_ANSWER]
+    kept = small or sorted(steady, key=lambda one: len(one.reply.body))[:1]
     if not kept:
         return
     (out / golden.FOLDER).mkdir(parents=True)
@@ -157,18 +149,6 @@ def _answered(worker: Worker, folder: Path) -> Iterator[_Exchange]:
             (reply,) = worker.ask(request)
             if reply.status == 200 and reply.body:
                 yield _Exchange(example, accept, request, reply)
-
-
-def _is_steady(worker: Worker, exchange: _Exchange) -> bool:
-    """Ask again: an answer with noise or the time of day in it is no use."""
-    if len(exchange.reply.body) > MAX_ONLY_ANSWER:
-        return False
-    return worker.ask(exchange.request)[0].body == exchange.reply.body
-
-
-def _small(exchanges: list[_Exchange]) -> list[_Exchange]:
-    small = [one for one in exchanges if len(one.reply.body) <= MAX_ANSWER]
-    return small or sorted(exchanges, key=lambda one: len(one.reply.body))[:1]
 
 
 def _write(exchange: _Exchange, number: int, out: Path, share: float) -> golden.GoldenEntry:

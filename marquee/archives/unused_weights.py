@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from marquee.archives import pack_hook, rooms, weight_files
 from marquee.archives.listing import is_hidden
 from marquee.archives.rooms import ModelVersion
-from marquee.archives.weight_files import FileKind
 from marquee.errors import MarqueeError
 from marquee.project import Project
+
+if TYPE_CHECKING:
+    from handlers.runtime.filekind import Kind
 
 # Whoever keeps a data set there is told so; names of more files than these help nobody.
 MAX_FILES = 10_000
@@ -34,7 +37,7 @@ class UnusedFile:
     """
 
     path: Path
-    kind: FileKind
+    kind: Kind
     name: str | None
     version: str | None
 
@@ -81,21 +84,15 @@ def warnings(project: Project) -> list[str]:
 
 def _sentence(project: Project, unused: UnusedFile) -> str:
     sentence = f"{_relative(project, unused.path)} ({unused.kind.name}) is not packed"
-    meant = [
-        (version, model)
-        for version, model in (_chosen(project, unused.name) if unused.name else {}).items()
-        if model is not None and unused.version in (None, version)
-    ]
-    packed = [
-        f"{unused.name} {version} gets {_relative(project, model.weights)}"
-        for version, model in meant
-        if model.origin == "user"
-    ]
-    if packed:
-        sentence = f"{sentence}: {', '.join(packed)}"
+    chosen = _chosen(project, unused.name) if unused.name else {}
+    meant = [one for one in chosen.values() if one and unused.version in (None, one.version)]
+    users = [one for one in meant if one.origin == "user"]
+    if users:
+        gets = (f"{one.name} {one.version} gets {_relative(project, one.weights)}" for one in users)
+        sentence = f"{sentence}: {', '.join(gets)}"
     # Where the demo's are packed, it may still be wanted.
-    all_packed = packed and len(packed) == len(meant)
-    return sentence if all_packed else f"{sentence}; {_advice(project, unused)}"
+    is_settled = users and len(users) == len(meant)
+    return sentence if is_settled else f"{sentence}; {_advice(project, unused)}"
 
 
 def _advice(project: Project, unused: UnusedFile) -> str:
@@ -104,20 +101,14 @@ def _advice(project: Project, unused: UnusedFile) -> str:
         return unused.kind.advice
     if not unused.kind.is_known:
         return "no room can read it: save the weights with torch.save or safetensors"
-    folders = _folders(project, unused)
-    if not folders:
+    versions = _weight_names(project, unused.name) if unused.name else {}
+    if not versions:
         return f"put it into weights/<model>/, one of {', '.join(rooms.names(project))}"
-    return f"put it into {' or '.join(f'{_relative(project, one)}/' for one in folders)}"
-
-
-def _folders(project: Project, unused: UnusedFile) -> list[Path]:
-    """Return the folders in which any weight file counts, for whoever it is meant."""
-    if unused.name is None:
-        return []
-    versions = _weight_names(project, unused.name)
+    # In these any weight file counts.
+    own = f"{_relative(project, project.weights)}/{unused.name}/"
     wanted = [unused.version] if unused.version else [*versions]
-    own = project.weights / unused.name
-    return [own] if len(versions) == 1 else [own / version for version in wanted]
+    folders = [own] if len(versions) == 1 else [f"{own}{version}/" for version in wanted]
+    return f"put it into {' or '.join(folders)}"
 
 
 def _relative(project: Project, path: Path) -> str:
@@ -134,17 +125,14 @@ def _unused(project: Project) -> Iterator[UnusedFile]:
 
 def _known(project: Project, name: str) -> Iterator[Path]:
     """Yield what archives get, and the folders of models that have errors of their own."""
-    for model in _chosen(project, name).values():
-        yield from (model and _used(project, model)) or weight_files.model_folders(project, name)
-
-
-def _used(project: Project, model: ModelVersion) -> list[Path] | None:
-    """Return what a version's archive is made from, or None where it cannot be made."""
-    try:
-        examples = rooms.examples(project, model.name, model.version)
-        return [*pack_hook.inputs(project, model), *examples]
-    except MarqueeError:
-        return None
+    for version in _weight_names(project, name):
+        try:
+            yield from pack_hook.inputs(project, rooms.version_of(project, name, version))
+            yield from rooms.examples(project, name, version)
+        except weight_files.NoWeights:
+            continue  # what lies there all the same is named here
+        except MarqueeError:
+            yield from weight_files.model_folders(project, name)
 
 
 def _chosen(project: Project, name: str) -> dict[str, ModelVersion | None]:
@@ -154,7 +142,7 @@ def _chosen(project: Project, name: str) -> dict[str, ModelVersion | None]:
         try:
             chosen[version] = rooms.version_of(project, name, version)
         except weight_files.NoWeights:
-            continue  # what lies there all the same is named here
+            continue
         except MarqueeError:
             chosen[version] = None
     return chosen
@@ -191,23 +179,16 @@ def _meant(project: Project, path: Path) -> tuple[str | None, str | None]:
     stem = weight_files.stem_of(file).lower()
     for name in names:
         if folders and folders[0].lower() == name.lower():
-            return name, _version(project, name, folders[1:], stem)
+            known = _weight_names(project, name)
+            inside = weight_files.version_of(folders[1], known) if folders[1:] else None
+            return name, inside or _by_name(project, name, stem, common=True)
     for name in names:
         version = None if folders else _by_name(project, name, stem, common=False)
-        if version is not None or _speaks_of(name, [*folders, file]):
+        # A word that begins with a model's name: `my_cifar`, `cifar10`.
+        word = re.compile(rf"(?<![a-z0-9]){re.escape(name)}", re.IGNORECASE)
+        if version is not None or word.search("/".join([*folders, file])):
             return name, version
     return None, None
-
-
-def _speaks_of(name: str, parts: list[str]) -> bool:
-    """Tell whether a path has a word that begins with a model's name: ``my_cifar``, ``cifar10``."""
-    return re.search(rf"(?<![a-z0-9]){re.escape(name)}", "/".join(parts), re.IGNORECASE) is not None
-
-
-def _version(project: Project, name: str, folders: list[str], stem: str) -> str | None:
-    versions = _weight_names(project, name)
-    inside = weight_files.version_of(folders[0], versions) if folders else None
-    return inside or _by_name(project, name, stem, common=True)
 
 
 def _by_name(project: Project, name: str, stem: str, *, common: bool) -> str | None:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
@@ -21,6 +21,9 @@ from marquee.archives import sources
 from marquee.archives.listing import is_hidden
 from marquee.errors import MarqueeError
 from marquee.project import Project
+
+if TYPE_CHECKING:
+    from handlers.runtime.filekind import Kind
 
 VERSION = re.compile(r"(?:v|ver|version)?[ ._-]?(\d+(?:\.\d+)*)", re.IGNORECASE)
 # Endings under which people keep weights.
@@ -33,21 +36,6 @@ SUFFIXES = {
 
 # By its path: by its name the runtime's module would bring torch along.
 _load = cache(sources.load)
-
-
-class FileKind(Protocol):
-    """What a file is by its content: a ``handlers.runtime.filekind.Kind``."""
-
-    name: str
-
-    @property
-    def is_weights(self) -> bool: ...
-    @property
-    def is_known(self) -> bool: ...
-    @property
-    def is_beside(self) -> bool: ...
-    @property
-    def advice(self) -> str: ...
 
 
 class NoWeights(MarqueeError):
@@ -169,10 +157,11 @@ def has_weight_suffix(path: Path) -> bool:
     return stem_of(path.name) != path.name
 
 
-def kind_of(project: Project, path: Path) -> FileKind:
+def kind_of(project: Project, path: Path) -> Kind:
     """Return what a file is by its content; unknown where it cannot be read."""
     module = _load(project.handlers / "runtime" / "filekind.py", "_marquee_filekind")
     try:
-        return cast(FileKind, module.kind_of(path))
+        kind: Kind = module.kind_of(path)
     except OSError:
-        return cast(FileKind, module.Kind(module.UNKNOWN))  # packing says why it cannot be read
+        kind = module.Kind(module.UNKNOWN)  # packing says why it cannot be read
+    return kind

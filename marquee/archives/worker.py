@@ -1,26 +1,98 @@
 """A worker without a server: an unpacked archive, loaded and asked as TorchServe does it.
 
-For a process of its own, since the archive's modules are imported from the archive.
+For a process of its own, since the archive's modules are imported from the archive. TorchServe's
+own function writes the answers to a batch into one message, and a handler's pieces of answers, by
+``send_intermediate_predict_response``, into further ones before it; they are read here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Mapping
+import io
+import json
+import os
+import struct
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from marquee.archives import reader
-from marquee.archives.worker_messages import (
-    Socket,
-    WorkerReply,
-    WorkerRequest,
-    error_reply,
-    failure,
-    read,
-    reply_of,
-)
+
+Part = tuple[str, str, bytes]
+DECODE = "TS_DECODE_INPUT_REQUEST"
+_INT = struct.Struct("!i")
+END = -1
+
+
+@dataclass(frozen=True)
+class WorkerRequest:
+    """A request to a model.
+
+    Attributes:
+        headers: as a client sends them.
+        body: of a request that is not multipart; a JSON value where a server has parsed it.
+        parts: name, content type and contents of each part of a multipart request.
+    """
+
+    headers: Mapping[str, str]
+    body: Any = b""
+    parts: tuple[Part, ...] = ()
+
+    def row(self, request_id: str) -> dict[str, Any]:
+        """Return the request as TorchServe's frontend hands it to a worker."""
+        parts = self.parts or (() if self.body is None else (("body", "", self.body),))
+        whole = {key.lower(): value for key, value in self.headers.items()}.get("content-type", "")
+        return {
+            "requestId": request_id.encode(),
+            "parameters": [
+                {
+                    "name": name,
+                    "contentType": kind.encode() or None,
+                    "value": _decoded(kind or whole, value),
+                }
+                for name, kind, value in parts
+            ],
+            "headers": [
+                {"name": name.encode(), "value": value.encode()}
+                for name, value in self.headers.items()
+            ],
+        }
+
+
+def _decoded(content_type: str, value: Any) -> Any:
+    """Return a body as TorchServe hands it on: decoded, where the handler did not refuse that."""
+    if os.environ.get(DECODE, "true") != "true" or not isinstance(value, bytes):
+        return value
+    try:
+        if content_type == "application/json":
+            return json.loads(value)
+        return value.decode() if content_type.startswith("text") else value
+    except (ValueError, RecursionError):
+        return value
+
+
+@dataclass(frozen=True)
+class WorkerReply:
+    """A model's answer to one request, or a piece of it.
+
+    Attributes:
+        headers: by their names in small letters.
+        pieces: of the body, where the handler sent some before the rest.
+        raised: what the handler did, if it is why TorchServe fails the whole batch.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    pieces: tuple[bytes, ...] = ()
+    raised: str | None = None
+
+    @property
+    def content_type(self) -> str:
+        """Its media type, or nothing."""
+        return self.headers.get("content-type", "")
 
 
 class _Unfit(Exception):
@@ -75,7 +147,7 @@ class Worker:
 
         batch = [one.row(f"request-{index}") for index, one in enumerate(requests)]
         headers, rows, ids = self._service.retrieve_data_for_inference(batch)
-        context, socket = self._service.context, Socket()
+        context, socket = self._service.context, _Socket()
         context.request_ids, context.request_processor = ids, headers
         context.metrics.request_ids = ids
         context.cl_socket = socket
@@ -83,16 +155,16 @@ class Worker:
             bodies = self._bodies(rows)
             sent = create_predict_response(bodies, ids, "Prediction success", 200, context)
         except PredictionException as error:
-            return [error_reply(error.error_code, str(error.message))] * len(requests)
+            return [_error_reply(error.error_code, str(error.message))] * len(requests)
         except _Unfit as error:
-            return [failure(str(error))] * len(requests)
+            return [_failure(str(error))] * len(requests)
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
-            return [failure(f"the handler raised {type(error).__name__}: {error}")] * len(requests)
-        message = read(sent)
-        if message.code != 200:
+            return [_failure(f"the handler raised {type(error).__name__}: {error}")] * len(requests)
+        code, words, replies = _read(sent)
+        if code != 200:
             kinds = ", ".join(sorted({type(body).__name__ for body in bodies}))
-            return [failure(f"the handler returned {kinds}: {message.words}")] * len(requests)
-        return [reply_of(socket.pieces.get(one, []), message.sent[one]) for one in ids.values()]
+            return [_failure(f"the handler returned {kinds}: {words}")] * len(requests)
+        return [_joined([*socket.pieces.get(one, []), replies[one]]) for one in ids.values()]
 
     def _bodies(self, rows: list[Any]) -> list[Any]:
         """Return the handler's answers.
@@ -140,3 +212,74 @@ def _metrics() -> Any:
     cache = MetricsCacheYamlImpl(str(Path(ts.__file__).parent / "configs" / "metrics.yaml"))
     cache.initialize_cache()
     return cache
+
+
+def _joined(sent: Sequence[WorkerReply]) -> WorkerReply:
+    """Return the answer that a handler sent in pieces, or at once."""
+    first, parts = sent[0], tuple(one.body for one in sent)
+    # Status and headers have gone out when the rest comes; those who set no status answer with 200.
+    whole = replace(first, status=first.status or 200, body=b"".join(parts))
+    return replace(whole, pieces=parts) if len(parts) > 1 else whole
+
+
+def _failure(raised: str) -> WorkerReply:
+    """Return what each request of a batch gets that TorchServe fails."""
+    return replace(_error_reply(503, "Prediction failed"), raised=raised)
+
+
+def _error_reply(status: int, message: str) -> WorkerReply:
+    """Return an error of TorchServe's own."""
+    body = {"code": status, "type": "InternalServerException", "message": message}
+    return WorkerReply(status, {"content-type": "application/json"}, json.dumps(body).encode())
+
+
+@dataclass
+class _Socket:
+    """Stands where a handler's context has the connection to the frontend.
+
+    Attributes:
+        pieces: of the answers to the batch, by the ids of their requests.
+    """
+
+    pieces: dict[str, list[WorkerReply]] = field(default_factory=dict)
+
+    def sendall(self, message: bytes) -> None:
+        """Keep a message of pieces."""
+        for request, piece in _read(message)[2].items():
+            self.pieces.setdefault(request, []).append(piece)
+
+    def send(self, message: bytes) -> int:
+        """Keep a message of pieces, whole."""
+        self.sendall(message)
+        return len(message)
+
+
+def _read(message: bytes) -> tuple[int, str, dict[str, WorkerReply]]:
+    """Read a worker's message.
+
+    Returns:
+        200, or the code of an error which all requests of the batch get; that error's message;
+        answers by the ids of their requests.
+    """
+    stream = _MessageReader(message)
+    code, words, sent = stream.number(), stream.text(), {}
+    while (length := stream.number()) != END:
+        request = stream.read(length).decode()
+        sent[request] = stream.sent()
+    return code, words, sent
+
+
+class _MessageReader(io.BytesIO):
+    def sent(self) -> WorkerReply:
+        content_type, status, _phrase = self.text(), self.number(), self.text()
+        headers = {self.text().lower(): self.text() for _ in range(self.number())}
+        if content_type:
+            headers["content-type"] = content_type
+        return WorkerReply(status, headers, self.read(self.number()))
+
+    def number(self) -> int:
+        (number,) = _INT.unpack(self.read(_INT.size))
+        return int(number)
+
+    def text(self) -> str:
+        return self.read(self.number()).decode()

@@ -17,8 +17,7 @@ from marquee.project import Project
 
 if TYPE_CHECKING:
     from marquee.archives.build import BuiltArchive
-    from marquee.archives.diff import ArchiveDiff, FileChange
-    from marquee.archives.inspection import Inspection
+    from marquee.archives.inspection import ArchiveDiff, FileChange, Inspection
 
 NO_DIGEST = "its manifest states no content digest: not made by marquee, or by an early one"
 # Not 1, which Ctrl-C gives as well: `make serve` goes on with what could be built.
@@ -193,10 +192,10 @@ def diff(before: str, after: str, as_json: bool) -> None:
 
     Each is a path, or a name in the model store such as cifar-2.0.
     """
-    from marquee.archives.diff import diff as compare
-    from marquee.archives.inspection import inspect as look_into
+    from marquee.archives import inspection
 
-    difference = compare(look_into(_find(before)), look_into(_find(after)))
+    looked_into = [inspection.inspect(_find(named)) for named in (before, after)]
+    difference = inspection.diff(*looked_into)
     click.echo(_diff_json(difference) if as_json else printable(_diff_text(difference)))
 
 

@@ -13,12 +13,19 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
+from typing import Any, TextIO
 
 from marquee.archives.worker import Worker
-from marquee.conformance.result import FAILED, OK, SKIPPED, CheckFailed, CheckResult, CheckSkipped
-from marquee.conformance.subject import Subject
+from marquee.conformance.subject import (
+    FAILED,
+    OK,
+    SKIPPED,
+    CheckFailed,
+    CheckResult,
+    CheckSkipped,
+    Subject,
+)
 from marquee.conformance.suite import CHECKS, LOAD, SILENCE
 
 BATCH = 4
@@ -32,14 +39,14 @@ def main() -> int:
     stdout = out.with_suffix(".stdout")
     os.dup2(os.open(stdout, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600), 1)
     loaded: list[Worker] = []
-    with out.open("w") as sink:
-        _write(sink.fileno(), _run(LOAD, partial(_load, folder, loaded)))
+    with out.open("w", buffering=1) as sink:
+        _run(sink, LOAD, _load, folder, loaded)
         if not loaded:
             return 0
         subject = Subject(loaded[0], folder, archive)
         for name, check in CHECKS.items():
-            _write(sink.fileno(), _run(name, partial(check, subject)))
-        _write(sink.fileno(), _run(SILENCE, partial(_silent, stdout)))
+            _run(sink, name, check, subject)
+        _run(sink, SILENCE, _silent, stdout)
     subject.worker.close()
     return 0
 
@@ -58,10 +65,10 @@ def _silent(stdout: Path) -> str:
     return ""
 
 
-def _run(name: str, check: Callable[[], str]) -> CheckResult:
+def _run(sink: TextIO, name: str, check: Callable[..., str], *of: Any) -> None:
     start = time.monotonic()
     try:
-        outcome, detail = OK, check()
+        outcome, detail = OK, check(*of)
     except CheckFailed as error:
         outcome, detail = FAILED, str(error)
     except CheckSkipped as error:
@@ -69,11 +76,8 @@ def _run(name: str, check: Callable[[], str]) -> CheckResult:
     except Exception as error:  # such as an answer that nothing here can read
         logging.exception("%s", name)
         outcome, detail = FAILED, f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return CheckResult(name, outcome, detail, round(time.monotonic() - start, 3))
-
-
-def _write(sink: int, result: CheckResult) -> None:
-    os.write(sink, (json.dumps(asdict(result)) + "\n").encode())
+    result = CheckResult(name, outcome, detail, round(time.monotonic() - start, 3))
+    sink.write(json.dumps(asdict(result)) + "\n")
 
 
 if __name__ == "__main__":

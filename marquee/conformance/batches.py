@@ -8,10 +8,17 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from marquee.archives.comparison import NPY, media_type
-from marquee.archives.worker_messages import WorkerReply, WorkerRequest
-from marquee.conformance.result import CheckSkipped
-from marquee.conformance.subject import Subject, error_problem, fail_if, good_problem, unlike
+from marquee.archives.comparison import NPY
+from marquee.archives.worker import WorkerReply, WorkerRequest
+from marquee.conformance.subject import (
+    CheckSkipped,
+    Subject,
+    error_problem,
+    fail_if,
+    good_problem,
+    unlike,
+)
+from marquee.media import media_type
 
 FLIPS = (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180)
 LARGEST = 4
@@ -38,8 +45,7 @@ def bad_in_a_batch(subject: Subject) -> str:
     good, bad = subject.request(), subject.request(b"hello")
     alone, bad_alone = subject.answer, subject.ask(bad)
     replies = subject.worker.ask(good, bad, good, bad)
-    for number, reply in ((1, replies[0]), (3, replies[2])):
-        fail_if({f"request {number} (good)": unlike(alone, reply)})
+    fail_if({f"request {i} (good)": unlike(alone, replies[i - 1]) for i in (1, 3)})
     if subject.offer:
         statuses = (bad_alone.status,) if bad_alone.status >= 400 else (400, 415, 422)
         fail_if({f"request {i} (bad)": error_problem(replies[i - 1], statuses) for i in (2, 4)})

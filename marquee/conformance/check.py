@@ -7,17 +7,14 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from marquee.archives import build as archive
 from marquee.archives import rooms, trial
 from marquee.archives.inspection import inspect
-from marquee.archives.rooms import ModelVersion
 from marquee.archives.store import find_archive
-from marquee.conformance.result import FAILED, CheckResult
+from marquee.conformance.subject import FAILED, CheckResult
 from marquee.conformance.suite import NAMES, SILENCE
 from marquee.errors import MarqueeError
 from marquee.project import Project
@@ -56,8 +53,8 @@ def check(project: Project, named: str) -> list[CheckReport]:
     Raises:
         MarqueeError: there is no such model or archive, it cannot be built, or is not safe.
     """
-    with _archives(project, named) as paths:
-        return [check_archive(path) for path in paths]
+    with tempfile.TemporaryDirectory(prefix="marquee-") as aside:
+        return [check_archive(path) for path in _archives(project, named, Path(aside))]
 
 
 def check_archive(path: Path) -> CheckReport:
@@ -75,34 +72,21 @@ def check_archive(path: Path) -> CheckReport:
     return CheckReport(f"{inspection.model} {inspection.version}", results, log)
 
 
-@contextmanager
-def _archives(project: Project, named: str) -> Iterator[list[Path]]:
-    """Give the archives that a name stands for; those that are out of date are built aside.
-
-    Raises:
-        MarqueeError: there is no such model or archive, or it cannot be built.
-    """
-    if named not in rooms.names(project):
-        yield [_archive(project, named)]
-        return
-    with tempfile.TemporaryDirectory(prefix="marquee-") as store:
-        versions = rooms.versions(project, named)
-        yield [_up_to_date(project, version, Path(store)) for version in versions]
-
-
-def _archive(project: Project, named: str) -> Path:
+def _archives(project: Project, named: str, aside: Path) -> list[Path]:
+    """Return the archives that a name stands for; those that are out of date are built aside."""
+    if named in rooms.names(project):
+        return [
+            archive.up_to_date(project, version)
+            or archive.build(project, version, store=aside).path
+            for version in rooms.versions(project, named)
+        ]
     try:
-        return find_archive(project.model_store, named)
+        return [find_archive(project.model_store, named)]
     except MarqueeError as error:
         known = ", ".join(rooms.names(project)) or "none"
         raise MarqueeError(
             f"there is no model '{named}' (the models are: {known}); {error}"
         ) from error
-
-
-def _up_to_date(project: Project, version: ModelVersion, store: Path) -> Path:
-    ready = archive.up_to_date(project, version)
-    return archive.build(project, version, store=store).path if ready is None else ready
 
 
 def _run(folder: Path, path: Path, out: Path) -> tuple[tuple[CheckResult, ...], str]:
@@ -123,13 +107,9 @@ def _run(folder: Path, path: Path, out: Path) -> tuple[tuple[CheckResult, ...], 
             ended = f"its process ended with {done.returncode}"
         except subprocess.TimeoutExpired:
             ended = f"it did not end within {TIMEOUT_SECONDS} seconds"
-    results = _read(out)
-    return (*results, *_missing(results, ended)), log.read_text(errors="replace")
-
-
-def _read(out: Path) -> list[CheckResult]:
     lines = out.read_text().splitlines() if out.is_file() else []
-    return [CheckResult(**json.loads(line)) for line in lines]
+    results = [CheckResult(**json.loads(line)) for line in lines]
+    return (*results, *_missing(results, ended)), log.read_text(errors="replace")
 
 
 def _missing(results: list[CheckResult], ended: str) -> list[CheckResult]:

@@ -9,8 +9,7 @@ import time
 
 import psutil
 
-from marquee.conformance.result import CheckFailed
-from marquee.conformance.subject import Subject
+from marquee.conformance.subject import CheckFailed, Subject
 
 WARM_UP = 5
 MOST, LEAST = 300, 12

@@ -1,24 +1,50 @@
-"""The handler under test, and what its archive and its own description say of it."""
+"""The handler under test, what its archive and its description say of it, and what comes out."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from marquee.archives.comparison import JSON, difference, media_type, spread
+from marquee.archives.comparison import difference, spread
 from marquee.archives.trial import example_request
-from marquee.archives.worker import Worker
-from marquee.archives.worker_messages import WorkerReply, WorkerRequest
-from marquee.conformance.result import CheckFailed, CheckSkipped
+from marquee.archives.worker import Worker, WorkerReply, WorkerRequest
+from marquee.media import JSON, media_type
 
 # Between answers of one process: only the size of a batch may move the last digits.
 SAME = 0.01
-# What no answer may show of the inside of a worker.
 UNPROCESSABLE = 422
+# What no answer may show of the inside of a worker.
 TRACES = ("Traceback (most recent call last)", 'File "')
+OK, FAILED, SKIPPED = "ok", "failed", "skipped"
+
+
+class CheckFailed(Exception):
+    """The handler does not do what it should; the text says what it did."""
+
+
+class CheckSkipped(Exception):
+    """The check has no meaning for this handler; the text says why."""
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One line of the table.
+
+    Attributes:
+        check: its name.
+        outcome: ``ok``, ``failed`` or ``skipped``.
+        detail: what went wrong, why it was skipped, or what was seen.
+        seconds: it took.
+    """
+
+    check: str
+    outcome: str
+    detail: str = ""
+    seconds: float = 0.0
 
 
 class Subject:
@@ -49,11 +75,6 @@ class Subject:
             return {}
         is_ours = isinstance(said, dict) and {"consumes", "produces", "parameters"} <= said.keys()
         return said if is_ours else {}
-
-    @property
-    def describes_itself(self) -> bool:
-        """Whether it is of our kind, which answers a request for its description."""
-        return hasattr(self.worker.handler, "describe")
 
     @property
     def produces(self) -> list[str]:
@@ -126,8 +147,8 @@ def error_problem(reply: WorkerReply, statuses: Iterable[int]) -> str | None:
         return f"{reply.raised}; expected an answer of its own with {expected}"
     if reply.status not in statuses:
         return f"answered with {reply.status}, expected {expected}: {excerpt(reply.body)}"
-    if trace_in(reply.body):
-        return f"the answer shows a stack trace: {excerpt(reply.body)}"
+    if _trace_in(reply):
+        return harm(reply)
     kind = media_type(reply.content_type)
     if kind != JSON:
         return f"the error's content type is {kind or 'absent'}, expected {JSON}"
@@ -146,9 +167,15 @@ def _shape_problem(reply: WorkerReply) -> str | None:
     return None
 
 
-def trace_in(body: bytes) -> bool:
-    """Tell whether an answer shows a stack trace."""
-    text = body.decode(errors="replace")
+def harm(reply: WorkerReply) -> str | None:
+    """Return what is wrong with an answer that may be a success or any error."""
+    if reply.raised is not None:
+        return good_problem(reply)
+    return f"the answer shows a stack trace: {excerpt(reply.body)}" if _trace_in(reply) else None
+
+
+def _trace_in(reply: WorkerReply) -> bool:
+    text = reply.body.decode(errors="replace")
     return any(trace in text for trace in TRACES)
 
 

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import IO
 
 from marquee.archives import model_folder, rooms
-from marquee.archives.build import build
+from marquee.archives.build import build, epoch
 from marquee.archives.digests import file_digest
-from marquee.archives.normalise import epoch
 from marquee.errors import MarqueeError
 from marquee.files import replacing
 from marquee.project import Project
@@ -80,7 +79,7 @@ def pack_script(source: Path, output: Path, program: str | None = None) -> Packe
         MarqueeError: it has neither a script nor a TorchScript file, or is unsafe.
     """
     with tempfile.TemporaryDirectory(prefix="marquee-") as scratch:
-        folder = model_folder.read(source, program, Path(scratch)).path
+        folder = model_folder.read(source, program, Path(scratch))[0]
         return write(model_folder.files(folder), output)
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from marquee.archives.example import ExampleRequest
+from marquee.archives.golden import ExampleRequest
 from marquee.torchserve.management import Version
 
 # A problem is looked at again sooner than a success.

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import httpx
 
-from marquee.archives.example import ArchiveRequest, ExampleRequest
+from marquee.archives.golden import ArchiveRequest, ExampleRequest
 from marquee.errors import MarqueeError
 from marquee.interrupts import waited
 from marquee.project import Project

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from marquee import state
 from marquee.archives import listing
+from marquee.archives.manifest import version_order
 from marquee.archives.rooms import default_version
-from marquee.archives.version_order import version_order
 from marquee.project import Project
 
 ModelId = tuple[str, str]

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 
 from marquee.archives import reader
+from marquee.archives.manifest import version_order
 from marquee.archives.store import StoreRecord
-from marquee.archives.version_order import version_order
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.torchserve.management import Management, Version

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from marquee.archives.example import example_of
+from marquee.archives.golden import example_of
 from marquee.errors import MarqueeError
 from marquee.torchserve.health import Ask, Timing, VersionHealth
 from marquee.torchserve.management import Management, Version

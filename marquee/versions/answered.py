@@ -17,8 +17,7 @@ from pathlib import Path
 import psutil
 
 from marquee.archives import reader
-from marquee.archives.example import ArchiveRequest, ExampleRequest, requests_of
-from marquee.archives.golden import Root
+from marquee.archives.golden import ArchiveRequest, ExampleRequest, Root, requests_of
 from marquee.errors import MarqueeError
 from marquee.front.process import Haproxy, running
 from marquee.interrupts import pause, until

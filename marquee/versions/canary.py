@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from marquee.archives.example import requests_of
+from marquee.archives.golden import requests_of
 from marquee.errors import MarqueeError
 from marquee.front.traffic import Summary, Traffic, from_json
 from marquee.interrupts import ignored, raised

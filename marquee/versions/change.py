@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from marquee.archives.example import ExampleRequest, requests_of
+from marquee.archives.golden import ExampleRequest, requests_of
 from marquee.errors import MarqueeError
 from marquee.interrupts import ignored, until
 from marquee.project import Project

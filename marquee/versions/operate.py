@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from marquee.archives.example import requests_of
+from marquee.archives.golden import requests_of
 from marquee.errors import MarqueeError
 from marquee.interrupts import ignored, pause, raised, until
 from marquee.project import Project

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from marquee.archives.example import ArchiveRequest, ExampleRequest
+from marquee.archives.golden import ArchiveRequest, ExampleRequest
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.torchserve.inference import Inference

@@ -13,8 +13,8 @@ HANDLERS = ROOT / "handlers"
 OPERATOR = ROOT / "marquee"
 # The floors of the operator's side: each package or module may import those before it.
 FLOORS = (
-    ("errors", "interrupts", "files", "processes", "javaproperties"),
-    ("properties", "media"),
+    ("errors", "interrupts", "files", "javaproperties"),
+    ("properties", "media", "processes"),
     ("project",),
     ("state",),
     ("archives",),

@@ -14,9 +14,8 @@ import torch
 
 from handlers.cifar.model import LeNet
 from marquee.archives import reader
-from marquee.archives.diff import diff
 from marquee.archives.digests import file_digest
-from marquee.archives.inspection import inspect
+from marquee.archives.inspection import diff, inspect
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from tests.support import make_project, marquee, only_version

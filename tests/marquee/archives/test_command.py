@@ -30,7 +30,7 @@ def builds(small_project: Project, monkeypatch: pytest.MonkeyPatch) -> Builds:
 
     def noted(_project: Project, model: ModelVersion, *, force: bool, **_: Any) -> BuiltArchive:
         asked.append((model.name, model.version, force))
-        return BuiltArchive(small_project.model_store / model.archive_name, "12", "34", fresh=True)
+        return BuiltArchive(small_project.model_store / model.archive_name, "12", fresh=True)
 
     monkeypatch.setattr(build, "build", noted)
     return asked
@@ -53,7 +53,7 @@ def test_a_script_is_built_with_its_options(
 
     def noted(_project: Project, source: ScriptSource, *, force: bool) -> BuiltArchive:
         asked.append((source, force))
-        return BuiltArchive(small_project.model_store / "cifar-2.0.mar", "12", "34", fresh=False)
+        return BuiltArchive(small_project.model_store / "cifar-2.0.mar", "12", fresh=False)
 
     monkeypatch.setattr(script, "build", noted)
     plain = archive(small_project, monkeypatch, "script", "net", "--name", "painter")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from marquee.archives import golden
-from marquee.archives.example import example_of
+from marquee.archives.golden import example_of
 from marquee.errors import MarqueeError
 
 

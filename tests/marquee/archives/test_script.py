@@ -160,6 +160,9 @@ def test_what_is_no_model_folder(tmp_path: Path) -> None:
     broken = make_folder(tmp_path / "broken", "def model_fn(:\n")
     with pytest.raises(MarqueeError, match="line 1"):
         model_folder.check(broken, None)
+    (broken / "code" / "inference.py").write_bytes("def model_fn(d): pass".encode("utf-16-le"))
+    with pytest.raises(MarqueeError, match=r"inference\.py.*null bytes"):
+        model_folder.check(broken, None)
     hiding = make_folder(tmp_path / "hiding", scripts.TUPLE)
     (hiding / "code" / "handlers.py").write_text("")
     with pytest.raises(MarqueeError, match="rename it"):
@@ -249,6 +252,15 @@ def test_a_tar_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     with pytest.raises(MarqueeError, match="unpacks to more than"):
         model_folder.unpack(path, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_header_that_claims_gigabytes_is_not_read(tmp_path: Path) -> None:
+    claim = member("x", tarfile.XHDTYPE)
+    claim.size = 1 << 32
+    path = tmp_path / "model.tar.gz"
+    path.write_bytes(gzip.compress(claim.tobuf() + bytes(1 << 20)))
+    with pytest.raises(MarqueeError, match=r"model\.tar\.gz .* claims 4294967296 bytes"):
+        model_folder.unpack(path, tmp_path / "out")
 
 
 def test_damaged_tars_are_told(tmp_path: Path) -> None:

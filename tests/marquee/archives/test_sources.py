@@ -11,7 +11,7 @@ HANDLERS = ROOT / "handlers"
 
 def test_an_archive_gets_its_room_and_the_runtime_only() -> None:
     files = needed(ROOT, HANDLERS / "cifar" / "handler.py")
-    names = {path.relative_to(HANDLERS).as_posix() for path in files}
+    names = {path.relative_to(HANDLERS).as_posix() for path in files.values()}
     assert {"__init__.py", "cifar/__init__.py", "cifar/model.py", "runtime/handler.py"} <= names
     assert not [name for name in names if name.startswith(("inkwash", "cifar/demo", "cifar/train"))]
 
@@ -30,7 +30,7 @@ def test_imports_are_followed_in_all_their_forms(tmp_path: Path) -> None:
     write(tmp_path, "a/c.py", "")
     write(tmp_path, "a/d.py", "import handlers.a.b\n")
     write(tmp_path, "a/unused.py", "")
-    names = [path.name for path in needed(tmp_path, handler)]
+    names = [path.name for path in needed(tmp_path, handler).values()]
     assert names == ["__init__.py", "b.py", "c.py", "d.py"]
 
 

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from marquee.archives.version_order import version_order
+from marquee.archives.manifest import version_order
 
 ASCENDING = [
     *("gpu", "latest", "run-9", "run-10"),

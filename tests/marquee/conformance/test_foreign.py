@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from marquee.archives.worker import Worker
-from marquee.archives.worker_messages import WorkerRequest
+from marquee.archives.worker import Worker, WorkerRequest
 from marquee.conformance import batches, good_requests
-from marquee.conformance.result import CheckFailed, CheckSkipped
-from marquee.conformance.subject import Subject
+from marquee.conformance.subject import CheckFailed, CheckSkipped, Subject
 
 HANDLE = """
 def handle(data, context):

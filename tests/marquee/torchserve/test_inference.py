@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from marquee.archives.example import ExampleRequest
+from marquee.archives.golden import ExampleRequest
 from marquee.errors import MarqueeError
 from marquee.torchserve.inference import Inference
 from marquee.torchserve.management import Version

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from marquee.archives.example import ExampleRequest
+from marquee.archives.golden import ExampleRequest
 from marquee.project import Project
 from marquee.torchserve.inference import Inference
 from marquee.versions.probe import RepeatedAsker
