@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 
 from marquee.errors import MarqueeError
-from marquee.project import Project
-from marquee.torchserve.connection import Connection, keys_of
-from marquee.torchserve.tokens import Keys
+from marquee.torchserve.connection import Connection
 
 READY = "READY"
 # TorchServe lists 100 models a page unless told otherwise.
@@ -81,28 +79,14 @@ class Version:
         return sum(worker["status"] == READY for worker in self.workers)
 
 
-class Management:
+class Management(Connection):
     """A connection to the management address of a running server.
 
     Every method raises :class:`MarqueeError` with TorchServe's own words when it refuses, and
     when no server answers.
     """
 
-    def __init__(self, address: str, keys: Keys | None, socket: Path | None = None) -> None:
-        """Connect to ``address``, or to the Unix socket behind a front door."""
-        self._advice = "start it: make serve" if socket is None else "its own log says why"
-        self._connection = Connection(address, "management", keys, socket)
-
-    @classmethod
-    def of(cls, project: Project) -> Management:
-        """Return a connection to the project's server."""
-        return cls(project.properties["management_address"], keys_of(project))
-
-    def __enter__(self) -> Management:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
+    kind = "management"
 
     def answers(self) -> bool:
         """Whether the server takes requests at all."""
@@ -180,25 +164,24 @@ class Management:
         return answer
 
     def _refused(self, what: str, answer: httpx.Response) -> MarqueeError:
-        return MarqueeError(f"{self._connection.address} {what}: {_message(answer)}")
+        return MarqueeError(f"{self.address} {what}: {_message(answer)}")
 
     def _request(self, method: str, path: str) -> httpx.Response:
+        # A model is registered once: the first request may have been heard.
+        ask = partial(self.send, method, path, timeout=SECONDS, again=method != "POST")
         try:
             try:
-                return self._send(method, path)
+                return ask()
             except httpx.ReadTimeout:
                 # While models load on a busy machine; a question may be asked again.
                 if method != "GET":
                     raise
-                return self._send(method, path)
+                return ask()
         except httpx.TransportError as error:
+            advice = "start it: make serve" if self._socket is None else "its own log says why"
             raise MarqueeError(
-                f"no server answers at {self._connection.address} ({error}); {self._advice}"
+                f"no server answers at {self.address} ({error}); {advice}"
             ) from error
-
-    def _send(self, method: str, path: str) -> httpx.Response:
-        # A model is registered once: the first request may have been heard.
-        return self._connection.send(method, path, timeout=SECONDS, again=method != "POST")
 
 
 def _message(answer: httpx.Response) -> str:
