@@ -103,20 +103,12 @@ def _says_so(path: Root) -> bool:
     return len(text) > MAX_BYTES or IN_PIECES in text
 
 
-@dataclass
 class Workers:
-    """The workers of a version, which are waited for.
+    """The workers of a version, as it was described last, which are waited for."""
 
-    Attributes:
-        project, api: the server.
-        version: as it was described last.
-        manner: how it answers.
-    """
-
-    project: Project
-    api: Management
-    version: Version
-    manner: Manner
+    def __init__(self, project: Project, api: Management, version: Version) -> None:
+        self.project, self.api, self.version = project, api, version
+        self.manner = Manner.of(project.model_store, version)
 
     def wait(self) -> None:
         """Return when each request is answered that a worker took before this was called.

@@ -19,7 +19,7 @@ from marquee.versions.history import Record, Steps
 from marquee.versions.journal import Plan
 from marquee.versions.judgement import SwapPolicy, worse_than_before
 from marquee.versions.probe import Latency, Probe, RepeatedAsker, check, compare
-from marquee.versions.traffic import AccessLog, Mark, RequestStats
+from marquee.versions.traffic import AccessLog, RequestStats
 
 # How often the two versions are compared before the new one is called too slow.
 COMPARISONS = 2
@@ -69,7 +69,6 @@ class Change:
         if new == old.version:
             raise MarqueeError(f"{old.name} {new} is the version that serves already")
         self._requests = requests_of(self.candidate.archive)
-        self._log = AccessLog.of(self.project, old.name)
         self._results: Record = {}
         registered = self.api.describe(old.name, new)
         self._plan = Plan(
@@ -88,7 +87,7 @@ class Change:
     def run(self) -> Record:
         """Go all the way, or back."""
         journal.save(self.project, self._plan)
-        before = self._log.follow()
+        before = AccessLog(self.project, self._plan.model)
         try:
             self._load()
             self._check()
@@ -164,21 +163,21 @@ class Change:
                 break
         return latency, problem
 
-    def _switch(self) -> Mark:
-        """Move the default; return a mark of the access log from just before."""
+    def _switch(self) -> AccessLog:
+        """Move the default; return what the access log tells from just before on."""
         canary = self.canary
         split = nullcontext() if canary is None else canaries.promoted(self.project, canary)
         with self.steps.step("switch") as step, split:
-            mark = self._log.mark()
+            log = AccessLog(self.project, self._plan.model)
             self._plan.moved = True
             journal.save(self.project, self._plan)
             self.api.set_default(self._plan.model, self._plan.new)
             step["said"] = f"{self._plan.model} is {self._plan.new} now"
-        return mark
+        return log
 
-    def _watch(self, before: RequestStats, mark: Mark) -> None:
+    def _watch(self, before: RequestStats, after: AccessLog) -> None:
         """Watch the new default: its clients, its queue, and answers that are known."""
-        plan, after, seconds = self._plan, self._log.follow(mark), self.policy.answer_seconds
+        plan, seconds = self._plan, self.policy.answer_seconds
         asker = RepeatedAsker(self.project, plan.model, self._requests, seconds)
         with self.steps.step("watch") as step:
             asker.start()
@@ -215,12 +214,12 @@ class Change:
         self._plan.committed = True
         journal.save(self.project, self._plan)
 
-    def _retire(self, mark: Mark) -> Record:
+    def _retire(self, log: AccessLog) -> Record:
         """Let the old version go; whatever happens here, the new one stays."""
         plan = self._plan
         try:
             with self.steps.step("retire") as step:
-                left = recovery.finish(self.project, self.api, plan, since=mark)
+                left = recovery.finish(self.project, self.api, plan, log)
                 step["said"] = left or f"{plan.old} is drained and has no workers any more"
         except KeyboardInterrupt:
             left = f"interrupted: {plan.old} keeps its workers"

@@ -11,13 +11,13 @@ from marquee.project import Project
 from marquee.torchserve.loads import LogMarks, wait_loaded
 from marquee.torchserve.management import Management, Version
 from marquee.versions import drain, history, journal
-from marquee.versions.answered import Manner, Workers
+from marquee.versions.answered import Workers
 from marquee.versions.canaries import check_none
 from marquee.versions.candidate import Candidate, find
 from marquee.versions.history import Record, StepListener, Steps, silent
 from marquee.versions.judgement import DEFAULT_POLICY, SwapPolicy
 from marquee.versions.probe import check
-from marquee.versions.traffic import AccessLog, Follower
+from marquee.versions.traffic import AccessLog
 
 # A version that clients name by its number is noticed if they ask at least this often.
 PINNED_SECONDS = 2.0
@@ -106,10 +106,9 @@ def retire(project: Project, name: str, version: str, listener: StepListener = s
             )
         steps = Steps(listener)
         with steps.step("drain") as step:
-            mark = AccessLog.of(project, name).mark()
+            log = AccessLog(project, name)
             pause(PINNED_SECONDS)
-            manner = Manner.of(project.model_store, described)
-            drain.drain(project, api, described, manner, since=mark)
+            drain.drain(project, api, described, log)
             step["said"] = f"{name} {version} has nothing left to do"
         with steps.step("retire") as step:
             drain.remove_workers(api, name, version)
@@ -183,11 +182,11 @@ def _scale_up(
 
 def _wait_idle(project: Project, api: Management, version: Version, seconds: float) -> None:
     """Return after a while without any request for the version, when its workers hold none."""
-    workers = Workers(project, api, version, Manner.of(project.model_store, version))
+    workers = Workers(project, api, version)
     deadline = time.monotonic() + seconds
 
     def is_idle() -> bool:
-        log = AccessLog.of(project, version.name).follow()
+        log = AccessLog(project, version.name)
         quiet = _quiet(api, version, log, IDLE_SECONDS)
         return quiet and workers.idle(deadline) and _quiet(api, version, log, 0)
 
@@ -200,7 +199,7 @@ def _wait_idle(project: Project, api: Management, version: Version, seconds: flo
         )
 
 
-def _quiet(api: Management, version: Version, log: Follower, seconds: float) -> bool:
+def _quiet(api: Management, version: Version, log: AccessLog, seconds: float) -> bool:
     """Whether nothing comes for the version and nothing waits, since the log is read."""
 
     def is_asked() -> bool:
