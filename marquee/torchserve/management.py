@@ -108,6 +108,22 @@ class Management(Connection):
         """Return a version's state, or None if the server does not have it."""
         return next(iter(self._described(f"/models/{name}/{version}", name)), None)
 
+    def known(self, name: str, version: str | None = None) -> Version:
+        """Return the state of a version, by default of the one that answers when none is named.
+
+        Raises:
+            MarqueeError: the server does not have it, and what it has.
+        """
+        for found in self._described(f"/models/{name}" + (f"/{version}" if version else ""), name):
+            return found
+        versions = ", ".join(sorted(one.version for one in self.versions(name)))
+        if versions:
+            raise MarqueeError(f"the server has no {name} '{version}'; it has: {versions}")
+        models = ", ".join(self.models()) or "none"
+        raise MarqueeError(
+            f"the server has no model '{name}'; it has: {models}; add it: marquee register ARCHIVE"
+        )
+
     def default(self, name: str) -> str | None:
         """Return the version that answers when none is named, or None without such a model."""
         versions = self._described(f"/models/{name}", name)

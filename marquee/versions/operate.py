@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from marquee.archives.example import requests_of
 from marquee.errors import MarqueeError
@@ -62,24 +63,47 @@ def add(
         raise MarqueeError(
             f"{name} {version} is registered already; let it serve: marquee swap {name} {version}"
         )
-    since = LogMarks.now(project)
+    loaded = proved(
+        project,
+        api,
+        candidate,
+        policy,
+        steps,
+        begin=lambda: api.register(archive.name),
+        undo=lambda: _unregister(api, name, version),
+    )
+    record: Record = {"model": name, "action": "register", "to": version, "archive": archive.name}
+    about: Record = {"digest": candidate.digest, "workers": loaded.loaded}
+    return _append(project, steps, {**record, **about})
+
+
+def proved(
+    project: Project,
+    api: Management,
+    new: Candidate,
+    policy: SwapPolicy,
+    steps: Steps,
+    *,
+    begin: Callable[[], None],
+    undo: Callable[[], None],
+) -> Version:
+    """Have a version's workers load, and ask it its golden requests before anybody else asks it."""
+    name, version, since = new.name, new.version, LogMarks.now(project)
     try:
         with steps.step("load") as step:
-            api.register(archive.name)
+            begin()
             loaded = wait_loaded(
                 project, api, name, version, since=since, seconds=policy.load_seconds
             )
             step["said"] = f"{name} {version} has {loaded.loaded} worker(s) ready"
         with steps.step("check") as step:
-            requests = requests_of(archive)
+            requests = requests_of(new.archive)
             step["said"] = check(project, name, version, requests, policy.answer_seconds)
     except (MarqueeError, KeyboardInterrupt):
         with ignored():
-            _unregister(api, name, version)
+            undo()
         raise
-    record: Record = {"model": name, "action": "register", "to": version, "archive": archive.name}
-    about: Record = {"digest": candidate.digest, "workers": loaded.loaded}
-    return _append(project, steps, {**record, **about})
+    return loaded
 
 
 def _unregister(api: Management, name: str, version: str) -> None:
@@ -98,7 +122,7 @@ def retire(project: Project, name: str, version: str, listener: StepListener = s
     with raised(), journal.locked(project, name), Management.of(project) as api:
         _check_settled(project, name)
         check_none(project, name, version)
-        described = _known(api, name, version)
+        described = api.known(name, version)
         if api.default(name) == version:
             raise MarqueeError(
                 f"{name} {version} is the version that serves; let another serve first: "
@@ -141,9 +165,8 @@ def scale(
     """
     with raised(), journal.locked(project, name), Management.of(project) as api:
         _check_settled(project, name)
-        default = api.default(name)
-        described = _known(api, name, version or default or "")
-        if workers == 0 and described.version == default and not force:
+        described = api.known(name, version)
+        if workers == 0 and described.version == api.default(name) and not force:
             raise MarqueeError(
                 f"without workers every request to {name} would be answered with 503; "
                 "--force does it all the same"
@@ -207,17 +230,6 @@ def _quiet(api: Management, version: Version, log: AccessLog, seconds: float) ->
         return bool((now and now.pending) or stats.requests or stats.pinned)
 
     return not until(is_asked, seconds, POLL_SECONDS)
-
-
-def _known(api: Management, name: str, version: str) -> Version:
-    described = api.describe(name, version)
-    if described is None:
-        versions = ", ".join(sorted(one.version for one in api.versions(name)))
-        if not versions:
-            known = ", ".join(api.models()) or "none"
-            raise MarqueeError(f"the server has no model '{name}'; it has: {known}")
-        raise MarqueeError(f"the server has no {name} '{version}'; it has: {versions}")
-    return described
 
 
 def _check_settled(project: Project, name: str) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from marquee import state
 from marquee.errors import MarqueeError
-from marquee.interrupts import ignored
+from marquee.interrupts import ignored, raised
 from marquee.project import Project
 from marquee.torchserve.loads import LogMarks, wait_loaded
 from marquee.torchserve.management import Management
@@ -16,17 +19,20 @@ from marquee.versions.traffic import AccessLog
 LOAD_SECONDS = 300
 
 
-def recover_first(project: Project, api: Management, model: str, listener: StepListener) -> None:
-    """Put right what an earlier command left of a model, if it was killed; tell it as a step.
+@contextmanager
+def settled(project: Project, model: str, listener: StepListener) -> Iterator[Management]:
+    """Hold a model, and lend its server; what a killed command left of it is put right before.
 
     Raises:
-        MarqueeError: the server does not let us; the plan stays for the next try.
+        MarqueeError: another command holds it, or the server does not let us; the plan stays for
+            the next try.
     """
-    plan = journal.unfinished(project, model)
-    if plan is None:
-        return
-    with Steps(listener).step("recover") as step:
-        step["said"] = recover(project, api, plan)
+    with raised(), journal.locked(project, model), Management.of(project) as api:
+        plan = journal.unfinished(project, model)
+        if plan is not None:
+            with Steps(listener).step("recover") as step:
+                step["said"] = recover(project, api, plan)
+        yield api
 
 
 def recover(project: Project, api: Management, plan: Plan) -> str:

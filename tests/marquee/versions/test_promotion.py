@@ -49,6 +49,9 @@ class Server:
         about: dict[str, Any] = {"modelVersion": version, "minWorkers": self.workers[version]}
         return Version.of({**FakeServer().describe(), **about, "workers": workers})
 
+    def known(self, model: str) -> Version:
+        return self.describe(model, self.default_version)
+
     def default(self, _: str) -> str:
         return self.default_version
 
