@@ -15,8 +15,7 @@ from typing import BinaryIO
 from marquee.archives import listing
 from marquee.errors import MarqueeError
 from marquee.project import Project
-from marquee.torchserve.accesslog import access
-from marquee.torchserve.loglines import Stamped, output, stamped
+from marquee.torchserve.loglines import Stamped, access, output, stamped
 
 LEVELS = ("DEBUG", "INFO", "WARN", "ERROR")
 FILES = {"access": "access_log.log", "model": "model_log.log", "server": "ts_log.log"}

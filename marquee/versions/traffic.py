@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from marquee.project import Project
-from marquee.torchserve.accesslog import Access, access
 from marquee.torchserve.inference import OWN_MARK
-from marquee.torchserve.loglines import stamped
+from marquee.torchserve.loglines import Access, access, stamped
 
 TIME = "%Y-%m-%dT%H:%M:%S,%f"
 

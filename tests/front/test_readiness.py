@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import psutil
 
-from marquee.torchserve.accesslog import access
 from marquee.torchserve.inference import OWN_MARK
+from marquee.torchserve.loglines import access
 from tests.front.support import wait_for
 from tests.support import Running, marquee
 

@@ -3,8 +3,8 @@
 import threading
 import time
 
-from marquee.torchserve.health import Timing, VersionHealth
 from marquee.torchserve.management import Version
+from marquee.torchserve.readiness import Timing, VersionHealth
 
 QUICK = Timing(interval=0.2, patience=0.2)
 
