@@ -1,7 +1,8 @@
-"""What several commands take: groups of options, shares, durations, pairs, ``--json``."""
+"""What several commands take: groups of options, shares, factors, durations, pairs, ``--json``."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,6 +24,22 @@ def group(*options: Decorator) -> Decorator:
         return command
 
     return decorated
+
+
+class Times(click.FloatRange):
+    """How many times as much something may be: 1 at the least."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read the number; nan passes each comparison with a bound, and later each with a time."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is no number of times; expected one such as 3 or 1.5", param, ctx)
+        return float(number)
 
 
 class Share(click.ParamType):  # type: ignore[type-arg] # no parameter at run time

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from marquee.cli.errors import report_errors
-from marquee.cli.params import AS_JSON, Duration, Share, group
+from marquee.cli.params import AS_JSON, Duration, Share, Times, group
 from marquee.project import Project
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ timeouts = group(
 )
 slowdown = click.option(
     "--max-slowdown",
-    type=click.FloatRange(1),
+    type=Times(),
     default=3.0,
     show_default=True,
     help="How many times slower than the old version the new one may be.",
