@@ -27,6 +27,7 @@ class Canary:
         share: of the requests that name no version, 0 to 1.
         since: when it began, in seconds since 1970.
         limits: what makes it be withdrawn.
+        proven: whether its archive has requests whose answer is known.
     """
 
     model: str
@@ -34,6 +35,7 @@ class Canary:
     share: float
     since: float
     limits: CanaryLimits = field(default_factory=CanaryLimits)
+    proven: bool = True
 
 
 def front_door(project: Project) -> Haproxy:

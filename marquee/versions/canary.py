@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+from marquee.archives.example import requests_of
 from marquee.errors import MarqueeError
 from marquee.front.traffic import Summary, Traffic, from_json
 from marquee.interrupts import raised
@@ -20,6 +21,7 @@ from marquee.versions.candidate import Candidate
 from marquee.versions.history import Record, StepListener, Steps, silent
 from marquee.versions.judgement import DEFAULT_POLICY, CanaryLimits, SwapPolicy, worse_than_default
 from marquee.versions.operate import add, proved
+from marquee.versions.probe import have_answers
 from marquee.versions.recovery import recover, settled
 
 TRAFFIC = "traffic.json"
@@ -73,7 +75,9 @@ def begin(
             _try(project, api, new, policy, Steps(listener))
         except MarqueeError as error:
             raise MarqueeError(f"{error}; {model} {version} gets no requests") from error
-        return _begin(project, model, version, share, limits or CanaryLimits())
+        proven = have_answers(requests_of(new.archive))
+        wanted = Canary(model, version, share, time.time(), limits or CanaryLimits(), proven)
+        return _begin(project, wanted)
 
 
 def _try(
@@ -94,18 +98,17 @@ def _try(
     proved(project, api, new, policy, steps, begin=begin, undo=undo)
 
 
-def _begin(
-    project: Project, model: str, version: str, share: float, limits: CanaryLimits
-) -> Canary:
+def _begin(project: Project, canary: Canary) -> Canary:
     """Write the canary down, and then tell the door: it is watched before it is asked."""
     with canaries.locked(project) as known:
-        before = known.get(model)
-        fresh = before is None or before.version != version
-        since = time.time() if before is None or fresh else before.since
-        canary = known[model] = Canary(model, version, share, since, limits)
+        before = known.get(canary.model)
+        fresh = before is None or before.version != canary.version
+        if before is not None and not fresh:
+            canary = replace(canary, since=before.since)
+        known[canary.model] = canary
     canaries.give_share(project, canary)
-    reason = f"{share:.2%} of the requests" if fresh else f"now {share:.2%} of the requests"
-    _record(project, canary, reason, history.DONE)
+    share = f"{canary.share:.2%} of the requests"
+    _record(project, canary, share if fresh else f"now {share}", history.DONE)
     return canary
 
 
@@ -180,8 +183,9 @@ class Watcher:
         for model, canary in running.items():
             default, own = traffic.summary(model), traffic.summary(model, canary.version)
             sides[model] = default, own
-            problem = self._unready(prober, canary)
-            problem = problem or worse_than_default(own, default, canary.limits)
+            problem = self._unready(prober, canary) or worse_than_default(
+                own, default, canary.limits, proven=canary.proven
+            )
             if problem is not None:
                 withdraw_for(self._project, canary, problem)
         return sides

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from marquee.archives.example import ExampleRequest, requests_of
+from marquee.archives.example import requests_of
 from marquee.errors import MarqueeError
 from marquee.interrupts import ignored, until
 from marquee.project import Project
@@ -18,7 +18,7 @@ from marquee.versions.candidate import Candidate
 from marquee.versions.history import Record, Steps
 from marquee.versions.journal import Plan
 from marquee.versions.judgement import SwapPolicy, worse_than_before
-from marquee.versions.probe import Latency, Probe, RepeatedAsker, check, compare
+from marquee.versions.probe import Latency, Probe, RepeatedAsker, check, compare, have_answers
 from marquee.versions.traffic import AccessLog, RequestStats
 
 # How often the two versions are compared before the new one is called too slow.
@@ -198,7 +198,7 @@ class Change:
 
     def _problem(self, before: RequestStats, after: RequestStats) -> str | None:
         """Return in what the new default does worse than the old version, or None."""
-        proven = any(not isinstance(request, ExampleRequest) for request in self._requests)
+        proven = have_answers(self._requests)
         problem = worse_than_before(before, after, self.policy, proven=proven)
         now = self.api.describe(self._plan.model, self._plan.new)
         if problem is not None or now is None:
