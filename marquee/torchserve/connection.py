@@ -26,7 +26,6 @@ class Connection:
     """A client of one address; several threads may use it.
 
     Args:
-        address: such as ``http://127.0.0.1:8081``.
         keys: where the token is; None where tokens are off.
         socket: the Unix socket to go through, behind a front door.
         most: connections at a time.

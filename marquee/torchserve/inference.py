@@ -35,13 +35,7 @@ class Inference(Connection):
         seconds: float,
         query: str = "",
     ) -> httpx.Response:
-        """Send a prediction request and return its answer, whatever its status.
-
-        Args:
-            model, version: who is asked; the default version where it is None.
-            body, headers: to send.
-            seconds: that the answer may take.
-            query: of the address.
+        """Send a request to a version (None: the default); return its answer, whatever its status.
 
         Raises:
             httpx.TimeoutException: there was none within ``seconds``.

@@ -145,7 +145,6 @@ def check_failed(
     TorchServe starts them again; a traceback that is written late is waited for.
 
     Args:
-        since: where the logs were when it began to load.
         log: where the whole story is, if not in the project's log of its models.
 
     Raises:

@@ -41,14 +41,7 @@ _INVOCATIONS = "/invocations"
 
 @dataclass(frozen=True)
 class Stamped:
-    """A line that begins with its time.
-
-    Attributes:
-        time: as it stands there.
-        dated: whether that has the day as well.
-        level: ``TRACE`` to ``FATAL``; empty where there is none.
-        text: the rest.
-    """
+    """A line that begins with its time, ``dated`` with the day as well; its level may be empty."""
 
     time: str
     dated: bool
@@ -58,13 +51,9 @@ class Stamped:
 
 @dataclass(frozen=True)
 class Output:
-    """A line that a worker process wrote.
+    """A line that a worker wrote to ``stdout`` or ``stderr``; its number, its name.
 
-    Attributes:
-        worker: TorchServe's number of the worker.
-        label: ``<model>_<version>``; both may have underscores themselves.
-        stream: ``stdout`` or ``stderr``.
-        text: the line.
+    That is ``<model>_<version>``, which both may have underscores themselves.
     """
 
     worker: str
@@ -85,13 +74,7 @@ class StateChange:
 
 @dataclass(frozen=True)
 class Access:
-    """A request of the access log; its line is written when it has been answered.
-
-    Attributes:
-        path, query: what was asked for.
-        status: of the answer.
-        milliseconds: that it took.
-    """
+    """A request of the access log; its line is written when it has been answered."""
 
     path: str
     query: str

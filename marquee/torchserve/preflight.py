@@ -25,7 +25,6 @@ def check(project: Project, *, front: bool = False) -> None:
     """Check in the order in which a person would want to hear of it.
 
     Args:
-        project: what is to be served.
         front: whether HAProxy listens at the addresses, with TorchServe behind it.
 
     Raises:
@@ -101,9 +100,7 @@ def check_archives(project: Project) -> None:
 def left_out(project: Project, *, missing: bool = True) -> Iterator[str]:
     """Yield a sentence for everything that somebody may expect and that is not served.
 
-    Args:
-        project: whose.
-        missing: tell also of the rooms' archives that are not in the store.
+    That includes the archives of rooms that the store lacks, unless ``missing`` is false.
     """
     yield from listing.scan(project.model_store).passed_over
     if missing:

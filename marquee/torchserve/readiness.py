@@ -49,7 +49,6 @@ class VersionHealth:
     Args:
         ask: sends the example, blocks, and returns what was wrong; None where the archive has
             no example and its workers must do.
-        timing: how often and how patiently.
     """
 
     def __init__(self, ask: Callable[[], str | None] | None, timing: Timing) -> None:
@@ -139,12 +138,7 @@ class VersionHealth:
 
 @dataclass(frozen=True)
 class Readiness:
-    """Why each version is not ready; None where it is.
-
-    Attributes:
-        models: the reason by (name, version): the version of each model that answers when a
-            request names none.
-    """
+    """Why the version of each model that answers when none is named is not ready, or None."""
 
     models: Mapping[ModelId, str | None]
 
@@ -158,11 +152,8 @@ class Prober:
     """Looks after the versions of a running server, and asks each its own example now and then.
 
     Args:
-        api: the management address.
         ask: sends an example to a version and returns what was wrong with the answer, or None.
         store: the model store, where the archives with the examples are.
-        timing: how often and how patiently.
-        last_success: when a version last answered somebody else.
     """
 
     def __init__(

@@ -53,12 +53,10 @@ def begin(
     canary of the same version gets the new share and keeps its counts.
 
     Args:
-        project: whose server.
         model, version: an archive of the model store.
         share: above 0, at most 1.
         limits: when it is withdrawn by itself.
         policy: how long it may take to load and to answer.
-        listener: is told the steps.
 
     Raises:
         MarqueeError: there is no front door, no such archive, or it does not load or answers

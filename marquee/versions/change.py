@@ -18,7 +18,7 @@ from marquee.versions.candidate import Candidate
 from marquee.versions.history import Record, Steps
 from marquee.versions.journal import Plan
 from marquee.versions.judgement import SwapPolicy, worse_than_before
-from marquee.versions.probe import Latency, Probe, RepeatedAsker, check, compare, have_answers
+from marquee.versions.probe import Probe, RepeatedAsker, check, compare, have_answers
 from marquee.versions.traffic import AccessLog, RequestStats
 
 # How often the two versions are compared before the new one is called too slow.
@@ -43,13 +43,10 @@ class ChangeFailed(MarqueeError):
 
 @dataclass
 class Change:
-    """From the version ``old`` to the candidate.
+    """From the version ``old``, the present default, to the candidate.
 
     Attributes:
-        project, api: the server.
-        candidate, old: the new version, and the present default.
         policy: what the new version must stand.
-        steps: where the steps are told.
         action: ``swap``, ``rollback`` or a canary's promotion, for the history.
         canary: the new version as one, if it is.
     """
@@ -142,26 +139,23 @@ class Change:
             self._results["golden"] = len(self._requests)
 
     def _compare(self) -> None:
+        plan, most = self._plan, self.policy.max_slowdown
         with self.steps.step("compare") as step, Inference.of(self.project) as inference:
-            probe = Probe(inference, self._plan.model, self.policy.answer_seconds)
-            latency, problem = self._timed(probe)
+            probe = Probe(inference, plan.model, self.policy.answer_seconds)
+            # Once more where the new one seems too slow: other work may have hit it.
+            for _ in range(COMPARISONS):
+                latency = compare(probe, self._requests, plan.old, plan.new)
+                problem = latency.problem(most)
+                if problem is None:
+                    break
             self._results["latency_ms"] = {"old": latency.old_ms, "new": latency.new_ms}
             if problem is not None:
-                raise MarqueeError(f"{self._plan.model} {self._plan.new} is too slow: {problem}")
+                raise MarqueeError(f"{plan.model} {plan.new} is too slow: {problem}")
             step["said"] = (
-                f"{latency.new_ms:.1f} ms, {self._plan.old} takes {latency.old_ms:.1f} ms"
+                f"{latency.new_ms:.1f} ms, {plan.old} takes {latency.old_ms:.1f} ms"
                 if latency.new_ms is not None and latency.old_ms is not None
                 else "nothing to compare"
             )
-
-    def _timed(self, probe: Probe) -> tuple[Latency, str | None]:
-        """Compare, and once more where the new one seems too slow: other work may have hit it."""
-        for _ in range(COMPARISONS):
-            latency = compare(probe, self._requests, self._plan.old, self._plan.new)
-            problem = latency.problem(self.policy.max_slowdown)
-            if problem is None:
-                break
-        return latency, problem
 
     def _switch(self) -> AccessLog:
         """Move the default; return what the access log tells from just before on."""

@@ -77,8 +77,6 @@ def worse_than_before(
     tells that it reads requests as it should, a version that refuses most of them is suspected.
 
     Args:
-        before, after: the requests.
-        policy: what is taken.
         proven: whether the version answers requests whose answer is known.
     """
     if fails_more(after.failed, after.requests, before.error_share, policy.max_errors):

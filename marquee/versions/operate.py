@@ -70,7 +70,7 @@ def add(
         policy,
         steps,
         begin=lambda: api.register(archive.name),
-        undo=lambda: _unregister(api, name, version),
+        undo=lambda: api.unregister(name, version),
     )
     record: Record = {"model": name, "action": "register", "to": version, "archive": archive.name}
     about: Record = {"digest": candidate.digest, "workers": loaded.loaded}
@@ -104,12 +104,6 @@ def proved(
             undo()
         raise
     return loaded
-
-
-def _unregister(api: Management, name: str, version: str) -> None:
-    """Remove a version that no client has asked; the sole one is the default of its model."""
-    if api.describe(name, version) is not None:
-        api.unregister(name, version)
 
 
 def retire(project: Project, name: str, version: str, listener: StepListener = silent) -> Record:
@@ -183,10 +177,8 @@ def scale(
                 f"{name} {described.version}: {described.min_workers} -> {workers} worker(s)"
             )
         record: Record = {"model": name, "action": "scale", "to": described.version}
-        workers_before = described.min_workers
-        return _append(
-            project, steps, {**record, "workers": workers, "workers_before": workers_before}
-        )
+        about: Record = {"workers": workers, "workers_before": described.min_workers}
+        return _append(project, steps, {**record, **about})
 
 
 def _scale_up(

@@ -26,13 +26,7 @@ MISSES = 2
 
 @dataclass(frozen=True)
 class Probe:
-    """Asks versions of one model for its operator.
-
-    Attributes:
-        inference: the server.
-        model: who is asked.
-        seconds: that an answer may take.
-    """
+    """Asks versions of one model for its operator, who waits so many seconds for an answer."""
 
     inference: Inference
     model: str
