@@ -41,13 +41,10 @@ class Connection:
         self._keys, self._socket = keys, socket
         self._renewing = threading.Lock()
         limits = httpx.Limits(max_connections=most)
-        transport = None if socket is None else httpx.HTTPTransport(uds=str(socket), limits=limits)
+        uds = None if socket is None else str(socket)
+        transport = httpx.HTTPTransport(uds=uds, limits=limits, trust_env=False)
         self._client = httpx.Client(
-            auth=self._with_token,
-            base_url=address,
-            trust_env=False,
-            transport=transport,
-            limits=limits,
+            auth=self._with_token, base_url=address, trust_env=False, transport=transport
         )
 
     @classmethod

@@ -26,7 +26,7 @@ class Version:
 
     Attributes:
         name, version: which.
-        min_workers, max_workers: how many workers are wanted.
+        min_workers: how many workers are wanted.
         batch_size: requests in a batch, at the most.
         max_batch_delay: milliseconds that a batch waits to fill.
         response_timeout: seconds until a worker that does not answer is killed.
@@ -40,7 +40,6 @@ class Version:
     name: str
     version: str
     min_workers: int
-    max_workers: int
     batch_size: int
     max_batch_delay: int
     response_timeout: int
@@ -58,7 +57,6 @@ class Version:
             name=described["modelName"],
             version=described["modelVersion"],
             min_workers=int(described["minWorkers"]),
-            max_workers=int(described["maxWorkers"]),
             batch_size=int(described["batchSize"]),
             max_batch_delay=int(described["maxBatchDelay"]),
             response_timeout=int(described["responseTimeout"]),

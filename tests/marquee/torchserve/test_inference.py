@@ -12,8 +12,9 @@ from marquee.archives.example import ExampleRequest
 from marquee.errors import MarqueeError
 from marquee.torchserve.inference import Inference
 from marquee.torchserve.management import Version
+from tests.marquee.versions.fake import FakeServer
 
-VERSION = Version("m", "1.0", 1, 1, 1, 1, 120, 0, 100, "m-1.0.mar", ())
+VERSION = Version.of(FakeServer().describe())
 HANG_UP = 0
 
 
