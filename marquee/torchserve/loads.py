@@ -153,14 +153,13 @@ def check_failed(
     if len(failed_loads(project, name, version, since)) <= forgiven:
         return
 
-    failure = load_failure(project, name, version, since)
-
-    def traced() -> bool:
-        nonlocal failure
+    def traced() -> LoadFailure | None:
         failure = load_failure(project, name, version, since)
-        return failure is not None and failure.traced
+        return failure if failure is not None and failure.traced else None
 
-    until(traced, TRACEBACK_SECONDS, POLL_SECONDS)
+    failure = until(traced, TRACEBACK_SECONDS, POLL_SECONDS) or load_failure(
+        project, name, version, since
+    )
     cause = failure.cause if failure else "its worker ended; the logs do not say why"
     raise MarqueeError(
         f"{name} {version} does not load: {cause}; the whole story is in "
