@@ -1,7 +1,8 @@
-"""What several commands take: groups of options, shares, durations, pairs, ``--json``."""
+"""What several commands take: groups of options, numbers, shares, durations, pairs, ``--json``."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,6 +25,19 @@ def group(*options: Decorator) -> Decorator:
         return command
 
     return decorated
+
+
+class Number(click.FloatRange):
+    """A number in a range; nan is in none, and passes each comparison with a bound."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read the number."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value!r} is no number; expected {self._describe_range()}", param, ctx)
+        return number
 
 
 def share(text: str | float) -> float:

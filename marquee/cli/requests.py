@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 import marquee
-from marquee.cli.params import group, pairs
+from marquee.cli.params import Number, group, pairs
 from marquee.project import Project
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ OPTIONS = group(
     ),
     click.option(
         "--timeout",
-        type=click.FloatRange(min=0.1),
+        type=Number(0.1),
         default=300.0,
         show_default=True,
         help="Seconds that an answer may take.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from marquee.cli.params import duration, group, pairs
+from marquee.cli.params import Number, duration, group, pairs
 
 if TYPE_CHECKING:
     from marquee.sagemaker.hosting import AsyncSettings, Hosting
@@ -104,7 +104,7 @@ rollout = group(
     click.option(
         "--alarm-latency",
         "latency",
-        type=click.FloatRange(0, min_open=True),
+        type=Number(0, min_open=True),
         metavar="MS",
         help="Make an alarm: p95 of the model's time in a minute.",
     ),

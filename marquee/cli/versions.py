@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import marquee
-from marquee.cli.params import AS_JSON, duration, group, percent
+from marquee.cli.params import AS_JSON, Number, duration, group, percent
 from marquee.project import Project
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ timeouts = group(
 )
 slowdown = click.option(
     "--max-slowdown",
-    type=click.FloatRange(1),
+    type=Number(1),
     default=3.0,
     show_default=True,
     help="How many times slower than the old version the new one may be.",

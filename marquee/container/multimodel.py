@@ -19,7 +19,7 @@ from marquee.front import maps
 from marquee.front.process import Haproxy
 from marquee.interrupts import until
 from marquee.project import Project
-from marquee.torchserve import envelope
+from marquee.torchserve import preflight
 from marquee.torchserve.loads import LogMarks, wait_loaded
 from marquee.torchserve.management import Management
 
@@ -103,7 +103,7 @@ class MultiModel:
                 raise Refused(HTTPStatus.BAD_REQUEST, message) from error
             since = LogMarks.now(self._project)
             try:
-                envelope.check(self._project, [stored.path])
+                preflight.check_envelope(self._project, [stored.path])
                 self._api.register(stored.path.name)
                 named = (stored.name, stored.version)
                 wait_loaded(self._project, self._api, *named, since=since, seconds=self._patience)

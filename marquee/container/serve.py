@@ -24,7 +24,7 @@ from marquee.front.settings import FrontSettings
 from marquee.project import Project
 from marquee.serving.door import Door
 from marquee.serving.run import Foreground
-from marquee.torchserve import envelope, preflight
+from marquee.torchserve import preflight
 from marquee.torchserve.loaded import ModelId
 from marquee.torchserve.readiness import Prober, Readiness
 
@@ -77,7 +77,7 @@ def fill(project: Project, settings: ContainerSettings) -> list[StoredModel]:
         raise MarqueeError("; ".join(problems))
     for note in [*inside.notes, *problems]:
         log.warning("Warning: %s", note)
-    envelope.check(project, (model.path for model in models))
+    preflight.check_envelope(project, (model.path for model in models))
     _check_default(settings, models)
     return models
 

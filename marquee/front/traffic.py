@@ -24,6 +24,7 @@ class Summary:
         requests, errors: since it began; an error is a 5xx, or no answer at all.
         recent: how many requests the following are of, the last 500 at most.
         error_rate: share of errors, 0 to 1.
+        refused_rate: share of those answered with 400 to 499, 0 to 1.
         p50, p95: milliseconds to the first byte of an answer; None before there is one.
     """
 
@@ -33,6 +34,7 @@ class Summary:
     error_rate: float = 0.0
     p50: float | None = None
     p95: float | None = None
+    refused_rate: float = 0.0
 
 
 @dataclass
@@ -40,30 +42,35 @@ class _Arm:
     requests: int = 0
     errors: int = 0
     last_success: float | None = None
-    failures: deque[bool] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    statuses: deque[int] = field(default_factory=lambda: deque(maxlen=WINDOW))
     milliseconds: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
 
     def add(self, status: int, milliseconds: float) -> None:
-        failed = status < 200 or status >= 500  # -1: the client gave up waiting
         self.requests += 1
-        self.errors += failed
-        self.failures.append(failed)
-        if not failed:
+        self.errors += _is_failure(status)
+        self.statuses.append(status)
+        if not _is_failure(status):
             self.milliseconds.append(milliseconds)
         if status == 200:
             self.last_success = time.monotonic()
 
     def summary(self) -> Summary:
-        recent = len(self.failures)
+        recent = len(self.statuses)
+        refused = sum(400 <= status < 500 for status in self.statuses)
         ordered = sorted(self.milliseconds)
         return Summary(
             requests=self.requests,
             errors=self.errors,
             recent=recent,
-            error_rate=sum(self.failures) / recent if recent else 0.0,
+            error_rate=sum(map(_is_failure, self.statuses)) / recent if recent else 0.0,
+            refused_rate=refused / recent if recent else 0.0,
             p50=percentile(ordered, 0.50),
             p95=percentile(ordered, 0.95),
         )
+
+
+def _is_failure(status: int) -> bool:
+    return status < 200 or status >= 500  # -1: the client gave up waiting
 
 
 class Traffic:

@@ -19,11 +19,10 @@ from marquee.front.traffic import Traffic
 from marquee.interrupts import until
 from marquee.project import Project
 from marquee.serving.keeper import Keeper
-from marquee.torchserve.health import Timing
 from marquee.torchserve.inference import Inference
 from marquee.torchserve.lastwords import last_words
 from marquee.torchserve.management import Management
-from marquee.torchserve.readiness import Prober
+from marquee.torchserve.readiness import Prober, Timing
 from marquee.torchserve.tokens import Keys
 from marquee.versions import canaries
 from marquee.versions.canary import Watcher

@@ -21,11 +21,10 @@ from marquee.project import Project
 from marquee.properties import ADDRESSES, GRPC_PORTS
 from marquee.torchserve import exposure
 from marquee.torchserve.connection import keys_of
-from marquee.torchserve.health import Timing
 from marquee.torchserve.inference import Inference
 from marquee.torchserve.loaded import defaults
 from marquee.torchserve.management import Management
-from marquee.torchserve.readiness import Prober, Readiness
+from marquee.torchserve.readiness import Prober, Readiness, Timing
 from marquee.torchserve.server import running_pid
 
 CONNECT_SECONDS = 1.0

@@ -6,56 +6,67 @@ import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
 import httpx
 
 from marquee.project import Project
 from marquee.torchserve.tokens import Keys
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 # What breaks when TorchServe closes a connection after an error, at times under the next request.
 CLOSED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
 class Connection:
-    """A client of one address.
+    """A client of one address; several threads may use it.
 
     Args:
-        address: such as ``http://127.0.0.1:8081``.
-        kind: whose token is sent: ``management`` or ``inference``.
         keys: where the token is; None where tokens are off.
         socket: the Unix socket to go through, behind a front door.
         most: connections at a time.
     """
 
+    # Whose token is sent, and of which property the address is: ``management`` or ``inference``.
+    kind: ClassVar[str]
+
     def __init__(
-        self,
-        address: str,
-        kind: str,
-        keys: Keys | None,
-        socket: Path | None = None,
-        most: int = 100,
+        self, address: str, keys: Keys | None, socket: Path | None = None, most: int = 100
     ) -> None:
         self.address = address
-        self._kind, self._keys = kind, keys
+        self._keys, self._socket = keys, socket
         self._renewing = threading.Lock()
         limits = httpx.Limits(max_connections=most)
-        transport = None if socket is None else httpx.HTTPTransport(uds=str(socket), limits=limits)
+        uds = None if socket is None else str(socket)
+        transport = httpx.HTTPTransport(uds=uds, limits=limits, trust_env=False)
         self._client = httpx.Client(
-            base_url=address, trust_env=False, transport=transport, limits=limits
+            auth=self._with_token, base_url=address, trust_env=False, transport=transport
         )
+
+    @classmethod
+    def of(cls, project: Project, most: int = 100) -> Self:
+        """Return a connection to the project's server."""
+        return cls(project.properties[f"{cls.kind}_address"], keys_of(project), most=most)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Hang up."""
         self._client.close()
 
-    def _token(self) -> dict[str, str]:
-        """Return the header with a valid token; none where tokens are off."""
-        if self._keys is None:
-            return {}
-        with self._renewing:  # a key renewed twice at once would be void for one of the two
-            return {"Authorization": f"Bearer {self._keys.get(self._kind)}"}
+    def _with_token(self, request: httpx.Request) -> httpx.Request:
+        if self._keys is not None:
+            with self._renewing:  # a key renewed twice at once would be void for one of the two
+                request.headers["Authorization"] = f"Bearer {self._keys.get(self.kind)}"
+        return request
 
     def send(
         self,
@@ -76,11 +87,9 @@ class Connection:
             httpx.TransportError: there was no answer.
             MarqueeError: no token can be had.
         """
-        sent = {**(headers or {}), **self._token()}
-
-        def once() -> httpx.Response:
-            return self._client.request(method, path, headers=sent, content=body, timeout=timeout)
-
+        once = partial(
+            self._client.request, method, path, headers=headers, content=body, timeout=timeout
+        )
         try:
             return once()
         except CLOSED:
@@ -94,11 +103,10 @@ class Connection:
         """Post a body that is read as it goes; the answer is read in the ``with`` block.
 
         Raises:
-            httpx.TransportError: there was no answer; nothing is sent again.
+            httpx.TransportError: there is no answer; the body is read, so nothing is sent again.
             MarqueeError: no token can be had.
         """
-        sent = {**headers, **self._token()}
-        return self._client.stream("POST", path, content=body, headers=sent, timeout=timeout)
+        return self._client.stream("POST", path, content=body, headers=headers, timeout=timeout)
 
 
 def keys_of(project: Project) -> Keys | None:

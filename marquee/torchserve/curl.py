@@ -8,30 +8,20 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from marquee.archives.rooms import (
-    default_version,
-    examples,
-    names,
-    show_options,
-    weight_names,
-)
+from marquee.archives.rooms import default_version, examples, names, show_options, weight_names
 from marquee.project import Project
 from marquee.torchserve.connection import keys_of
-
-# Stands for the user's own, where a model is not the project's.
-ANY_FILE = "FILE"
 
 
 def curl_lines(project: Project, served: Iterable[str]) -> Iterator[str]:
     """Yield a line for each served model, to paste into a shell in the project's root."""
-    for name in sorted(served):
-        yield curl_line(project, name)
+    yield from (_curl_line(project, name) for name in sorted(served))
 
 
-def curl_line(project: Project, name: str) -> str:
+def _curl_line(project: Project, name: str) -> str:
     """Return the line for one model: its example in, its answer to the terminal or a file."""
     is_own = name in names(project)
-    example = str(_example(project, name).relative_to(project.root)) if is_own else ANY_FILE
+    example = str(_example(project, name).relative_to(project.root)) if is_own else "FILE"
     url = f"{project.properties['inference_address']}/predictions/{name}"
     words = ["curl", "-sS", "--fail-with-body"]
     token = f' -H "Authorization: Bearer $({command(project)} token)"' if keys_of(project) else ""

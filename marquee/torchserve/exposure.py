@@ -30,13 +30,12 @@ def beyond_loopback(host: str) -> bool:
 
 def warnings(properties: Mapping[str, str]) -> list[str]:
     """Return a sentence for each address that is a risk as configured."""
-    tokens = properties.get("disable_token_authorization", "false").lower() != "true"
     found = []
     for name, risk in RISKS.items():
         host = _host(properties.get(name, "127.0.0.1"))
         if beyond_loopback(host):
             found.append(f"{name} listens on {host}, beyond this machine: {risk}")
-    if not tokens:
+    if properties.get("disable_token_authorization", "false").lower() == "true":
         found.append(UNGUARDED)
     return found
 

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import BinaryIO
 
 import httpx
 
 from marquee.archives.golden import ArchiveRequest, ExampleRequest
 from marquee.errors import MarqueeError
 from marquee.interrupts import waited
-from marquee.project import Project
-from marquee.torchserve.connection import Connection, keys_of
+from marquee.torchserve.connection import Connection
 from marquee.torchserve.management import Version
-from marquee.torchserve.tokens import Keys
 
 # A model is waited for as long as it says; this bounds the connection itself.
 CONNECT_SECONDS = 5
@@ -25,45 +20,10 @@ CONNECT_SECONDS = 5
 OWN_MARK = "asked_by=marquee"
 
 
-class Inference:
-    """A connection to the inference address of a running server; several threads may use it."""
+class Inference(Connection):
+    """A connection to the inference address of a running server."""
 
-    def __init__(
-        self, address: str, keys: Keys | None, socket: Path | None = None, most: int = 100
-    ) -> None:
-        """Connect to ``address``, or to the Unix socket behind a front door."""
-        self._connection = Connection(address, "inference", keys, socket, most)
-
-    @classmethod
-    def of(cls, project: Project, most: int = 100) -> Inference:
-        """Return a connection to the project's server."""
-        return cls(project.properties["inference_address"], keys_of(project), most=most)
-
-    def __enter__(self) -> Inference:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @property
-    def address(self) -> str:
-        """Where it connects to."""
-        return self._connection.address
-
-    def close(self) -> None:
-        """Hang up."""
-        self._connection.close()
-
-    def stream(
-        self, path: str, body: BinaryIO, headers: Mapping[str, str], timeout: httpx.Timeout
-    ) -> AbstractContextManager[httpx.Response]:
-        """Send a body that is read as it goes; the answer is read in the ``with`` block.
-
-        Raises:
-            httpx.TransportError: there is no answer; the body is read, so nothing is sent again.
-            MarqueeError: no token can be had.
-        """
-        return self._connection.stream(path, body, headers, timeout)
+    kind = "inference"
 
     def predict(
         self,
@@ -75,13 +35,7 @@ class Inference:
         seconds: float,
         query: str = "",
     ) -> httpx.Response:
-        """Send a prediction request and return its answer, whatever its status.
-
-        Args:
-            model, version: who is asked; the default version where it is None.
-            body, headers: to send.
-            seconds: that the answer may take.
-            query: of the address.
+        """Send a request to a version (None: the default); return its answer, whatever its status.
 
         Raises:
             httpx.TimeoutException: there was none within ``seconds``.
@@ -90,7 +44,7 @@ class Inference:
         """
         path = path_of(model, version) + (f"?{query}" if query else "")
         timeout = httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds))
-        return self._connection.send("POST", path, timeout=timeout, headers=headers, body=body)
+        return self.send("POST", path, timeout=timeout, headers=headers, body=body)
 
     def answer(
         self, model: str, version: str | None, request: ArchiveRequest, seconds: float

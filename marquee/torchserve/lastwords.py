@@ -27,13 +27,7 @@ NO_WORD = "it left no word: killed, perhaps for lack of memory"
 
 @dataclass
 class Message:
-    """A line of a log, and the stack below it.
-
-    Attributes:
-        level: as the log has it; empty for what was printed without one.
-        text: what it says.
-        below: an exception, its stack and its causes.
-    """
+    """A line of a log, its level (empty where it has none), and the stack below it."""
 
     level: str
     text: str

@@ -52,13 +52,9 @@ def defaults(project: Project) -> dict[str, str]:
     for name, version in models(project):
         present.setdefault(name, []).append(version)
     kept = state.chosen_defaults(project)
-    return {
-        name: _chosen(found, [kept.get(name), default_version(project, name)])
-        for name, found in present.items()
-    }
-
-
-def _chosen(present: list[str], wishes: list[str | None]) -> str:
-    """Return the first wish that is present, else the highest version."""
-    fitting = (wish for wish in wishes if wish in present)
-    return next(fitting, None) or max(present, key=version_order)
+    chosen = {}
+    for name, found in present.items():
+        wishes = (kept.get(name), default_version(project, name))
+        fitting = (wish for wish in wishes if wish in found)
+        chosen[name] = next(fitting, None) or max(found, key=version_order)
+    return chosen

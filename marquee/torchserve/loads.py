@@ -7,16 +7,19 @@ What a model writes says only why: models log tracebacks of exceptions that they
 from __future__ import annotations
 
 import re
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from marquee.archives import listing, reader, requirements
 from marquee.errors import MarqueeError
 from marquee.interrupts import until
 from marquee.project import Project
 from marquee.torchserve import tracebacks
 from marquee.torchserve.loglines import output, read_lines, stamped, state_change
 from marquee.torchserve.management import Management, Version
-from marquee.torchserve.missing import hint
 
+MODEL_LOG, SERVER_LOG = "model_log.log", "ts_log.log"
 STOPPED, NO_FAILURES = "WORKER_STOPPED", ("WORKER_MODEL_LOADED", "WORKER_SCALED_DOWN")
 # Java's reason where a worker does not answer in time, or does not start.
 EXCEPTION = re.compile(r"(?:[\w$]+\.)+WorkerInitializationException: (.*)")
@@ -26,6 +29,9 @@ PROCESS_STARTS = "s_name_part0="
 # good while after.
 TRACEBACK_SECONDS = 3.0
 POLL_SECONDS = 0.2
+# A module that a model misses, and where the lists of an archive, a script and a model folder are.
+MISSING = re.compile(r"No module named '([\w.]+)'")
+LISTS = ("requirements.txt", "sagemaker/code/requirements.txt", "code/requirements.txt")
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class LogMarks:
         """Return the lengths as they are."""
         sizes = (
             path.stat().st_size if (path := project.logs / name).is_file() else 0
-            for name in ("model_log.log", "ts_log.log")
+            for name in (MODEL_LOG, SERVER_LOG)
         )
         return cls(*sizes)
 
@@ -63,7 +69,7 @@ class _Process:
 
 def failed_loads(project: Project, name: str, version: str, since: LogMarks) -> list[str]:
     """Return the ids of the workers of a version that failed to load since then, one a failure."""
-    return _failed(read_lines(project.logs / "ts_log.log", since.server), f"{name}_{version}")
+    return _failed(read_lines(project.logs / SERVER_LOG, since.server), f"{name}_{version}")
 
 
 def _failed(lines: list[str], label: str) -> list[str]:
@@ -81,7 +87,7 @@ def _failed(lines: list[str], label: str) -> list[str]:
 def load_failure(project: Project, name: str, version: str, since: LogMarks) -> LoadFailure | None:
     """Return why a worker of a version failed to load since then; None if none has failed."""
     label = f"{name}_{version}"
-    server_log = read_lines(project.logs / "ts_log.log", since.server)
+    server_log = read_lines(project.logs / SERVER_LOG, since.server)
     failed = _failed(server_log, label)
     if not failed:
         return None
@@ -93,7 +99,7 @@ def load_failure(project: Project, name: str, version: str, since: LogMarks) -> 
     causes = (tracebacks.failure(process.stdout) for process in reversed(ended))
     cause = next((one for one in causes if one), None)
     if cause:
-        return LoadFailure(cause + hint(project, name, version, cause), traced=True)
+        return LoadFailure(cause + _hint(project, name, version, cause), traced=True)
     return LoadFailure(_untraced(server_log, failed[-1], label, ended[-1].stderr), traced=False)
 
 
@@ -139,7 +145,6 @@ def check_failed(
     TorchServe starts them again; a traceback that is written late is waited for.
 
     Args:
-        since: where the logs were when it began to load.
         log: where the whole story is, if not in the project's log of its models.
 
     Raises:
@@ -148,12 +153,13 @@ def check_failed(
     if len(failed_loads(project, name, version, since)) <= forgiven:
         return
 
-    def traced() -> bool:
+    def traced() -> LoadFailure | None:
         failure = load_failure(project, name, version, since)
-        return failure is not None and failure.traced
+        return failure if failure is not None and failure.traced else None
 
-    until(traced, TRACEBACK_SECONDS, POLL_SECONDS)
-    failure = load_failure(project, name, version, since)
+    failure = until(traced, TRACEBACK_SECONDS, POLL_SECONDS) or load_failure(
+        project, name, version, since
+    )
     cause = failure.cause if failure else "its worker ended; the logs do not say why"
     raise MarqueeError(
         f"{name} {version} does not load: {cause}; the whole story is in "
@@ -169,7 +175,7 @@ def _processes(project: Project, label: str, since: LogMarks) -> dict[str, list[
     the log: one that ran before, or one that ended before it could say anything.
     """
     by_worker: dict[str, list[_Process]] = {}
-    for line in read_lines(project.logs / "model_log.log", since.model):
+    for line in read_lines(project.logs / MODEL_LOG, since.model):
         head = stamped(line) if label in line else None
         written = output(head) if head else None
         if written is None or written.label != label:
@@ -208,3 +214,46 @@ def _java_reason(server_log: list[str], thread: str) -> str:
         elif inside and (found := EXCEPTION.match(line)):
             reason = found[1]
     return reason
+
+
+def _hint(project: Project, name: str, version: str, cause: str) -> str:
+    """Return what to add to a cause: that the archive asks for what is missing here.
+
+    Empty where no module is missing, or everything that the archive asks for is here. A module's
+    name need not be its package's, so all that is not here is named.
+    """
+    archive = _archive(project, name, version) if MISSING.search(cause) else None
+    if archive is None:
+        return ""
+    own = archive.manifest.files.get("requirementsFile")
+    for path in filter(None, (own, *LISTS)):
+        wanted = _absent(archive.path, path)
+        if wanted:
+            return (
+                f"; the archive's {path} asks for {', '.join(wanted)}, which is not here: install "
+                "it into the environment of the server (of a container: into its image)"
+            )
+    return ""
+
+
+def _archive(project: Project, name: str, version: str) -> listing.Archive | None:
+    try:
+        archives = listing.scan(project.model_store).archives
+    except MarqueeError:
+        return None  # the store cannot be read: told elsewhere
+    found = (a for a in archives if (a.manifest.name, a.manifest.version) == (name, version))
+    return next(found, None)
+
+
+def _absent(archive: Path, path: str) -> list[str]:
+    """Return the lines of one of the archive's files that ask for what is not here.
+
+    None of a file that is not there or cannot be read: a hint must not be the error.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        listed = Path(folder, "requirements.txt")
+        try:
+            listed.write_bytes(reader.read_file(archive, path))
+            return [*requirements.missing(listed)]
+        except (MarqueeError, KeyError, *reader.DAMAGE):
+            return []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 # Of one log, where nothing else is said; its lines take some times that in memory.
 MAX_BYTES = 16 << 20
@@ -23,18 +24,24 @@ _STATE = re.compile(
 )
 # The one line that there is where a log configuration leaves the states out.
 _LOAD_FAILED = re.compile(r" W-(?P<worker>\d+)-(?P<label>.+) org\.\S+ - Load model failed: ")
+_REQUEST = re.compile(r'"\S+ (?P<target>\S+) HTTP/[\d.]+" (?P<status>\d{3}) (?P<milliseconds>\d+)$')
+# The ways to ask a model at TorchServe's inference address, the plainest first.
+_ROUTES = tuple(
+    re.compile(route)
+    for route in (
+        r"/(?:predictions|explanations)/(?P<model>[^/]+)(?:/(?P<version>[^/]+)(?:/.*)?)?",
+        r"/models/(?P<model>[^/]+)/invoke",
+        r"/v1/models/(?P<model>[^/]+):predict",
+        r"/v2/models/(?P<model>[^/]+)/infer",
+        r"/(?P<model>[^/]+)(?:/(?P<version>[^/]+))?/predict",
+    )
+)
+_INVOCATIONS = "/invocations"
 
 
 @dataclass(frozen=True)
 class Stamped:
-    """A line that begins with its time.
-
-    Attributes:
-        time: as it stands there.
-        dated: whether that has the day as well.
-        level: ``TRACE`` to ``FATAL``; empty where there is none.
-        text: the rest.
-    """
+    """A line that begins with its time, ``dated`` with the day as well; its level may be empty."""
 
     time: str
     dated: bool
@@ -44,13 +51,9 @@ class Stamped:
 
 @dataclass(frozen=True)
 class Output:
-    """A line that a worker process wrote.
+    """A line that a worker wrote to ``stdout`` or ``stderr``; its number, its name.
 
-    Attributes:
-        worker: TorchServe's number of the worker.
-        label: ``<model>_<version>``; both may have underscores themselves.
-        stream: ``stdout`` or ``stderr``.
-        text: the line.
+    That is ``<model>_<version>``, which both may have underscores themselves.
     """
 
     worker: str
@@ -67,6 +70,37 @@ class StateChange:
     label: str
     before: str = ""
     after: str = ""
+
+
+@dataclass(frozen=True)
+class Access:
+    """A request of the access log; its line is written when it has been answered."""
+
+    path: str
+    query: str
+    status: int
+    milliseconds: int
+
+    @property
+    def explains(self) -> bool:
+        """Whether an explanation was asked for, which takes its own time."""
+        return self.path.startswith("/explanations/")
+
+    def model(self) -> tuple[str, str | None] | None:
+        """Return the model and the version that are named; None where no model is asked.
+
+        ``/invocations`` need not name one (then it is ``""``): TorchServe answers for the only
+        model it was started with, and with 400 if there are several.
+        """
+        if self.path == _INVOCATIONS:
+            named = dict(parse_qsl(self.query))
+            if "model_name" not in named and self.status == 400:
+                return None
+            return named.get("model_name", ""), named.get("model_version")
+        for route in _ROUTES:
+            if found := route.fullmatch(self.path):
+                return found["model"], found.groupdict().get("version")
+        return None
 
 
 def stamped(line: str) -> Stamped | None:
@@ -89,6 +123,15 @@ def state_change(line: str) -> StateChange | None:
     """Read a change of a worker's state, or that its load has failed; None of any other line."""
     found = _STATE.search(line) or _LOAD_FAILED.search(line)
     return None if found is None else StateChange(**found.groupdict())
+
+
+def access(line: str) -> Access | None:
+    """Read a line of the access log, with its time or without; None of any other line."""
+    found = _REQUEST.search(line)
+    if found is None:
+        return None
+    path, _, query = found["target"].partition("?")
+    return Access(path.rstrip("/"), query, int(found["status"]), int(found["milliseconds"]))
 
 
 def read_lines(path: Path, since: int = 0, most: int = MAX_BYTES) -> list[str]:

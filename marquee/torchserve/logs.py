@@ -15,8 +15,7 @@ from typing import BinaryIO
 from marquee.archives import listing
 from marquee.errors import MarqueeError
 from marquee.project import Project
-from marquee.torchserve.accesslog import access
-from marquee.torchserve.loglines import Stamped, output, stamped
+from marquee.torchserve.loglines import Stamped, access, output, stamped
 
 LEVELS = ("DEBUG", "INFO", "WARN", "ERROR")
 FILES = {"access": "access_log.log", "model": "model_log.log", "server": "ts_log.log"}
@@ -51,24 +50,6 @@ class Line:
     story: str = ""
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """Which lines are shown: of a model, from a level on, of a request."""
-
-    model: str | None = None
-    level: str = "DEBUG"
-    request: str | None = None
-
-    def fits(self, line: Line) -> bool:
-        """Whether a line is wanted."""
-        return (
-            (self.model is None or line.model == self.model)
-            and LEVELS.index(line.level) >= LEVELS.index(self.level)
-            and (self.request is None or self.request in f"{line.story}\n{line.text}")
-            and not (line.source == "access" and POLLING.search(line.text))
-        )
-
-
 def logs(
     project: Project,
     model: str | None = None,
@@ -94,33 +75,43 @@ def logs(
     Raises:
         MarqueeError: there are no logs.
     """
-    wanted = _Wanted(model, level, request)
-    known = labels(project)
-    tails = [Tail(project.logs / name, source, known) for source, name in FILES.items()]
+    known = _labels(project)
+    tails = [_Tail(project.logs / name, source, known) for source, name in FILES.items()]
     if not follow and not any(tail.path.is_file() for tail in tails):
         raise MarqueeError(f"there are no logs in {project.logs} yet; start a server: make serve")
+
+    def wanted() -> Iterator[Line]:
+        for line in heapq.merge(*(tail.read() for tail in tails), key=lambda line: line.time):
+            if (
+                (model is None or line.model == model)
+                and LEVELS.index(line.level) >= LEVELS.index(level)
+                and (request is None or request in f"{line.story}\n{line.text}")
+                and not (line.source == "access" and POLLING.search(line.text))
+            ):
+                yield line
+
     try:
-        yield from deque((line for line in _merged(tails) if wanted.fits(line)), maxlen=last)
+        yield from deque(wanted(), maxlen=last)
         while follow:
             time.sleep(FOLLOW_SECONDS)
-            yield from (line for line in _merged(tails) if wanted.fits(line))
+            yield from wanted()
     finally:
         for tail in tails:
             tail.close()
 
 
-def _merged(tails: list[Tail]) -> Iterator[Line]:
-    return heapq.merge(*(tail.read() for tail in tails), key=lambda line: line.time)
-
-
-class Tail:
+class _Tail:
     """One log file, read on where the last reading ended, also when the file is replaced."""
 
     def __init__(self, path: Path, source: str, labels: Labels) -> None:
         self.path = path
-        self._reader = _Reader(source, labels)
+        self._source, self._labels = source, labels
         self._file: BinaryIO | None = None
         self._part = b""
+        self._last = Line("", "INFO", source, "")
+        # By model and version: the line before a traceback, and who is in one.
+        self._before: dict[tuple[str, str], Line] = {}
+        self._inside: set[tuple[str, str]] = set()
 
     def read(self) -> Iterator[Line]:
         """Yield the lines written since the last time."""
@@ -132,7 +123,6 @@ class Tail:
             yield from self._rest(self._file)
 
     def close(self) -> None:
-        """Close the file."""
         if self._file is not None:
             self._file.close()
 
@@ -150,21 +140,9 @@ class Tail:
             self._part += text
             if text.endswith(b"\n"):  # else it is still being written
                 whole, self._part = self._part.decode(errors="replace").rstrip("\n"), b""
-                yield self._reader.line(whole)
+                yield self._parsed(whole)
 
-
-class _Reader:
-    """Turns text into lines; remembers in which traceback each worker is."""
-
-    def __init__(self, source: str, labels: Labels) -> None:
-        self._source = source
-        self._labels = labels
-        self._last = Line("", "INFO", source, "")
-        self._before: dict[tuple[str, str], Line] = {}
-        self._inside: set[tuple[str, str]] = set()
-
-    def line(self, text: str) -> Line:
-        """Parse a line of the file."""
+    def _parsed(self, text: str) -> Line:
         head = stamped(text)
         if head is None or not head.dated:  # a Java stack trace, or a message of several lines
             return replace(self._last, text=text, story=self._last.story or self._last.text)
@@ -186,19 +164,13 @@ class _Reader:
         return replace(line, level="ERROR", story=before.text if before else "")
 
 
-def labels(project: Project) -> Labels:
+def _labels(project: Project) -> Labels:
     """Return how the workers of each version of the model store are called."""
     try:
         found = [one.manifest for one in listing.scan(project.model_store).archives]
     except MarqueeError:
         return {}  # a store that cannot be read must not keep anybody from reading the logs
     return {f"{one.name}_{one.version}": (one.name, one.version) for one in found}
-
-
-def _of_worker(label: str, labels: Labels) -> tuple[str, str]:
-    """Return the model and version of a worker's name; either may have an underscore itself."""
-    name, _, version = label.rpartition("_")
-    return labels.get(label, (name, version))
 
 
 def _parse(source: str, head: Stamped, labels: Labels) -> Line:
@@ -208,6 +180,8 @@ def _parse(source: str, head: Stamped, labels: Labels) -> Line:
         return Line(head.time, level, source, head.text, model, of_version or "")
     level = {"FATAL": "ERROR", "TRACE": "DEBUG", "": "INFO"}.get(head.level, head.level)
     if source == "model" and (written := output(head)):
-        model, version = _of_worker(written.label, labels)
+        # Of what is not in the store, either may have an underscore itself.
+        name, _, number = written.label.rpartition("_")
+        model, version = labels.get(written.label, (name, number))
         return Line(head.time, level, source, written.text, model, version)
     return Line(head.time, level, source, head.text)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 
 from marquee.errors import MarqueeError
-from marquee.project import Project
-from marquee.torchserve.connection import Connection, keys_of
-from marquee.torchserve.tokens import Keys
+from marquee.torchserve.connection import Connection
 
 READY = "READY"
 # TorchServe lists 100 models a page unless told otherwise.
@@ -28,7 +26,7 @@ class Version:
 
     Attributes:
         name, version: which.
-        min_workers, max_workers: how many workers are wanted.
+        min_workers: how many workers are wanted.
         batch_size: requests in a batch, at the most.
         max_batch_delay: milliseconds that a batch waits to fill.
         response_timeout: seconds until a worker that does not answer is killed.
@@ -42,7 +40,6 @@ class Version:
     name: str
     version: str
     min_workers: int
-    max_workers: int
     batch_size: int
     max_batch_delay: int
     response_timeout: int
@@ -60,7 +57,6 @@ class Version:
             name=described["modelName"],
             version=described["modelVersion"],
             min_workers=int(described["minWorkers"]),
-            max_workers=int(described["maxWorkers"]),
             batch_size=int(described["batchSize"]),
             max_batch_delay=int(described["maxBatchDelay"]),
             response_timeout=int(described["responseTimeout"]),
@@ -81,28 +77,14 @@ class Version:
         return sum(worker["status"] == READY for worker in self.workers)
 
 
-class Management:
+class Management(Connection):
     """A connection to the management address of a running server.
 
     Every method raises :class:`MarqueeError` with TorchServe's own words when it refuses, and
     when no server answers.
     """
 
-    def __init__(self, address: str, keys: Keys | None, socket: Path | None = None) -> None:
-        """Connect to ``address``, or to the Unix socket behind a front door."""
-        self._advice = "start it: make serve" if socket is None else "its own log says why"
-        self._connection = Connection(address, "management", keys, socket)
-
-    @classmethod
-    def of(cls, project: Project) -> Management:
-        """Return a connection to the project's server."""
-        return cls(project.properties["management_address"], keys_of(project))
-
-    def __enter__(self) -> Management:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
+    kind = "management"
 
     def answers(self) -> bool:
         """Whether the server takes requests at all."""
@@ -123,6 +105,22 @@ class Management:
     def describe(self, name: str, version: str) -> Version | None:
         """Return a version's state, or None if the server does not have it."""
         return next(iter(self._described(f"/models/{name}/{version}", name)), None)
+
+    def known(self, name: str, version: str | None = None) -> Version:
+        """Return the state of a version, by default of the one that answers when none is named.
+
+        Raises:
+            MarqueeError: the server does not have it, and what it has.
+        """
+        for found in self._described(f"/models/{name}" + (f"/{version}" if version else ""), name):
+            return found
+        versions = ", ".join(sorted(one.version for one in self.versions(name)))
+        if versions:
+            raise MarqueeError(f"the server has no {name} '{version}'; it has: {versions}")
+        models = ", ".join(self.models()) or "none"
+        raise MarqueeError(
+            f"the server has no model '{name}'; it has: {models}; add it: marquee register ARCHIVE"
+        )
 
     def default(self, name: str) -> str | None:
         """Return the version that answers when none is named, or None without such a model."""
@@ -180,25 +178,24 @@ class Management:
         return answer
 
     def _refused(self, what: str, answer: httpx.Response) -> MarqueeError:
-        return MarqueeError(f"{self._connection.address} {what}: {_message(answer)}")
+        return MarqueeError(f"{self.address} {what}: {_message(answer)}")
 
     def _request(self, method: str, path: str) -> httpx.Response:
+        # A model is registered once: the first request may have been heard.
+        ask = partial(self.send, method, path, timeout=SECONDS, again=method != "POST")
         try:
             try:
-                return self._send(method, path)
+                return ask()
             except httpx.ReadTimeout:
                 # While models load on a busy machine; a question may be asked again.
                 if method != "GET":
                     raise
-                return self._send(method, path)
+                return ask()
         except httpx.TransportError as error:
+            advice = "start it: make serve" if self._socket is None else "its own log says why"
             raise MarqueeError(
-                f"no server answers at {self._connection.address} ({error}); {self._advice}"
+                f"no server answers at {self.address} ({error}); {advice}"
             ) from error
-
-    def _send(self, method: str, path: str) -> httpx.Response:
-        # A model is registered once: the first request may have been heard.
-        return self._connection.send(method, path, timeout=SECONDS, again=method != "POST")
 
 
 def _message(answer: httpx.Response) -> str:

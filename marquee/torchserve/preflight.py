@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import shutil
 import socket
-from collections.abc import Callable, Iterator, Mapping
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from marquee.archives import listing, rooms
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.properties import ADDRESSES, DEFAULTS, GRPC_PORTS, variable
-from marquee.torchserve import envelope
 from marquee.torchserve.server import running_pid
 
 # TorchServe unpacks every archive into its temporary folder; some room beside for logs.
 SPARE_BYTES = 256 << 20
+# In every archive whose handler is one of marquee's, and in no other.
+OURS = "handlers/runtime/exchange.py"
 
 
 def check(project: Project, *, front: bool = False) -> None:
     """Check in the order in which a person would want to hear of it.
 
     Args:
-        project: what is to be served.
         front: whether HAProxy listens at the addresses, with TorchServe behind it.
 
     Raises:
@@ -33,7 +35,7 @@ def check(project: Project, *, front: bool = False) -> None:
     check_families(project.properties, front=front)
     check_ports(project.properties)
     check_archives(project)
-    envelope.check(project, (one.path for one in listing.scan(project.model_store).archives))
+    check_envelope(project, (one.path for one in listing.scan(project.model_store).archives))
     check_disk(project)
 
 
@@ -98,9 +100,7 @@ def check_archives(project: Project) -> None:
 def left_out(project: Project, *, missing: bool = True) -> Iterator[str]:
     """Yield a sentence for everything that somebody may expect and that is not served.
 
-    Args:
-        project: whose.
-        missing: tell also of the rooms' archives that are not in the store.
+    That includes the archives of rooms that the store lacks, unless ``missing`` is false.
     """
     yield from listing.scan(project.model_store).passed_over
     if missing:
@@ -117,6 +117,35 @@ def _missing(project: Project) -> Iterator[str]:
         except MarqueeError as error:
             wanted = [f"{name} ({error})"]  # such as lost weights
         yield from (archive for archive in wanted if archive not in present)
+
+
+def check_envelope(project: Project, archives: Iterable[Path]) -> None:
+    """Refuse a service envelope (``kserve``, …) where an archive's handler unwraps by itself.
+
+    The server has one envelope for all its models. It hands on the instances of all requests of a
+    batch as one list, which a handler that answers each request by itself can make nothing of.
+
+    Raises:
+        MarqueeError: which archives these are.
+    """
+    envelope = project.properties["service_envelope"]
+    own = [path.name for path in archives if _is_ours(path)] if envelope else []
+    if own:
+        raise MarqueeError(
+            f"service_envelope is {envelope!r} (TS_SERVICE_ENVELOPE), and the handlers of "
+            f"{', '.join(own)} take "
+            '{"instances": …} as it is sent, without one; unset it, or serve them elsewhere'
+        )
+
+
+def _is_ours(archive: Path) -> bool:
+    if archive.is_dir():
+        return (archive / OURS).is_file()
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            return OURS in opened.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False  # told as what it is, by whoever unpacks it
 
 
 def check_disk(project: Project) -> None:

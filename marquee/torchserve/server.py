@@ -40,7 +40,6 @@ class Server:
     """A running TorchServe of a project.
 
     Attributes:
-        project: whose.
         process: Java's.
         since: where its logs began.
         printed: where its logs can be read, where the reader of a message has not their files.
@@ -116,10 +115,6 @@ class Server:
                 f"TorchServe {what} after {seconds:.0f} s; see {self.printed or self.project.logs}"
             )
 
-    def stop(self) -> None:
-        """End the server and its workers, and remove what it unpacked."""
-        stop(self.project)
-
     @property
     def end_is_wanted(self) -> bool:
         """Whether somebody has stopped it: whoever does takes its pid file away, then or after."""
@@ -139,34 +134,35 @@ def start(
     here.
 
     Args:
-        project: whose.
         extra: variables for this start alone.
         console: takes what the server prints, where that is not ``logs/console.log``.
     """
-    variables = {**project.environ, **variables_of(project), **(extra or {})}
+    listed = load_list(project)
+    given = {**project.environ, **variables(project)}
+    if listed:  # it wins over the command line, where variables are heeded at all
+        given["TS_LOAD_MODELS"] = listed
+    given |= extra or {}
     clean_temp(project)
-    variables["TS_CONFIG_FILE"] = str(for_launcher(project.config_file.resolve(), project.temp))
+    given["TS_CONFIG_FILE"] = str(for_launcher(project.config_file.resolve(), project.temp))
     project.logs.mkdir(parents=True, exist_ok=True)
     (project.logs / "model_log.log").unlink(missing_ok=True)
     since = LogMarks.now(project)
     command = [sys.executable, "-m", "ts.model_server", "--start", "--ncs"]
     store = ["--model-store", str(project.model_store)]
-    listed = load_list(project)
     # The launcher looks for the pid file in Python's temporary folder, TMPDIR.
-    variables["TMPDIR"] = str(project.temp)
+    given["TMPDIR"] = str(project.temp)
     # Its own session: Ctrl-C in the terminal reaches us alone, and we stop it in order.
     with console or console_log(project).open("w") as printed:
         subprocess.run(
             [*command, *store, *(["--models", listed] if listed else [])],
-            env=variables,
+            env=given,
             cwd=project.root,
             stdout=printed,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             check=True,
         )
-    pid = int(pid_file(project).read_text())
-    return Server(project, psutil.Process(pid), since)
+    return Server(project, psutil.Process(int(pid_file(project).read_text())), since)
 
 
 def variables(project: Project) -> dict[str, str]:
@@ -178,14 +174,6 @@ def variables(project: Project) -> dict[str, str]:
         "LOG_LOCATION": str(project.logs),
         "METRICS_LOCATION": str(project.logs),
     }
-
-
-def variables_of(project: Project) -> dict[str, str]:
-    """Return the variables of a TorchServe of this project with what is in its store now."""
-    listed = load_list(project)
-    # It wins over the command line, where variables are heeded at all.
-    loaded = {"TS_LOAD_MODELS": listed} if listed else {}
-    return variables(project) | loaded
 
 
 def pid_file(project: Project) -> Path:

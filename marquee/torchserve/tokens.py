@@ -37,11 +37,10 @@ class Keys:
         Raises:
             MarqueeError: no server runs, or it does not renew its keys.
         """
-        entry = self._entry(kind)
-        if self._expires_soon(entry):
+        left = self.left(self._entry(kind))
+        if left is not None and left < min(MARGIN, self.lifetime / 2):
             self._renew(kind)
-            entry = self._entry(kind)
-        return str(entry["key"])
+        return str(self._entry(kind)["key"])
 
     def _entry(self, kind: str) -> dict[str, Any]:
         try:
@@ -54,10 +53,6 @@ class Keys:
             raise MarqueeError(f"{self.path} is damaged; restart the server") from error
         entry: dict[str, Any] = keys[kind]
         return entry
-
-    def _expires_soon(self, entry: dict[str, Any]) -> bool:
-        left = self.left(entry)
-        return left is not None and left < min(MARGIN, self.lifetime / 2)
 
     @staticmethod
     def left(entry: dict[str, Any]) -> timedelta | None:

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil
 
 from marquee.archives import reader
-from marquee.archives.golden import ArchiveRequest, ExampleRequest, Root, requests_of
+from marquee.archives.golden import ArchiveRequest, ExampleRequest, requests_of
 from marquee.errors import MarqueeError
 from marquee.front.process import Haproxy, running
 from marquee.interrupts import pause, until
@@ -83,39 +84,25 @@ class Manner:
 def _in_pieces(archive: Path) -> bool:
     """Whether some source in an archive has the word for answers in pieces."""
     if archive.is_dir():
-        return any(_says_so(path) for path in _sources(archive))
+        paths = (path for path in archive.rglob("*.py") if path.is_file())
+        return any(_says_so(path.open("rb")) for path in paths)
     with zipfile.ZipFile(archive) as opened:
-        return any(_says_so(path) for path in _sources(zipfile.Path(opened)))
+        names = (name for name in opened.namelist() if name.endswith(".py"))
+        return any(_says_so(opened.open(name)) for name in names)
 
 
-def _sources(root: Root) -> Iterator[Root]:
-    for path in root.iterdir():
-        if path.is_dir():
-            yield from _sources(path)
-        elif path.name.endswith(".py"):
-            yield path
-
-
-def _says_so(path: Root) -> bool:
-    with path.open("rb") as file:
-        text: bytes = file.read(MAX_BYTES + 1)
+def _says_so(source: IO[bytes]) -> bool:
+    with source:
+        text = source.read(MAX_BYTES + 1)
     return len(text) > MAX_BYTES or IN_PIECES in text
 
 
-@dataclass
 class Workers:
-    """The workers of a version, which are waited for.
+    """The workers of a version, as it was described last, which are waited for."""
 
-    Attributes:
-        project, api: the server.
-        version: as it was described last.
-        manner: how it answers.
-    """
-
-    project: Project
-    api: Management
-    version: Version
-    manner: Manner
+    def __init__(self, project: Project, api: Management, version: Version) -> None:
+        self.project, self.api, self.version = project, api, version
+        self.manner = Manner.of(project.model_store, version)
 
     def wait(self) -> None:
         """Return when each request is answered that a worker took before this was called.

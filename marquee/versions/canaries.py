@@ -27,6 +27,7 @@ class Canary:
         share: of the requests that name no version, 0 to 1.
         since: when it began, in seconds since 1970.
         limits: what makes it be withdrawn.
+        proven: whether its archive has requests whose answer is known.
     """
 
     model: str
@@ -34,6 +35,7 @@ class Canary:
     share: float
     since: float
     limits: CanaryLimits = field(default_factory=CanaryLimits)
+    proven: bool = True
 
 
 def front_door(project: Project) -> Haproxy:
@@ -104,39 +106,42 @@ def give_share(project: Project, canary: Canary) -> None:
 
 
 @contextmanager
+def ending(project: Project, canary: Canary) -> Iterator[bool]:
+    """Lend whether a canary still runs; its split ends with the block, if that ends well.
+
+    Killed in between, the canary goes on: it is on disk until the door knows.
+    """
+    with locked(project) as canaries:
+        now = canaries.get(canary.model)
+        runs = now is not None and now.since == canary.since
+        yield runs
+        if runs:
+            front = running(project)
+            if front is not None:
+                front.remove_canary(canary.model)
+            del canaries[canary.model]
+
+
+@contextmanager
 def promoted(project: Project, canary: Canary) -> Iterator[None]:
     """End the split when the block has made the canary the default.
 
     Raises:
         MarqueeError: it was ended meanwhile; nothing is done then.
     """
-    with locked(project) as canaries:
-        now = canaries.get(canary.model)
-        if now is None or now.since != canary.since:
+    with ending(project, canary) as runs:
+        if not runs:
             raise MarqueeError(
                 f"the canary {canary.model} {canary.version} was ended while it was tried; see: "
                 f"marquee history {canary.model}"
             )
         yield
-        _end(project, canaries, canary.model)
 
 
 def end(project: Project, canary: Canary) -> bool:
     """Send all requests to the default version again; return whether that canary still ran."""
-    with locked(project) as canaries:
-        now = canaries.get(canary.model)
-        if now is None or now.since != canary.since:
-            return False
-        _end(project, canaries, canary.model)
-    return True
-
-
-def _end(project: Project, canaries: dict[str, Canary], model: str) -> None:
-    """End a split; killed in between, the canary goes on: it is on disk until the door knows."""
-    front = running(project)
-    if front is not None:
-        front.remove_canary(model)
-    del canaries[model]
+    with ending(project, canary) as runs:
+        return runs
 
 
 def check_none(project: Project, model: str, version: str | None = None) -> None:

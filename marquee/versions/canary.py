@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from marquee.archives.golden import requests_of
 from marquee.errors import MarqueeError
 from marquee.front.traffic import Summary, Traffic, from_json
-from marquee.interrupts import ignored, raised
+from marquee.interrupts import raised
 from marquee.project import Project
-from marquee.torchserve.loads import LogMarks, wait_loaded
 from marquee.torchserve.management import Management
 from marquee.torchserve.readiness import Prober
 from marquee.versions import canaries, candidate, history, journal
@@ -20,10 +20,9 @@ from marquee.versions.canaries import Canary
 from marquee.versions.candidate import Candidate
 from marquee.versions.history import Record, StepListener, Steps, silent
 from marquee.versions.judgement import DEFAULT_POLICY, CanaryLimits, SwapPolicy, worse_than_default
-from marquee.versions.operate import add
-from marquee.versions.probe import check
-from marquee.versions.recovery import recover, recover_first
-from marquee.versions.swap import serving
+from marquee.versions.operate import add, proved
+from marquee.versions.probe import have_answers
+from marquee.versions.recovery import recover, settled
 
 TRAFFIC = "traffic.json"
 
@@ -54,12 +53,10 @@ def begin(
     canary of the same version gets the new share and keeps its counts.
 
     Args:
-        project: whose server.
         model, version: an archive of the model store.
         share: above 0, at most 1.
         limits: when it is withdrawn by itself.
         policy: how long it may take to load and to answer.
-        listener: is told the steps.
 
     Raises:
         MarqueeError: there is no front door, no such archive, or it does not load or answers
@@ -68,56 +65,48 @@ def begin(
     canaries.front_door(project)
     if not 0 < share <= 1:
         raise MarqueeError(f"a share of {share:.2%} cannot be, expected above 0 % and up to 100 %")
-    with raised(), journal.locked(project, model), Management.of(project) as api:
-        recover_first(project, api, model, listener)
-        if version == serving(api, model).version:
+    with settled(project, model, listener) as api:
+        if version == api.known(model).version:
             raise MarqueeError(f"{version} is the default version of {model} already")
         new = candidate.of_version(project, model, version)
         try:
             _try(project, api, new, policy, Steps(listener))
         except MarqueeError as error:
             raise MarqueeError(f"{error}; {model} {version} gets no requests") from error
-        return _begin(project, model, version, share, limits or CanaryLimits())
+        proven = have_answers(requests_of(new.archive))
+        wanted = Canary(model, version, share, time.time(), limits or CanaryLimits(), proven)
+        return _begin(project, wanted)
 
 
 def _try(
     project: Project, api: Management, new: Candidate, policy: SwapPolicy, steps: Steps
 ) -> None:
     """Load a version, and ask it what its archive knows the answer to before anybody else does."""
-    model, version = new.name, new.version
-    described, since = api.describe(model, version), LogMarks.now(project)
+    described = api.describe(new.name, new.version)
     if described is None:
         add(project, api, new, policy, steps)
         return
-    if not described.workers:
-        api.scale(model, version, history.workers_before(project, model, version) or 1)
-    try:
-        with steps.step("load") as step:
-            seconds = policy.load_seconds
-            loaded = wait_loaded(project, api, model, version, since=since, seconds=seconds)
-            step["said"] = f"{model} {version} has {loaded.loaded} worker(s) ready"
-        with steps.step("check") as step:
-            requests = requests_of(new.archive)
-            step["said"] = check(project, model, version, requests, policy.answer_seconds)
-    except (MarqueeError, KeyboardInterrupt):
-        if not described.workers:
-            with ignored():
-                api.scale(model, version, 0)
-        raise
+    before = history.workers_before(project, new.name, new.version) or 1
+
+    def scale(workers: int) -> None:
+        if not described.workers:  # what has some keeps them
+            api.scale(new.name, new.version, workers)
+
+    begin, undo = partial(scale, before), partial(scale, 0)
+    proved(project, api, new, policy, steps, begin=begin, undo=undo)
 
 
-def _begin(
-    project: Project, model: str, version: str, share: float, limits: CanaryLimits
-) -> Canary:
+def _begin(project: Project, canary: Canary) -> Canary:
     """Write the canary down, and then tell the door: it is watched before it is asked."""
     with canaries.locked(project) as known:
-        before = known.get(model)
-        fresh = before is None or before.version != version
-        since = time.time() if before is None or fresh else before.since
-        canary = known[model] = Canary(model, version, share, since, limits)
+        before = known.get(canary.model)
+        fresh = before is None or before.version != canary.version
+        if before is not None and not fresh:
+            canary = replace(canary, since=before.since)
+        known[canary.model] = canary
     canaries.give_share(project, canary)
-    reason = f"{share:.2%} of the requests" if fresh else f"now {share:.2%} of the requests"
-    _record(project, canary, reason, history.DONE)
+    share = f"{canary.share:.2%} of the requests"
+    _record(project, canary, share if fresh else f"now {share}", history.DONE)
     return canary
 
 
@@ -158,7 +147,7 @@ def figures(project: Project, model: str) -> CanaryFigures:
     sides = json.loads(path.read_text()) if path.is_file() else {}
     default, own = from_json(sides[model]) if model in sides else (Summary(), Summary())
     with Management.of(project) as api:
-        return CanaryFigures(canary, serving(api, model).version, default, own)
+        return CanaryFigures(canary, api.known(model).version, default, own)
 
 
 def _record(project: Project, canary: Canary, reason: str, outcome: str) -> None:
@@ -192,8 +181,9 @@ class Watcher:
         for model, canary in running.items():
             default, own = traffic.summary(model), traffic.summary(model, canary.version)
             sides[model] = default, own
-            problem = self._unready(prober, canary)
-            problem = problem or worse_than_default(own, default, canary.limits)
+            problem = self._unready(prober, canary) or worse_than_default(
+                own, default, canary.limits, proven=canary.proven
+            )
             if problem is not None:
                 withdraw_for(self._project, canary, problem)
         return sides

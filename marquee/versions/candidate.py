@@ -29,13 +29,9 @@ SPARE_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class Candidate:
-    """A version that is to serve.
+    """A version that is to serve: its archive in the model store, and that file's SHA-256 in hex.
 
-    Attributes:
-        name, version: as its manifest says.
-        archive: its file in the model store.
-        digest: sha256 of the file, in hex.
-        copied: whether the file was brought into the store just now.
+    ``copied`` tells whether the file was brought into the store just now.
     """
 
     name: str

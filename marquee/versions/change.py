@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from marquee.archives.golden import ExampleRequest, requests_of
+from marquee.archives.golden import requests_of
 from marquee.errors import MarqueeError
 from marquee.interrupts import ignored, until
 from marquee.project import Project
@@ -18,8 +18,8 @@ from marquee.versions.candidate import Candidate
 from marquee.versions.history import Record, Steps
 from marquee.versions.journal import Plan
 from marquee.versions.judgement import SwapPolicy, worse_than_before
-from marquee.versions.probe import Latency, Probe, RepeatedAsker, check, compare
-from marquee.versions.traffic import AccessLog, Mark, RequestStats
+from marquee.versions.probe import Probe, RepeatedAsker, check, compare, have_answers
+from marquee.versions.traffic import AccessLog, RequestStats
 
 # How often the two versions are compared before the new one is called too slow.
 COMPARISONS = 2
@@ -43,13 +43,10 @@ class ChangeFailed(MarqueeError):
 
 @dataclass
 class Change:
-    """From the version ``old`` to the candidate.
+    """From the version ``old``, the present default, to the candidate.
 
     Attributes:
-        project, api: the server.
-        candidate, old: the new version, and the present default.
         policy: what the new version must stand.
-        steps: where the steps are told.
         action: ``swap``, ``rollback`` or a canary's promotion, for the history.
         canary: the new version as one, if it is.
     """
@@ -69,7 +66,6 @@ class Change:
         if new == old.version:
             raise MarqueeError(f"{old.name} {new} is the version that serves already")
         self._requests = requests_of(self.candidate.archive)
-        self._log = AccessLog.of(self.project, old.name)
         self._results: Record = {}
         registered = self.api.describe(old.name, new)
         self._plan = Plan(
@@ -88,7 +84,7 @@ class Change:
     def run(self) -> Record:
         """Go all the way, or back."""
         journal.save(self.project, self._plan)
-        before = self._log.follow()
+        before = AccessLog(self.project, self._plan.model)
         try:
             self._load()
             self._check()
@@ -143,42 +139,39 @@ class Change:
             self._results["golden"] = len(self._requests)
 
     def _compare(self) -> None:
+        plan, most = self._plan, self.policy.max_slowdown
         with self.steps.step("compare") as step, Inference.of(self.project) as inference:
-            probe = Probe(inference, self._plan.model, self.policy.answer_seconds)
-            latency, problem = self._timed(probe)
+            probe = Probe(inference, plan.model, self.policy.answer_seconds)
+            # Once more where the new one seems too slow: other work may have hit it.
+            for _ in range(COMPARISONS):
+                latency = compare(probe, self._requests, plan.old, plan.new)
+                problem = latency.problem(most)
+                if problem is None:
+                    break
             self._results["latency_ms"] = {"old": latency.old_ms, "new": latency.new_ms}
             if problem is not None:
-                raise MarqueeError(f"{self._plan.model} {self._plan.new} is too slow: {problem}")
+                raise MarqueeError(f"{plan.model} {plan.new} is too slow: {problem}")
             step["said"] = (
-                f"{latency.new_ms:.1f} ms, {self._plan.old} takes {latency.old_ms:.1f} ms"
+                f"{latency.new_ms:.1f} ms, {plan.old} takes {latency.old_ms:.1f} ms"
                 if latency.new_ms is not None and latency.old_ms is not None
                 else "nothing to compare"
             )
 
-    def _timed(self, probe: Probe) -> tuple[Latency, str | None]:
-        """Compare, and once more where the new one seems too slow: other work may have hit it."""
-        for _ in range(COMPARISONS):
-            latency = compare(probe, self._requests, self._plan.old, self._plan.new)
-            problem = latency.problem(self.policy.max_slowdown)
-            if problem is None:
-                break
-        return latency, problem
-
-    def _switch(self) -> Mark:
-        """Move the default; return a mark of the access log from just before."""
+    def _switch(self) -> AccessLog:
+        """Move the default; return what the access log tells from just before on."""
         canary = self.canary
         split = nullcontext() if canary is None else canaries.promoted(self.project, canary)
         with self.steps.step("switch") as step, split:
-            mark = self._log.mark()
+            log = AccessLog(self.project, self._plan.model)
             self._plan.moved = True
             journal.save(self.project, self._plan)
             self.api.set_default(self._plan.model, self._plan.new)
             step["said"] = f"{self._plan.model} is {self._plan.new} now"
-        return mark
+        return log
 
-    def _watch(self, before: RequestStats, mark: Mark) -> None:
+    def _watch(self, before: RequestStats, after: AccessLog) -> None:
         """Watch the new default: its clients, its queue, and answers that are known."""
-        plan, after, seconds = self._plan, self._log.follow(mark), self.policy.answer_seconds
+        plan, seconds = self._plan, self.policy.answer_seconds
         asker = RepeatedAsker(self.project, plan.model, self._requests, seconds)
         with self.steps.step("watch") as step:
             asker.start()
@@ -199,7 +192,7 @@ class Change:
 
     def _problem(self, before: RequestStats, after: RequestStats) -> str | None:
         """Return in what the new default does worse than the old version, or None."""
-        proven = any(not isinstance(request, ExampleRequest) for request in self._requests)
+        proven = have_answers(self._requests)
         problem = worse_than_before(before, after, self.policy, proven=proven)
         now = self.api.describe(self._plan.model, self._plan.new)
         if problem is not None or now is None:
@@ -215,12 +208,12 @@ class Change:
         self._plan.committed = True
         journal.save(self.project, self._plan)
 
-    def _retire(self, mark: Mark) -> Record:
+    def _retire(self, log: AccessLog) -> Record:
         """Let the old version go; whatever happens here, the new one stays."""
         plan = self._plan
         try:
             with self.steps.step("retire") as step:
-                left = recovery.finish(self.project, self.api, plan, since=mark)
+                left = recovery.finish(self.project, self.api, plan, log)
                 step["said"] = left or f"{plan.old} is drained and has no workers any more"
         except KeyboardInterrupt:
             left = f"interrupted: {plan.old} keeps its workers"

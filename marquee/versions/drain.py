@@ -6,8 +6,8 @@ from marquee.errors import MarqueeError
 from marquee.interrupts import pause, until
 from marquee.project import Project
 from marquee.torchserve.management import Management, Version
-from marquee.versions.answered import Manner, Workers
-from marquee.versions.traffic import AccessLog, Mark, RequestStats
+from marquee.versions.answered import Workers
+from marquee.versions.traffic import AccessLog, RequestStats
 
 POLL_SECONDS = 0.2
 # A request's way from the socket to the queue, and from the queue to a worker.
@@ -17,37 +17,32 @@ GONE_SECONDS = 30.0
 ROUNDS = 3
 
 
-def drain(
-    project: Project, api: Management, version: Version, manner: Manner, *, since: Mark
-) -> None:
+def drain(project: Project, api: Management, version: Version, log: AccessLog) -> None:
     """Return when no request is left in a version's queue or in its workers' hands.
 
     The default must be another version by now, and clients must not name this one. What waits
     is counted by TorchServe; see :mod:`marquee.versions.answered` for what a worker holds.
 
     Args:
-        project, api: the server.
         version: to drain, as it was described last.
-        manner: how it answers.
-        since: a mark of the access log; who asks for this version by name after it is heeded.
+        log: since when who asks for this version by name is heeded.
 
     Raises:
         MarqueeError: it took longer than the version's responseTimeout; clients still ask for
             this version by name; or it cannot be known what its workers hold.
     """
-    workers = Workers(project, api, version, manner)
-    pinned = AccessLog.of(project, version.name).follow(since)
+    workers = Workers(project, api, version)
     pause(GRACE_SECONDS)
     _wait_queue(api, version, workers.longest_seconds)
     for _ in range(ROUNDS):
-        _check_pinned(version, pinned.stats())
+        _check_pinned(version, log.stats())
         workers.wait()
         # What a worker that ended had not begun waits again.
         if not _wait_queue(api, version, workers.longest_seconds):
             break
     else:
         raise _late(version, "came again and again")
-    _check_pinned(version, pinned.stats())
+    _check_pinned(version, log.stats())
 
 
 def _check_pinned(version: Version, stats: RequestStats) -> None:

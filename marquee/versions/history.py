@@ -137,10 +137,8 @@ def version_before(project: Project, model: str, version: str) -> str | None:
 
 def workers_before(project: Project, model: str, version: str) -> int | None:
     """Return how many workers a version had when it was last taken out of service."""
-    for record in reversed(read(project, model)):
-        if record.get("from") == version and record.get("from_workers"):
-            return record["from_workers"]
-    return None
+    found = (one for one in reversed(read(project, model)) if one.get("from") == version)
+    return next(filter(None, (one.get("from_workers") for one in found)), None)
 
 
 def who() -> str:

@@ -77,8 +77,6 @@ def worse_than_before(
     tells that it reads requests as it should, a version that refuses most of them is suspected.
 
     Args:
-        before, after: the requests.
-        policy: what is taken.
         proven: whether the version answers requests whose answer is known.
     """
     if fails_more(after.failed, after.requests, before.error_share, policy.max_errors):
@@ -101,8 +99,13 @@ def worse_than_before(
     return None
 
 
-def worse_than_default(canary: Summary, default: Summary, limits: CanaryLimits) -> str | None:
-    """Return in what a canary does worse than the default version beside it, or None."""
+def worse_than_default(
+    canary: Summary, default: Summary, limits: CanaryLimits, *, proven: bool = True
+) -> str | None:
+    """Return in what a canary does worse than the default version beside it, or None.
+
+    What it refuses is judged as after a switch; see :func:`worse_than_before`.
+    """
     if canary.recent < limits.min_requests:
         return None
     failed = round(canary.error_rate * canary.recent)
@@ -110,6 +113,12 @@ def worse_than_default(canary: Summary, default: Summary, limits: CanaryLimits) 
         return (
             f"its error rate is {canary.error_rate:.1%} of {canary.recent} requests, the default "
             f"version's {default.error_rate:.1%}"
+        )
+    more = canary.refused_rate > default.refused_rate + REFUSED_MORE
+    if not proven and more and default.recent >= limits.min_requests:
+        return (
+            f"it refused {canary.refused_rate:.1%} of {canary.recent} requests, the default "
+            f"version {default.refused_rate:.1%}"
         )
     enough = LATENCY_REQUESTS * limits.min_requests
     if canary.p95 is None or default.p95 is None or min(canary.recent, default.recent) < enough:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from marquee.archives.golden import requests_of
 from marquee.errors import MarqueeError
@@ -11,13 +12,13 @@ from marquee.project import Project
 from marquee.torchserve.loads import LogMarks, wait_loaded
 from marquee.torchserve.management import Management, Version
 from marquee.versions import drain, history, journal
-from marquee.versions.answered import Manner, Workers
+from marquee.versions.answered import Workers
 from marquee.versions.canaries import check_none
 from marquee.versions.candidate import Candidate, find
 from marquee.versions.history import Record, StepListener, Steps, silent
 from marquee.versions.judgement import DEFAULT_POLICY, SwapPolicy
 from marquee.versions.probe import check
-from marquee.versions.traffic import AccessLog, Follower
+from marquee.versions.traffic import AccessLog
 
 # A version that clients name by its number is noticed if they ask at least this often.
 PINNED_SECONDS = 2.0
@@ -62,30 +63,47 @@ def add(
         raise MarqueeError(
             f"{name} {version} is registered already; let it serve: marquee swap {name} {version}"
         )
-    since = LogMarks.now(project)
-    try:
-        with steps.step("load") as step:
-            api.register(archive.name)
-            loaded = wait_loaded(
-                project, api, name, version, since=since, seconds=policy.load_seconds
-            )
-            step["said"] = f"{name} {version} has {loaded.loaded} worker(s) ready"
-        with steps.step("check") as step:
-            requests = requests_of(archive)
-            step["said"] = check(project, name, version, requests, policy.answer_seconds)
-    except (MarqueeError, KeyboardInterrupt):
-        with ignored():
-            _unregister(api, name, version)
-        raise
+    loaded = proved(
+        project,
+        api,
+        candidate,
+        policy,
+        steps,
+        begin=lambda: api.register(archive.name),
+        undo=lambda: api.unregister(name, version),
+    )
     record: Record = {"model": name, "action": "register", "to": version, "archive": archive.name}
     about: Record = {"digest": candidate.digest, "workers": loaded.loaded}
     return _append(project, steps, {**record, **about})
 
 
-def _unregister(api: Management, name: str, version: str) -> None:
-    """Remove a version that no client has asked; the sole one is the default of its model."""
-    if api.describe(name, version) is not None:
-        api.unregister(name, version)
+def proved(
+    project: Project,
+    api: Management,
+    new: Candidate,
+    policy: SwapPolicy,
+    steps: Steps,
+    *,
+    begin: Callable[[], None],
+    undo: Callable[[], None],
+) -> Version:
+    """Have a version's workers load, and ask it its golden requests before anybody else asks it."""
+    name, version, since = new.name, new.version, LogMarks.now(project)
+    try:
+        with steps.step("load") as step:
+            begin()
+            loaded = wait_loaded(
+                project, api, name, version, since=since, seconds=policy.load_seconds
+            )
+            step["said"] = f"{name} {version} has {loaded.loaded} worker(s) ready"
+        with steps.step("check") as step:
+            requests = requests_of(new.archive)
+            step["said"] = check(project, name, version, requests, policy.answer_seconds)
+    except (MarqueeError, KeyboardInterrupt):
+        with ignored():
+            undo()
+        raise
+    return loaded
 
 
 def retire(project: Project, name: str, version: str, listener: StepListener = silent) -> Record:
@@ -98,7 +116,7 @@ def retire(project: Project, name: str, version: str, listener: StepListener = s
     with raised(), journal.locked(project, name), Management.of(project) as api:
         _check_settled(project, name)
         check_none(project, name, version)
-        described = _known(api, name, version)
+        described = api.known(name, version)
         if api.default(name) == version:
             raise MarqueeError(
                 f"{name} {version} is the version that serves; let another serve first: "
@@ -106,10 +124,9 @@ def retire(project: Project, name: str, version: str, listener: StepListener = s
             )
         steps = Steps(listener)
         with steps.step("drain") as step:
-            mark = AccessLog.of(project, name).mark()
+            log = AccessLog(project, name)
             pause(PINNED_SECONDS)
-            manner = Manner.of(project.model_store, described)
-            drain.drain(project, api, described, manner, since=mark)
+            drain.drain(project, api, described, log)
             step["said"] = f"{name} {version} has nothing left to do"
         with steps.step("retire") as step:
             drain.remove_workers(api, name, version)
@@ -142,9 +159,8 @@ def scale(
     """
     with raised(), journal.locked(project, name), Management.of(project) as api:
         _check_settled(project, name)
-        default = api.default(name)
-        described = _known(api, name, version or default or "")
-        if workers == 0 and described.version == default and not force:
+        described = api.known(name, version)
+        if workers == 0 and described.version == api.default(name) and not force:
             raise MarqueeError(
                 f"without workers every request to {name} would be answered with 503; "
                 "--force does it all the same"
@@ -161,10 +177,8 @@ def scale(
                 f"{name} {described.version}: {described.min_workers} -> {workers} worker(s)"
             )
         record: Record = {"model": name, "action": "scale", "to": described.version}
-        workers_before = described.min_workers
-        return _append(
-            project, steps, {**record, "workers": workers, "workers_before": workers_before}
-        )
+        about: Record = {"workers": workers, "workers_before": described.min_workers}
+        return _append(project, steps, {**record, **about})
 
 
 def _scale_up(
@@ -183,11 +197,11 @@ def _scale_up(
 
 def _wait_idle(project: Project, api: Management, version: Version, seconds: float) -> None:
     """Return after a while without any request for the version, when its workers hold none."""
-    workers = Workers(project, api, version, Manner.of(project.model_store, version))
+    workers = Workers(project, api, version)
     deadline = time.monotonic() + seconds
 
     def is_idle() -> bool:
-        log = AccessLog.of(project, version.name).follow()
+        log = AccessLog(project, version.name)
         quiet = _quiet(api, version, log, IDLE_SECONDS)
         return quiet and workers.idle(deadline) and _quiet(api, version, log, 0)
 
@@ -200,7 +214,7 @@ def _wait_idle(project: Project, api: Management, version: Version, seconds: flo
         )
 
 
-def _quiet(api: Management, version: Version, log: Follower, seconds: float) -> bool:
+def _quiet(api: Management, version: Version, log: AccessLog, seconds: float) -> bool:
     """Whether nothing comes for the version and nothing waits, since the log is read."""
 
     def is_asked() -> bool:
@@ -208,17 +222,6 @@ def _quiet(api: Management, version: Version, log: Follower, seconds: float) -> 
         return bool((now and now.pending) or stats.requests or stats.pinned)
 
     return not until(is_asked, seconds, POLL_SECONDS)
-
-
-def _known(api: Management, name: str, version: str) -> Version:
-    described = api.describe(name, version)
-    if described is None:
-        versions = ", ".join(sorted(one.version for one in api.versions(name)))
-        if not versions:
-            known = ", ".join(api.models()) or "none"
-            raise MarqueeError(f"the server has no model '{name}'; it has: {known}")
-        raise MarqueeError(f"the server has no {name} '{version}'; it has: {versions}")
-    return described
 
 
 def _check_settled(project: Project, name: str) -> None:

@@ -26,13 +26,7 @@ MISSES = 2
 
 @dataclass(frozen=True)
 class Probe:
-    """Asks versions of one model for its operator.
-
-    Attributes:
-        inference: the server.
-        model: who is asked.
-        seconds: that an answer may take.
-    """
+    """Asks versions of one model for its operator, who waits so many seconds for an answer."""
 
     inference: Inference
     model: str
@@ -74,9 +68,14 @@ def check(
             probe.ask(request, version)
     if not requests:
         return "the archive has neither golden requests nor an example: it loads, that is all"
-    if isinstance(requests[0], ExampleRequest):
+    if not have_answers(requests):
         return "its example is answered; the archive has no golden requests"
     return f"{len(requests)} golden requests answered as expected"
+
+
+def have_answers(requests: Sequence[ArchiveRequest]) -> bool:
+    """Whether the answer to some of an archive's requests is known."""
+    return any(not isinstance(request, ExampleRequest) for request in requests)
 
 
 class RepeatedAsker(threading.Thread):

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from marquee import state
 from marquee.errors import MarqueeError
-from marquee.interrupts import ignored
+from marquee.interrupts import ignored, raised
 from marquee.project import Project
 from marquee.torchserve.loads import LogMarks, wait_loaded
 from marquee.torchserve.management import Management
 from marquee.versions import canaries, drain, history, journal
-from marquee.versions.answered import Manner
 from marquee.versions.history import StepListener, Steps
 from marquee.versions.journal import Plan
-from marquee.versions.traffic import AccessLog, Mark
+from marquee.versions.traffic import AccessLog
 
 LOAD_SECONDS = 300
 
 
-def recover_first(project: Project, api: Management, model: str, listener: StepListener) -> None:
-    """Put right what an earlier command left of a model, if it was killed; tell it as a step.
+@contextmanager
+def settled(project: Project, model: str, listener: StepListener) -> Iterator[Management]:
+    """Hold a model, and lend its server; what a killed command left of it is put right before.
 
     Raises:
-        MarqueeError: the server does not let us; the plan stays for the next try.
+        MarqueeError: another command holds it, or the server does not let us; the plan stays for
+            the next try.
     """
-    plan = journal.unfinished(project, model)
-    if plan is None:
-        return
-    with Steps(listener).step("recover") as step:
-        step["said"] = recover(project, api, plan)
+    with raised(), journal.locked(project, model), Management.of(project) as api:
+        plan = journal.unfinished(project, model)
+        if plan is not None:
+            with Steps(listener).step("recover") as step:
+                step["said"] = recover(project, api, plan)
+        yield api
 
 
 def recover(project: Project, api: Management, plan: Plan) -> str:
@@ -38,7 +43,7 @@ def recover(project: Project, api: Management, plan: Plan) -> str:
     """
     with ignored():
         if plan.committed:
-            left = finish(project, api, plan, since=AccessLog.of(project, plan.model).mark())
+            left = finish(project, api, plan, AccessLog(project, plan.model))
             outcome = f"{plan.new} had been found good and stays" + (f"; {left}" if left else "")
         else:
             left = undo(project, api, plan)
@@ -58,7 +63,6 @@ def undo(project: Project, api: Management, plan: Plan) -> str | None:
     Returns:
         Why the new version keeps its workers, if it hangs with requests of clients.
     """
-    log = AccessLog.of(project, plan.model)
     if api.default(plan.model) == plan.new:
         _serve_again(project, api, plan)
     if plan.canary and not plan.moved:
@@ -66,17 +70,17 @@ def undo(project: Project, api: Management, plan: Plan) -> str | None:
     canary = canaries.load(project).get(plan.model) if plan.canary else None
     if canary is not None and canary.version == plan.new:
         canaries.end(project, canary)
-    since, new = log.mark(), api.describe(plan.model, plan.new)
-    manner = None if new is None else Manner.of(project.model_store, new)
-    if plan.copied:  # what the server has unpacked of it is enough
-        (project.model_store / plan.archive).unlink(missing_ok=True)
-    if new is None or manner is None:
+    log, new = AccessLog(project, plan.model), api.describe(plan.model, plan.new)
+    try:
+        if new is not None and plan.moved:
+            drain.drain(project, api, new, log)
+    except MarqueeError as error:
+        return str(error)
+    finally:
+        if plan.copied:  # what the server has unpacked of it is enough
+            (project.model_store / plan.archive).unlink(missing_ok=True)
+    if new is None:
         return None
-    if plan.moved:
-        try:
-            drain.drain(project, api, new, manner, since=since)
-        except MarqueeError as error:
-            return str(error)
     if plan.registered:
         _remove(api, plan)
     elif new.min_workers != plan.new_workers:
@@ -105,7 +109,7 @@ def _remove(api: Management, plan: Plan) -> None:
         api.unregister(plan.model, plan.new)
 
 
-def finish(project: Project, api: Management, plan: Plan, *, since: Mark) -> str | None:
+def finish(project: Project, api: Management, plan: Plan, log: AccessLog) -> str | None:
     """Drain the old version and take its workers; return why it kept them, if it did."""
     state.choose_default(project, plan.model, plan.new)
     if plan.keep:
@@ -114,7 +118,7 @@ def finish(project: Project, api: Management, plan: Plan, *, since: Mark) -> str
     if old is None or old.min_workers == 0:
         return None
     try:
-        drain.drain(project, api, old, Manner.of(project.model_store, old), since=since)
+        drain.drain(project, api, old, log)
         drain.remove_workers(api, plan.model, plan.old)
     except MarqueeError as error:
         return str(error)

@@ -11,7 +11,6 @@ import math
 from dataclasses import replace
 
 from marquee.errors import MarqueeError
-from marquee.interrupts import raised
 from marquee.project import Project
 from marquee.torchserve.management import Management, Version
 from marquee.versions import canaries, candidate, guard, history, journal
@@ -20,7 +19,7 @@ from marquee.versions.candidate import Candidate
 from marquee.versions.change import Change
 from marquee.versions.history import Record, StepListener, Steps, silent
 from marquee.versions.judgement import DEFAULT_POLICY, SwapPolicy
-from marquee.versions.recovery import recover_first
+from marquee.versions.recovery import settled
 
 
 def swap(
@@ -38,11 +37,9 @@ def swap(
     Raises:
         MarqueeError: why not; the version before goes on serving.
     """
-    with raised(), journal.locked(project, model), Management.of(project) as api:
-        recover_first(project, api, model, listener)
+    with settled(project, model, listener) as api:
         check_none(project, model)
-        old = serving(api, model)
-        new = candidate.find(project, model, target)
+        old, new = api.known(model), candidate.find(project, model, target)
         steps = Steps(listener)
         return _run(project, api, new, old, policy=policy, steps=steps, action="swap")
 
@@ -60,18 +57,20 @@ def rollback(
     Returns, raises:
         As :func:`swap`.
     """
-    with raised(), journal.locked(project, model), Management.of(project) as api:
-        recover_first(project, api, model, listener)
+    with settled(project, model, listener) as api:
         check_none(project, model)
-        old = serving(api, model)
+        old = api.known(model)
         before = history.version_before(project, model, old.version)
         if before is None:
             raise MarqueeError(
                 f"no change to {model} {old.version} is in the history, so there is no version to "
                 f"go back to; name one: marquee swap {model} VERSION"
             )
-        lenient = replace(policy, max_slowdown=math.inf)
-        new, steps = candidate.find(project, model, before), Steps(listener)
+        lenient, new = (
+            replace(policy, max_slowdown=math.inf),
+            candidate.find(project, model, before),
+        )
+        steps = Steps(listener)
         return _run(project, api, new, old, policy=lenient, steps=steps, action="rollback")
 
 
@@ -90,33 +89,16 @@ def promote(
         MarqueeError: there is no canary, or why it did not become the default.
     """
     canaries.front_door(project)
-    with raised(), journal.locked(project, model), Management.of(project) as api:
-        recover_first(project, api, model, listener)
+    with settled(project, model, listener) as api:
         canary = canaries.of(canaries.load(project), model)
         described = api.describe(model, canary.version)
         if described is None or not described.ready:
             raise MarqueeError(f"{model} {canary.version} is not ready; the canary stays as it is")
         new = candidate.of_version(project, model, canary.version)
         own = replace(policy, keep=True, max_errors=canary.limits.max_errors)
-        old, steps, action = serving(api, model), Steps(listener), history.PROMOTION
+        old, steps, action = api.known(model), Steps(listener), history.PROMOTION
         _run(project, api, new, old, policy=own, steps=steps, action=action, canary=canary)
         return canary
-
-
-def serving(api: Management, model: str) -> Version:
-    """Return the version of a model that answers when none is named.
-
-    Raises:
-        MarqueeError: the server has no such model.
-    """
-    default = api.default(model)
-    described = None if default is None else api.describe(model, default)
-    if described is None:
-        known = ", ".join(api.models()) or "none"
-        raise MarqueeError(
-            f"the server has no model '{model}' ({known}); add it: marquee register ARCHIVE"
-        )
-    return described
 
 
 def _run(

@@ -8,12 +8,10 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from marquee.project import Project
-from marquee.torchserve.accesslog import Access, access
 from marquee.torchserve.inference import OWN_MARK
-from marquee.torchserve.loglines import stamped
+from marquee.torchserve.loglines import Access, access, stamped
 
 TIME = "%Y-%m-%dT%H:%M:%S,%f"
 
@@ -71,69 +69,49 @@ class RequestStats:
         }
 
 
-@dataclass(frozen=True)
-class Mark:
-    """A place in a log, to read on from.
-
-    Attributes:
-        byte: how long the log was.
-        moment: when that was; the log has the local time, too.
-    """
-
-    byte: int = 0
-    moment: datetime = datetime.min
-
-
-START = Mark()
-
-
-@dataclass
 class AccessLog:
-    """The access log of a project's server, as far as it tells of one model."""
+    """What the access log of a project's server tells of one model from now on, each line once."""
 
-    path: Path
-    model: str
-
-    @classmethod
-    def of(cls, project: Project, model: str) -> AccessLog:
-        """Return the log that the project's server writes."""
-        return cls(project.logs / "access_log.log", model)
-
-    def mark(self) -> Mark:
-        """Return a mark to read on from later."""
-        return Mark(self._size(), datetime.now())
-
-    def follow(self, mark: Mark | None = None) -> Follower:
-        """Return what tells of all that comes after a mark, by default after now."""
-        return Follower(self, self.mark() if mark is None else mark)
+    def __init__(self, project: Project, model: str) -> None:
+        self._path, self._model = project.logs / "access_log.log", model
+        self._byte, self._since = self._size(), datetime.now()  # the log has the local time, too
+        self._stats = RequestStats()
 
     def _size(self) -> int:
-        return self.path.stat().st_size if self.path.is_file() else 0
+        return self._path.stat().st_size if self._path.is_file() else 0
 
-    def read(self, start: int) -> tuple[list[str], int]:
-        """Return the whole lines from a byte on, and where they end; from 0 of a log cut since."""
-        if not self.path.is_file():
-            return [], 0
-        with self.path.open("rb") as log:
-            start = start if start <= self._size() else 0
-            log.seek(start)
+    def stats(self) -> RequestStats:
+        """Return everything up to now."""
+        for line in self._whole_lines():
+            self._count(line)
+        return self._stats
+
+    def _whole_lines(self) -> list[str]:
+        """Return the lines written since the last time; all of a log that was cut since."""
+        if not self._path.is_file():
+            return []
+        if self._byte > self._size():
+            self._byte = 0
+        with self._path.open("rb") as log:
+            log.seek(self._byte)
             whole, newline, _ = log.read().rpartition(b"\n")
-        return whole.decode(errors="replace").splitlines(), start + len(whole) + len(newline)
+        self._byte += len(whole) + len(newline)
+        return whole.decode(errors="replace").splitlines()
 
-    def count(self, stats: RequestStats, line: str, since: datetime = datetime.min) -> None:
-        """Add a line to the figures, if this model was asked, and not before ``since``."""
+    def _count(self, line: str) -> None:
+        """Add a line to the figures, if this model was asked, and not before the beginning."""
         request = access(line)
         asked = None if request is None or request.query == OWN_MARK else request.model()
-        if request is None or asked is None or asked[0] not in (self.model, ""):
+        if request is None or asked is None or asked[0] not in (self._model, ""):
             return
         version = asked[1]
         # An explanation takes its own time: it counts where it names the version alone.
-        if (version is None and request.explains) or _begun(line, request) < since:
+        if (version is None and request.explains) or _begun(line, request) < self._since:
             return
         if version is None:
-            stats.add(request)
+            self._stats.add(request)
         else:
-            stats.pinned[version] = stats.pinned.get(version, 0) + 1
+            self._stats.pinned[version] = self._stats.pinned.get(version, 0) + 1
 
 
 def _begun(line: str, request: Access) -> datetime:
@@ -144,20 +122,3 @@ def _begun(line: str, request: Access) -> datetime:
     except ValueError:
         return datetime.now()
     return ended - timedelta(milliseconds=request.milliseconds)
-
-
-class Follower:
-    """Reads a log on and on, each line once."""
-
-    def __init__(self, log: AccessLog, mark: Mark) -> None:
-        self._log = log
-        self._place = mark.byte
-        self._since = mark.moment
-        self._stats = RequestStats()
-
-    def stats(self) -> RequestStats:
-        """Return everything up to now."""
-        lines, self._place = self._log.read(self._place)
-        for line in lines:
-            self._log.count(self._stats, line, self._since)
-        return self._stats

@@ -17,9 +17,8 @@ from marquee.front.settings import FrontSettings
 from marquee.front.traffic import Traffic
 from marquee.serving import keeper
 from marquee.serving.keeper import Keeper
-from marquee.torchserve.health import Timing
 from marquee.torchserve.management import Management
-from marquee.torchserve.readiness import Prober, Readiness
+from marquee.torchserve.readiness import Prober, Readiness, Timing
 from tests.front.support import wait_for
 
 

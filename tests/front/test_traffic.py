@@ -22,6 +22,7 @@ def test_both_sides_are_counted_apart() -> None:
     default, canary = traffic.summary("m"), traffic.summary("m", "2.0")
     assert (default.requests, default.errors, default.p50, default.p95) == (100, 0, 50, 95)
     assert (canary.requests, canary.errors, canary.error_rate) == (5, 3, 0.6)
+    assert (default.refused_rate, canary.refused_rate) == (0, 0.2)
 
 
 def test_other_lines_are_no_requests() -> None:

@@ -3,15 +3,15 @@
 import threading
 import time
 
-from marquee.torchserve.health import Timing, VersionHealth
 from marquee.torchserve.management import Version
+from marquee.torchserve.readiness import Timing, VersionHealth
 
 QUICK = Timing(interval=0.2, patience=0.2)
 
 
 def version(*pids: int, wanted: int = 1, status: str = "READY") -> Version:
     workers = tuple({"id": str(pid), "pid": pid, "status": status} for pid in pids)
-    return Version("m", "1.0", wanted, wanted, 1, 1, 120, 0, 100, "m-1.0.mar", workers)
+    return Version("m", "1.0", wanted, 1, 1, 120, 0, 100, "m-1.0.mar", workers)
 
 
 def settle(health: VersionHealth, found: Version, last_success: float | None = None) -> str | None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
+import httpx
 import pytest
 
 from marquee.archives.golden import ExampleRequest
 from marquee.errors import MarqueeError
 from marquee.torchserve.inference import Inference
 from marquee.torchserve.management import Version
+from marquee.torchserve.tokens import Keys
+from tests.marquee.versions.fake import FakeServer
 
-VERSION = Version("m", "1.0", 1, 1, 1, 1, 120, 0, 100, "m-1.0.mar", ())
+VERSION = Version.of(FakeServer().describe())
 HANG_UP = 0
 
 
@@ -22,6 +27,7 @@ class _Server(ThreadingHTTPServer):
 
     statuses: list[int]
     paths: list[str]
+    tokens: list[str | None]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -30,6 +36,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
         self.server.paths.append(self.path)
+        self.server.tokens.append(self.headers["authorization"])
         status = self.server.statuses.pop(0)
         if status == HANG_UP:
             return
@@ -45,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def model() -> Iterator[_Server]:
     server = _Server(("127.0.0.1", 0), _Handler)
-    server.statuses, server.paths = [], []
+    server.statuses, server.paths, server.tokens = [], [], []
     threading.Thread(target=server.serve_forever, args=(0.01,)).start()
     yield server
     server.shutdown()
@@ -92,3 +99,18 @@ def test_two_hang_ups_are_no_answer(model: _Server, inference: Inference) -> Non
     )
     with pytest.raises(MarqueeError, match="^its example: no answer"):
         inference.answer("m", "1.0", request, 5)
+
+
+def test_the_token_of_its_kind_goes_with_each_request_and_is_looked_up_again(
+    model: _Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    looked_up = iter(range(9))
+    monkeypatch.setattr(Keys, "get", lambda _, kind: f"{kind}-{next(looked_up)}")
+    model.statuses = [HANG_UP, 200, 200]
+    address, keys = f"http://127.0.0.1:{model.server_port}", Keys(tmp_path, "")
+    with Inference(address, keys) as inference:
+        inference.predict("m", None, b"x", {}, seconds=5)
+        body = io.BytesIO(b"x")
+        with inference.stream("/", body, {"content-length": "1"}, httpx.Timeout(5)) as answer:
+            assert answer.read() == b"why"
+    assert model.tokens == [f"Bearer inference-{number}" for number in range(3)]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import threading
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.torchserve import loads
 from marquee.torchserve.loads import LogMarks
+from marquee.torchserve.management import Management, Version
+from tests.marquee.versions.fake import FakeServer
 
 START = LogMarks(model=0, server=0)
 CAUGHT = (
@@ -72,6 +76,10 @@ def write(project: Project, *, server: str = "", model: str = "") -> None:
     (project.logs / "model_log.log").write_text(model)
 
 
+WARNED = (
+    "2026-11-28T11:37:34,264 WARN  W-9005-cifar_1.0 org.pytorch.serve.wlm.BatchAggregator - "
+    "Load model failed: cifar, error: Worker died.\n"
+)
 FAILED = "null -> WORKER_STARTED", "WORKER_STARTED -> WORKER_STOPPED"
 LOADED = "null -> WORKER_STARTED", "WORKER_STARTED -> WORKER_MODEL_LOADED"
 
@@ -118,11 +126,7 @@ def test_what_came_before_the_mark_does_not_count(project: Project) -> None:
 
 
 def test_without_the_states_torchserves_warning_tells(project: Project) -> None:
-    line = (
-        "2026-11-28T11:37:34,264 WARN  W-9005-cifar_1.0 org.pytorch.serve.wlm.BatchAggregator - "
-        "Load model failed: cifar, error: Worker died.\n"
-    )
-    write(project, server=line)
+    write(project, server=WARNED)
     assert loads.failed_loads(project, "cifar", "1.0", START) == ["9005"]
 
 
@@ -250,3 +254,31 @@ def test_a_damaged_neighbour_costs_the_hint_only(project: Project) -> None:
     (project.model_store / "a.mar").write_bytes(b"no zip")
     write(project, server=states("cifar_1.0", *FAILED), model=process("cifar_1.0", *MISSES))
     assert "No module named" in cause(project)
+
+
+def told(project: Project, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the error about a version of which no worker ever becomes ready."""
+    unready = Version.of({**FakeServer().describe(), "workers": []})
+    monkeypatch.setattr(Management, "describe", lambda *_: unready)
+    api = Management("http://127.0.0.1:1", keys=None)
+    with api, pytest.raises(MarqueeError) as caught:
+        loads.wait_loaded(project, api, "cifar", "1.0", since=START, seconds=20)
+    return str(caught.value)
+
+
+def test_a_traceback_that_is_logged_late_is_waited_for(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(project, server=WARNED)
+    log, traced = project.logs / "model_log.log", process("cifar_1.0", *DIED, worker=9005)
+    late = threading.Timer(1.0, log.write_text, (traced,))
+    late.start()
+    said = told(project, monkeypatch)
+    late.join()
+    assert "ValueError: the real one" in said
+    assert "no traceback" not in said
+
+
+def test_a_killed_worker_is_told_as_such(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(project, server=WARNED)
+    assert "its worker died and left no traceback" in told(project, monkeypatch)

@@ -1,6 +1,8 @@
 import shutil
 import socket
+import zipfile
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,3 +79,37 @@ def test_ipv6_needs_the_front_door(name: str) -> None:
             preflight.check_families(properties, front=True)
     else:
         preflight.check_families(properties, front=True)
+
+
+def archive(path: Path, *names: str) -> Path:
+    with zipfile.ZipFile(path, "w") as made:
+        for name in ("handler.py", *names):
+            made.writestr(name, "")
+    return path
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    (tmp_path / "config.properties").write_text("enable_envvars_config=true\n")
+    return Project(tmp_path)
+
+
+def test_an_envelope_is_for_handlers_of_others(project: Project, tmp_path: Path) -> None:
+    project = replace(project, environ={"TS_SERVICE_ENVELOPE": "json"})
+    theirs = archive(tmp_path / "theirs.mar")
+    ours = archive(tmp_path / "ours.mar", preflight.OURS)
+    folder = tmp_path / "model-1.0.mar"
+    (folder / preflight.OURS).parent.mkdir(parents=True)
+    (folder / preflight.OURS).touch()
+    preflight.check_envelope(project, [theirs])
+    with pytest.raises(MarqueeError, match=r"ours.mar, model-1.0.mar take .*unset it"):
+        preflight.check_envelope(project, [theirs, ours, folder])
+
+
+def test_without_an_envelope_nothing_is_looked_into(project: Project, tmp_path: Path) -> None:
+    preflight.check_envelope(project, [tmp_path / "missing.mar"])
+
+
+def test_the_marker_is_in_every_archive_of_ours() -> None:
+    root = Path(__file__).parents[3]
+    assert (root / preflight.OURS).is_file()

@@ -19,7 +19,7 @@ from marquee.torchserve.management import Management, Version
 from marquee.versions import answered, drain
 from marquee.versions import operate as versions
 from marquee.versions.answered import Manner
-from marquee.versions.traffic import START
+from marquee.versions.traffic import AccessLog
 from tests.marquee.versions.fake import FakeServer, serving
 from tests.support import make_project
 
@@ -76,9 +76,12 @@ def described(api: Management) -> Version:
 
 
 def draining(project: Project, manner: Manner = ORDERLY) -> Background:
+    log = AccessLog(project, "m")
+
     def run() -> None:
-        with Management.of(project) as api:
-            drain.drain(project, api, described(api), manner, since=START)
+        with pytest.MonkeyPatch.context() as patch, Management.of(project) as api:
+            patch.setattr(Manner, "of", lambda *_: manner)
+            drain.drain(project, api, described(api), log)
 
     return Background(run)
 
@@ -171,11 +174,10 @@ def test_workers_of_which_nothing_can_be_known_stay(
 def test_who_asks_for_the_version_while_it_is_drained_is_heeded(
     project: Project, fake: FakeServer
 ) -> None:
-    log = project.logs / "access_log.log"
-    log.write_text(f'2026 /1 "POST /predictions/m/1.0?{OWN_MARK} HTTP/1.1" 200 1\n')
     running = draining(project)
     until(lambda: fake.answered.count(IDLE) >= 2)
-    with log.open("a") as file:
+    with (project.logs / "access_log.log").open("a") as file:
+        file.write(f'2026 /1 "POST /predictions/m/1.0?{OWN_MARK} HTTP/1.1" 200 1\n')
         file.write('2026 /1 "POST /predictions/m/1.0 HTTP/1.1" 200 1\n')
     fake.let_go(BUSY)
     assert str(running.ended()).startswith("1 requests came for m 1.0 by its number")

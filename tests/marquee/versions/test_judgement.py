@@ -69,8 +69,10 @@ def test_a_version_that_could_not_be_timed_is_not_too_slow() -> None:
     assert Latency(None, 1000.0).problem(3.0) is None
 
 
-def side(recent: int = 200, rate: float = 0.0, p95: float | None = 100.0) -> Summary:
-    return Summary(recent, round(recent * rate), recent, rate, p95, p95)
+def side(
+    recent: int = 200, rate: float = 0.0, p95: float | None = 100.0, refused: float = 0.0
+) -> Summary:
+    return Summary(recent, round(recent * rate), recent, rate, p95, p95, refused)
 
 
 @pytest.mark.parametrize(
@@ -95,3 +97,22 @@ def side(recent: int = 200, rate: float = 0.0, p95: float | None = 100.0) -> Sum
 def test_when_a_canary_does_worse(default: Summary, canary: Summary, said: str | None) -> None:
     problem = worse_than_default(canary, default, CanaryLimits())
     assert problem is None if said is None else said in (problem or "")
+
+
+@pytest.mark.parametrize(
+    ("default", "canary", "suspected"),
+    [
+        (side(), side(refused=1), True),
+        (side(), side(refused=0.5), False),
+        (side(refused=0.4), side(refused=0.8), False),
+        (side(), side(recent=19, refused=1), False),  # too few to tell
+        (side(recent=19), side(refused=1), False),
+    ],
+)
+def test_without_known_answers_a_canary_that_refuses_most_is_suspected(
+    default: Summary, canary: Summary, suspected: bool
+) -> None:
+    problem = worse_than_default(canary, default, CanaryLimits(), proven=False)
+    assert (problem is not None) == suspected
+    assert not problem or "it refused 100.0% of 200 requests, the default version 0.0%" in problem
+    assert worse_than_default(canary, default, CanaryLimits()) is None

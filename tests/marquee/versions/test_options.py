@@ -54,6 +54,15 @@ def test_what_is_no_share_is_refused(words: tuple[str, ...], text: str) -> None:
     assert "5% or 0.05" in said.output
 
 
+@pytest.mark.parametrize("command", ["swap", "rollback", "canary"])
+@pytest.mark.parametrize("text", ["nan", "NaN", "0.9", "-inf", "many"])
+def test_how_many_times_slower_is_a_number_from_1_on(command: str, text: str) -> None:
+    said = CliRunner().invoke(main, [command, "m", "1.0", "--max-slowdown", text])
+    assert said.exit_code == 2
+    assert "--max-slowdown" in said.output
+    assert "is no number; expected" in said.output or text.lower() != "nan"
+
+
 @pytest.mark.parametrize("command", [swap, rollback, canary], ids=lambda command: command.name)
 def test_what_a_refusal_for_slowness_advises_is_an_option(command: click.Command) -> None:
     problem = Latency(old_ms=10, new_ms=1000).problem(max_slowdown=3)

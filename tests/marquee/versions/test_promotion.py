@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from marquee import state
 from marquee.errors import MarqueeError
+from marquee.front.traffic import Traffic
 from marquee.project import Project
 from marquee.torchserve.management import Management, Version
+from marquee.torchserve.readiness import Prober
 from marquee.versions import canaries, canary, candidate, change, drain, history, journal, recovery
 from marquee.versions.canaries import Canary, load, locked
 from marquee.versions.candidate import Candidate
@@ -49,6 +53,9 @@ class Server:
         about: dict[str, Any] = {"modelVersion": version, "minWorkers": self.workers[version]}
         return Version.of({**FakeServer().describe(), **about, "workers": workers})
 
+    def known(self, model: str) -> Version:
+        return self.describe(model, self.default_version)
+
     def default(self, _: str) -> str:
         return self.default_version
 
@@ -57,6 +64,9 @@ class Server:
 
     def scale(self, _: str, version: str, workers: int) -> None:
         self.workers[version] = workers
+
+    def set_canary(self, model: str, version: str, _share: float) -> None:
+        self.splits[model] = version
 
     def remove_canary(self, model: str) -> None:
         self.splits.pop(model, None)
@@ -213,5 +223,22 @@ def test_a_canary_is_on_disk_before_the_door_knows_it(
     monkeypatch.setattr(canaries, "running", lambda _: door)
     with locked(promoting) as known:
         known.clear()
-    canary._begin(promoting, "m", "2.0", 0.1, TRIED.limits)
+    canary._begin(promoting, TRIED)
     assert split == ["m"]
+
+
+@pytest.mark.parametrize(("proven", "withdrawn"), [(False, True), (True, False)])
+def test_a_canary_that_refuses_what_the_default_takes_is_withdrawn_unless_it_has_proven_itself(
+    promoting: Project, proven: bool, withdrawn: bool
+) -> None:
+    with locked(promoting) as known:
+        known["m"] = replace(TRIED, proven=proven)
+    traffic, prober = Traffic(), cast("Prober", SimpleNamespace(look=lambda *_: None))
+    watcher = canary.Watcher(promoting)
+    watcher.look(prober, traffic)
+    for arm, version, status in (("default", "-", 200), ("canary", "2.0", 415)) * 20:
+        of = {"model": "m", "arm": arm, "version": version, "status": status, "server_ms": 5}
+        traffic.add(json.dumps(of))
+    watcher.look(prober, traffic)
+    assert ("m" not in load(promoting)) == withdrawn
+    assert ("it refused 100.0% of 20" in str(history.read(promoting))) == withdrawn

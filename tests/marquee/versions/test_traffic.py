@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from marquee.project import Project
 from marquee.torchserve.inference import OWN_MARK
-from marquee.versions.traffic import START, AccessLog, RequestStats
+from marquee.versions.traffic import AccessLog, RequestStats
 
 
 def line(path: str, status: int = 200, ms: int = 5) -> str:
@@ -15,26 +16,31 @@ def line(path: str, status: int = 200, ms: int = 5) -> str:
     return f'{time.replace(".", ",")} /127.0.0.1:33864 "POST {path} HTTP/1.1" {status} {ms}\n'
 
 
-def log(folder: Path, *lines: str) -> AccessLog:
-    path = folder / "access_log.log"
-    path.write_text("".join(lines))
-    return AccessLog(path, "cifar")
+def write(folder: Path, *lines: str) -> None:
+    with (folder / "access_log.log").open("a") as file:
+        file.writelines(lines)
+
+
+def following(folder: Path) -> AccessLog:
+    return AccessLog(Project(folder, {"LOG_LOCATION": str(folder)}), "cifar")
+
+
+def stats_of(folder: Path, *lines: str) -> RequestStats:
+    log = following(folder)
+    write(folder, *lines)
+    return log.stats()
 
 
 def test_requests_without_a_version_are_timed_and_their_failures_counted(tmp_path: Path) -> None:
-    stats = (
-        log(
-            tmp_path,
-            line("/predictions/cifar", 200, 4),
-            line("/predictions/cifar", 500, 8),
-            line("/predictions/cifar?x=1", 200, 6),
-            line("/predictions/cifar", 415, 6),
-            line("/predictions/cifar", 499, 6),
-            line("/predictions/cifar2", 500),
-            line("/models/cifar", 404),
-        )
-        .follow(START)
-        .stats()
+    stats = stats_of(
+        tmp_path,
+        line("/predictions/cifar", 200, 4),
+        line("/predictions/cifar", 500, 8),
+        line("/predictions/cifar?x=1", 200, 6),
+        line("/predictions/cifar", 415, 6),
+        line("/predictions/cifar", 499, 6),
+        line("/predictions/cifar2", 500),
+        line("/models/cifar", 404),
     )
     assert stats.milliseconds == [4, 8, 6, 6, 6]
     assert (stats.failed, stats.refused) == (1, 2)
@@ -42,8 +48,8 @@ def test_requests_without_a_version_are_timed_and_their_failures_counted(tmp_pat
 
 
 def test_requests_for_a_version_are_counted_by_it(tmp_path: Path) -> None:
-    stats = log(tmp_path, line("/predictions/cifar/1.0"), line("/predictions/cifar/2.0/x"))
-    assert stats.follow(START).stats().pinned == {"1.0": 1, "2.0": 1}
+    stats = stats_of(tmp_path, line("/predictions/cifar/1.0"), line("/predictions/cifar/2.0/x"))
+    assert stats.pinned == {"1.0": 1, "2.0": 1}
 
 
 @pytest.mark.parametrize(
@@ -60,7 +66,7 @@ def test_requests_for_a_version_are_counted_by_it(tmp_path: Path) -> None:
     ],
 )
 def test_each_way_to_ask_counts(tmp_path: Path, target: str) -> None:
-    stats = log(tmp_path, line(target, 500, 7)).follow(START).stats()
+    stats = stats_of(tmp_path, line(target, 500, 7))
     assert (stats.milliseconds, stats.failed) == ([7], 1)
 
 
@@ -73,7 +79,7 @@ def test_each_way_to_ask_counts(tmp_path: Path, target: str) -> None:
     ],
 )
 def test_each_way_to_name_a_version_counts(tmp_path: Path, target: str) -> None:
-    stats = log(tmp_path, line(target)).follow(START).stats()
+    stats = stats_of(tmp_path, line(target))
     assert (stats.requests, stats.pinned) == (0, {"1.0": 1})
 
 
@@ -93,43 +99,36 @@ def test_each_way_to_name_a_version_counts(tmp_path: Path, target: str) -> None:
 def test_what_asks_another_model_or_none_does_not_count(
     tmp_path: Path, target: str, status: int
 ) -> None:
-    stats = log(tmp_path, line(target, status)).follow(START).stats()
+    stats = stats_of(tmp_path, line(target, status))
     assert (stats.requests, stats.pinned) == (0, {})
 
 
 def test_each_line_is_read_once_and_only_when_whole(tmp_path: Path) -> None:
-    found = log(tmp_path, line("/predictions/cifar"))
-    following = found.follow()
+    write(tmp_path, line("/predictions/cifar"))
+    log = following(tmp_path)
     whole = line("/predictions/cifar")
-    with found.path.open("a") as file:
-        file.write(whole[:30])
-    assert following.stats().requests == 0
-    with found.path.open("a") as file:
-        file.write(whole[30:])
-    assert following.stats().requests == 1
-    assert following.stats().requests == 1
+    write(tmp_path, whole[:30])
+    assert log.stats().requests == 0
+    write(tmp_path, whole[30:])
+    assert log.stats().requests == 1
+    assert log.stats().requests == 1
 
 
 def test_a_log_that_was_cut_is_read_from_its_start(tmp_path: Path) -> None:
-    found = log(tmp_path, *[line("/predictions/cifar")] * 3)
-    following = found.follow()
-    found.path.write_text(line("/predictions/cifar"))
-    assert following.stats().requests == 1
+    write(tmp_path, *[line("/predictions/cifar")] * 3)
+    log = following(tmp_path)
+    (tmp_path / "access_log.log").write_text(line("/predictions/cifar"))
+    assert log.stats().requests == 1
 
 
 def test_no_log_is_no_traffic(tmp_path: Path) -> None:
-    stats = AccessLog(tmp_path / "none", "cifar").follow().stats()
+    stats = following(tmp_path / "none").stats()
     assert (stats.requests, stats.error_share, stats.median_ms) == (0, 0.0, 0.0)
 
 
 def test_a_request_that_came_before_does_not_count_when_it_ends(tmp_path: Path) -> None:
-    found = log(tmp_path)
-    following = found.follow()
-    with found.path.open("a") as file:
-        file.write(
-            line("/predictions/cifar/1.0", ms=45_000) + line("/predictions/cifar", ms=45_000)
-        )
-    assert following.stats() == RequestStats()
-    with found.path.open("a") as file:
-        file.write(line("/predictions/cifar/1.0", ms=5))
-    assert following.stats().pinned == {"1.0": 1}
+    log = following(tmp_path)
+    write(tmp_path, *(line(f"/predictions/cifar{of}", ms=45_000) for of in ("/1.0", "")))
+    assert log.stats() == RequestStats()
+    write(tmp_path, line("/predictions/cifar/1.0", ms=5))
+    assert log.stats().pinned == {"1.0": 1}
