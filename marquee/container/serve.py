@@ -165,27 +165,17 @@ class Container(Foreground):
         return nullcontext(sys.stdout)
 
     def _opened(self) -> None:
-        socket = self._door.settings.models_socket
-        if socket is not None:
-            door = self._door
+        door = self._door
+        if door.settings.models_socket is not None:
             models = MultiModel(self.project, self._settings, door.management(), door.haproxy)
-            control.start(models, socket)
+            control.start(models, door.settings.models_socket)
 
     def _loading(self) -> AbstractContextManager[Callable[[ModelId], None]]:
-        return nullcontext(lambda model: log.info("Loaded %s %s", *model))
+        return nullcontext(lambda model: self._say(f"Loaded {model[0]} {model[1]}"))
 
     def _ready(self) -> None:
         seconds = time.monotonic() - self._started
-        log.info("Ready on port %d after %.1f s", self._settings.port, seconds)
+        self._say(f"Ready on port {self._settings.port} after {seconds:.1f} s")
 
-    def _stopping(self) -> None:
-        log.info("Stopping")
-
-    def _draining(self, count: int) -> None:
-        log.info("%d requests in flight are answered", count)
-
-    def _cut_off(self, count: int) -> None:
-        log.warning("%d requests were cut off: they took too long", count)
-
-    def _stopped(self) -> None:
-        log.info("Stopped")
+    def _say(self, text: str) -> None:
+        log.info(text)

@@ -47,7 +47,7 @@ def _remains(account: Account, endpoint: str) -> dict[str, list[str]]:
     remains = {
         SCALING: [""] * auto_scaling.registered(account, endpoint),
         ALARM: alarms.existing(account, alarms.names(endpoint)),
-        ENDPOINT: [endpoint] * endpoints.exists(account, endpoint),
+        ENDPOINT: [endpoint] * (endpoint in endpoints.names(account, ENDPOINT, endpoint)),
     }
     for kind in (CONFIG, MODEL):  # those of earlier updates as well
         listed = endpoints.names(account, kind, f"{endpoint}-")

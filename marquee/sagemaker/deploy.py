@@ -9,7 +9,7 @@ from marquee.errors import MarqueeError
 from marquee.sagemaker import endpoints, objects
 from marquee.sagemaker.account import Account
 from marquee.sagemaker.calls import Call
-from marquee.sagemaker.endpoints import CONFIG, DESCRIBE, ENDPOINT, MODEL, SAGEMAKER
+from marquee.sagemaker.endpoints import CONFIG, ENDPOINT, MODEL, SAGEMAKER
 from marquee.sagemaker.hosting import Hosting
 from marquee.sagemaker.scaling import Scaling
 from marquee.sagemaker.tarball import Packed
@@ -111,13 +111,11 @@ def _creation(hosting: Hosting) -> Call:
 
 def _begun(account: Account, hosting: Hosting) -> bool:
     """Return whether an earlier try got as far as the endpoint."""
-    if not endpoints.exists(account, hosting.endpoint):
-        return False
-    found = account.make(endpoints.named(DESCRIBE, ENDPOINT, hosting.endpoint))
-    if found["EndpointConfigName"] != hosting.config_name:
+    found = endpoints.find(account, hosting.endpoint)
+    if found is not None and found["EndpointConfigName"] != hosting.config_name:
         raise MarqueeError(
             f"the endpoint {hosting.endpoint} exists with another configuration and is "
             f"{found['EndpointStatus']}; change it with: marquee sagemaker update, name another "
             "with --endpoint, or delete it first"
         )
-    return True
+    return found is not None

@@ -15,7 +15,7 @@ from marquee.interrupts import until
 from marquee.sagemaker import objects
 from marquee.sagemaker.account import RUNTIME, Account
 from marquee.sagemaker.calls import Answer, Call, unread
-from marquee.sagemaker.endpoints import CONFIG, DESCRIBE, ENDPOINT, named
+from marquee.sagemaker.endpoints import CONFIG, ENDPOINT, described
 from marquee.sagemaker.hosting import given, split_s3
 
 POLL_SECONDS = 2.0
@@ -129,12 +129,12 @@ def dry_run_async(
     """Return the calls of :func:`invoke_async` for a request that is answered."""
     reads = [(ENDPOINT, endpoint), (CONFIG, unread("EndpointConfigName", "DescribeEndpoint"))]
     prefix = inputs or f"s3://{UNKNOWN_BUCKET}/{INPUTS}/{endpoint}"
-    key = unread("OutputLocation", "InvokeEndpointAsync")
+    answer = f"s3://{UNKNOWN_BUCKET}/{unread('OutputLocation', 'InvokeEndpointAsync')}"
     return [
-        *(named(DESCRIBE, *one) for one in ([] if inputs else reads)),
+        *(described(*one) for one in ([] if inputs else reads)),
         *_queued(endpoint, request, prefix, request_seconds),
-        Call(objects.S3, "ListObjectsV2", {"Bucket": UNKNOWN_BUCKET, "Prefix": key}),
-        Call(objects.S3, "GetObject", {"Bucket": UNKNOWN_BUCKET, "Key": key}),
+        objects.listed(answer),
+        objects.fetched(answer),
     ]
 
 
@@ -181,8 +181,8 @@ def _queued(
 
 def _inputs(account: Account, endpoint: str) -> str:
     """Return a prefix in the bucket that the endpoint writes to."""
-    config_name = account.make(named(DESCRIBE, ENDPOINT, endpoint))["EndpointConfigName"]
-    queue = account.make(named(DESCRIBE, CONFIG, config_name)).get("AsyncInferenceConfig")
+    config_name = account.make(described(ENDPOINT, endpoint))["EndpointConfigName"]
+    queue = account.make(described(CONFIG, config_name)).get("AsyncInferenceConfig")
     if queue is None:
         raise MarqueeError(f"{endpoint} is a real-time endpoint; invoke it without --async")
     bucket, _ = split_s3(queue["OutputConfig"]["S3OutputPath"], "the endpoint's S3OutputPath")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import tarfile
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -13,7 +12,7 @@ from typing import IO
 
 from marquee.archives import model_folder, rooms
 from marquee.archives.build import build, epoch
-from marquee.archives.digests import file_digest
+from marquee.archives.digests import file_digest, stream_digest
 from marquee.errors import MarqueeError
 from marquee.files import replacing
 from marquee.project import Project
@@ -122,14 +121,8 @@ def _entry(name: str, path: Path) -> tarfile.TarInfo:
 def _verify(path: Path, digests: Mapping[str, str]) -> None:
     """Read everything back: what is uploaded is paid for by the hour."""
     with tarfile.open(path) as archive:
-        found = {member.name: _digest(archive.extractfile(member)) for member in archive}
+        contents = ((member.name, archive.extractfile(member)) for member in archive)
+        found = {name: stream_digest(content) for name, content in contents if content}
     changed = sorted(name for name in digests if found.get(name) != digests[name])
     if changed:
         raise MarqueeError(f"{changed[0]} changed while it was packed; try again")
-
-
-def _digest(content: IO[bytes] | None) -> str:
-    total = hashlib.sha256()
-    while content is not None and (block := content.read(1 << 20)):
-        total.update(block)
-    return total.hexdigest()

@@ -11,7 +11,7 @@ from marquee.sagemaker import scaling as auto_scaling
 from marquee.sagemaker.account import Account
 from marquee.sagemaker.calls import Answer, Call, unread
 from marquee.sagemaker.deploy import make_parts, parts, reads_of_parts
-from marquee.sagemaker.endpoints import CONFIG, DESCRIBE, ENDPOINT, IN_SERVICE, MODEL, SAGEMAKER
+from marquee.sagemaker.endpoints import CONFIG, ENDPOINT, IN_SERVICE, MODEL, SAGEMAKER
 from marquee.sagemaker.hosting import VARIANT, Hosting, is_ours
 from marquee.sagemaker.rollout import Rollout
 from marquee.sagemaker.scaling import Scaling
@@ -57,8 +57,8 @@ def dry_run(
     rollout.check_fleet(current.retained)
     return [
         endpoints.listed(ENDPOINT, endpoint),
-        endpoints.named(DESCRIBE, ENDPOINT, endpoint),
-        endpoints.named(DESCRIBE, CONFIG, config_name),
+        endpoints.described(ENDPOINT, endpoint),
+        endpoints.described(CONFIG, config_name),
         auto_scaling.described(endpoint),
         *([alarms.described([*rollout.alarms])] if rollout.alarms else []),
         *reads_of_parts(hosting, packed),
@@ -114,34 +114,33 @@ def update(
 def _read(account: Account, endpoint: str) -> Current:
     found = _endpoint(account, endpoint)
     config_name = found["EndpointConfigName"]
-    variants = account.make(endpoints.named(DESCRIBE, CONFIG, config_name))["ProductionVariants"]
+    variants = account.make(endpoints.described(CONFIG, config_name))["ProductionVariants"]
     names = [variant["VariantName"] for variant in variants]
     if names != [VARIANT]:
         raise MarqueeError(
             f"{endpoint} has the production variants {', '.join(names)}; only endpoints with the "
             f"one that deploy makes, {VARIANT}, can be updated here"
         )
-    model_name = variants[0]["ModelName"]
-    model = ((MODEL, model_name),) if is_ours(endpoint, model_name) else ()
+    parts = ((CONFIG, config_name), (MODEL, variants[0]["ModelName"]))
+    ours = is_ours(endpoint, config_name)
     scales = auto_scaling.registered(account, endpoint)
     instances = int(found["ProductionVariants"][0].get("DesiredInstanceCount", 0))
-    own = ((CONFIG, config_name), *model)
     return Current(
         config_name,
         variants[0].get("InstanceType", ""),
         scales,
         instances if scales else 0,
-        own if is_ours(endpoint, config_name) else (),
+        tuple(part for part in parts if ours and is_ours(endpoint, part[1])),
     )
 
 
 def _endpoint(account: Account, endpoint: str) -> Answer:
-    if not endpoints.exists(account, endpoint):
+    found = endpoints.find(account, endpoint)
+    if found is None:
         raise MarqueeError(
             f"there is no endpoint {endpoint} in this region; create it with: marquee sagemaker "
             "deploy"
         )
-    found = account.make(endpoints.named(DESCRIBE, ENDPOINT, endpoint))
     if found["EndpointStatus"] != IN_SERVICE:
         raise MarqueeError(
             f"the endpoint {endpoint} is {found['EndpointStatus']}; an update needs it InService: "
