@@ -50,7 +50,6 @@ def run(settings: ContainerSettings) -> None:
         front_settings(project, settings, models),
         log=logging.getLogger("front"),
         prober=_Alive if settings.multi_model else Prober,
-        canaries=False,
     )
     Container(project, door, settings, started).run()
 

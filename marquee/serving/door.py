@@ -40,11 +40,9 @@ class Door:
     """HAProxy, and the thread that asks the models.
 
     Args:
-        project: whose server is behind it.
         settings: None reads the project's own.
         log: gets a line for each request; None writes ``logs/front.log``.
         prober: the kind of prober that asks the models.
-        canaries: whether they may get a share of the requests.
 
     Raises:
         MarqueeError: no HAProxy that will do, or impossible settings.
@@ -57,19 +55,16 @@ class Door:
         *,
         log: logging.Logger | None = None,
         prober: type[Prober] = Prober,
-        canaries: bool = True,
     ) -> None:
         self._project = project
         self.settings = settings or read(project)
-        self._prober = prober
-        self._canaries = Watcher(project) if canaries else None
         program.find()
         self.settings.api_key()
         self.haproxy = Haproxy(self.settings.folder)
         self._traffic = Traffic()
         self._log = log or _log_file(project.logs / "front.log")
         self._process: subprocess.Popen[str] | None = None
-        self._keeper: Keeper | None = None
+        self._keeper = self._make_keeper(prober)
         self._deaths: list[float] = []
 
     def prepare(self) -> dict[str, str]:
@@ -97,7 +92,6 @@ class Door:
         _wait_for_keys(self._project, self.settings.key_file, alive)
         config.write(self.settings)
         self._process = launch.start(self.settings, self._line)
-        self._keeper = self._make_keeper()
         self._keeper.start()
 
     def management(self) -> Management:
@@ -107,12 +101,12 @@ class Door:
     def _keys(self) -> Keys | None:
         return None if self.settings.key_file is None else Keys(self.settings.key_file, "")
 
-    def _make_keeper(self) -> Keeper:
+    def _make_keeper(self, prober: type[Prober]) -> Keeper:
         ask = Inference("http://torchserve", self._keys(), self.settings.inference_socket).problem
         timing = Timing(self.settings.probe_interval, self.settings.probe_timeout)
         store = self._project.model_store
-        prober = self._prober(self.management(), ask, store, timing, self._lively)
-        return Keeper(self.settings, prober, self._traffic, self._canaries)
+        asking = prober(self.management(), ask, store, timing, self._lively)
+        return Keeper(self.settings, asking, self._traffic, Watcher(self._project))
 
     def _lively(self, name: str, version: str) -> float | None:
         canary = canaries.load(self._project).get(name)
@@ -128,8 +122,8 @@ class Door:
         Raises:
             MarqueeError: which one did not, and what it did instead.
         """
-        if not until(lambda: self._keeper is not None and self._keeper.ready, READY_SECONDS):
-            problem = "" if self._keeper is None else self._keeper.problem
+        if not until(lambda: self._keeper.ready, READY_SECONDS):
+            problem = self._keeper.problem
             raise MarqueeError(f"not all models are ready after {READY_SECONDS} s: {problem}")
 
     def check(self) -> bool:
@@ -163,8 +157,7 @@ class Door:
         try:
             return self.haproxy.close(on_progress, forced)
         finally:
-            if self._keeper is not None:
-                self._keeper.end()
+            self._keeper.end()
 
     def _line(self, line: str) -> None:
         self._log.info("%s", line)

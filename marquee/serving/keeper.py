@@ -22,28 +22,14 @@ BEAT_SECONDS = 1.0
 
 
 class Keeper(threading.Thread):
-    """Asks the models and publishes their readiness; watches canaries where there are any.
-
-    Args:
-        settings: of the door.
-        prober: asks.
-        traffic: what the door has logged.
-        canaries: None for a door that has none, as in the container.
-    """
+    """Asks the models and publishes their readiness; watches canaries where there are any."""
 
     def __init__(
-        self,
-        settings: FrontSettings,
-        prober: Prober,
-        traffic: Traffic,
-        canaries: Watcher | None = None,
+        self, settings: FrontSettings, prober: Prober, traffic: Traffic, canaries: Watcher
     ) -> None:
         super().__init__(name="keeper", daemon=True)
-        self._settings = settings
-        self._haproxy = Haproxy(settings.folder)
-        self._prober = prober
-        self._traffic = traffic
-        self._canaries = canaries
+        self._settings, self._haproxy = settings, Haproxy(settings.folder)
+        self._prober, self._traffic, self._canaries = prober, traffic, canaries
         self._ended = threading.Event()
         self._names: dict[str, str] = {}
         self.ready = False
@@ -79,11 +65,10 @@ class Keeper(threading.Thread):
         readiness = self._prober.check()
         self._publish(readiness)
         self._publish_names(readiness)
-        if self._canaries is not None:
-            sides = self._canaries.look(self._prober, self._traffic)
-            text = json.dumps({name: as_json(*both) for name, both in sides.items()})
-            with replacing(self._settings.folder / TRAFFIC) as part:
-                part.write_text(text)
+        sides = self._canaries.look(self._prober, self._traffic)
+        text = json.dumps({name: as_json(*both) for name, both in sides.items()})
+        with replacing(self._settings.folder / TRAFFIC) as part:
+            part.write_text(text)
 
     def _publish(self, readiness: Readiness) -> None:
         self.ready = readiness.ready or (self._settings.ready_when_empty and not readiness.models)
