@@ -125,13 +125,11 @@ def invoke_endpoint(
     queue = {"inputs": rest.pop("input"), "request_seconds": rest.pop("request_seconds")}
     if not asynchronous and any(value is not None for value in queue.values()):
         raise click.UsageError("--input and --request-seconds are for --async")
-    request = options.read_request(file, output, rest)
     with _account(rest, dry_run) as account:
-        if account is None and asynchronous:
-            _print(invoke.dry_run_async(endpoint, request, **queue))
-            return
+        request = options.read_request(file, output, rest)
         if account is None:
-            _print(invoke.dry_run(endpoint, request))
+            calls = invoke.dry_run(endpoint, request)
+            _print(invoke.dry_run_async(endpoint, request, **queue) if asynchronous else calls)
             return
         if asynchronous:
             answer = invoke.invoke_async(account, endpoint, request, timeout=timeout, **queue)

@@ -6,7 +6,6 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
@@ -44,14 +43,6 @@ class Refused(Exception):
         self.status = status
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """A model that was asked for, and where from."""
-
-    stored: StoredModel
-    url: str
-
-
 class MultiModel:
     """Loads and unloads models; any number of threads may ask at once."""
 
@@ -61,25 +52,14 @@ class MultiModel:
         self._project, self._settings, self._api, self._door = project, settings, api, door
         self._store = ModelStore(project, settings)
         self._patience = settings.startup_timeout or LOAD_SECONDS
-        self._models: dict[str, Loaded] = {}
+        self._models: dict[str, tuple[StoredModel, str]] = {}
         self._busy: set[str] = set()
         self._lock = threading.Lock()
 
-    def models(self) -> list[tuple[str, str]]:
-        """Return name and folder of each loaded model."""
+    def models(self) -> dict[str, str]:
+        """Return the folder of each loaded model by its name, sorted."""
         with self._lock:
-            return sorted((name, model.url) for name, model in self._models.items())
-
-    def url(self, name: str) -> str:
-        """Return the folder of a loaded model.
-
-        Raises:
-            Refused: 404.
-        """
-        with self._lock:
-            if name not in self._models:
-                raise _absent(name)
-            return self._models[name].url
+            return {name: url for name, (_, url) in sorted(self._models.items())}
 
     def load(self, name: str, url: str) -> None:
         """Load the model folder ``url`` under ``name``, and return when it can answer.
@@ -111,7 +91,7 @@ class MultiModel:
                 self._remove(stored)
                 raise Refused(_status(str(error)), str(error)) from error
             with self._lock:
-                self._models[name] = Loaded(stored, url)
+                self._models[name] = stored, url
                 self._door.map(maps.LOADED).set({name: "1"})
 
     def unload(self, name: str) -> None:
@@ -122,13 +102,13 @@ class MultiModel:
         """
         with self._lock:
             if name not in self._models:
-                raise _absent(name)
-            model = self._models.pop(name)
+                raise absent(name)
+            stored, _ = self._models.pop(name)
             self._busy.add(name)
             self._door.map(maps.LOADED).remove(name)  # nothing new from here on
         try:
             self._drain(name)
-            self._remove(model.stored)
+            self._remove(stored)
         finally:
             with self._lock:
                 self._busy.discard(name)
@@ -173,7 +153,8 @@ class MultiModel:
             self._store.remove(stored)
 
 
-def _absent(name: str) -> Refused:
+def absent(name: str) -> Refused:
+    """Return the refusal of a request to a model that is not loaded."""
     return Refused(HTTPStatus.NOT_FOUND, f"Model not found: {name[:300]}")
 
 

@@ -40,13 +40,10 @@ class AsyncSettings:
 
     def __post_init__(self) -> None:
         """Refuse what AWS would refuse after minutes."""
-        for what, value in (("--output", self.output), ("--failure", self.failure)):
-            if value is not None:
-                split_s3(value, what)
-        for what, value in (
-            ("--success-topic", self.success_topic),
-            ("--error-topic", self.error_topic),
-        ):
+        for what, value in given(**{"--output": self.output, "--failure": self.failure}).items():
+            split_s3(value, what)
+        topics = {"--success-topic": self.success_topic, "--error-topic": self.error_topic}
+        for what, value in topics.items():
             if value is not None and not TOPIC.fullmatch(value):
                 raise MarqueeError(
                     f"{what} is {value!r}; expected the ARN of an SNS topic, "
@@ -136,10 +133,8 @@ class Hosting:
             "InitialVariantWeight": 1.0,
             "ContainerStartupHealthCheckTimeoutInSeconds": self.startup_seconds,
         }
-        queue = self.asynchronous
-        return {"ProductionVariants": [variant]} | given(
-            AsyncInferenceConfig=queue.request() if queue else None
-        )
+        queue = {"AsyncInferenceConfig": self.asynchronous.request()} if self.asynchronous else {}
+        return {"ProductionVariants": [variant]} | queue
 
     def config_request(self) -> dict[str, Any]:
         """Return the parameters of ``CreateEndpointConfig``."""
@@ -157,11 +152,7 @@ def given(**values: Any) -> dict[str, Any]:
 
 
 def check_endpoint_name(name: str) -> None:
-    """Refuse a name that SageMaker does not take.
-
-    Raises:
-        MarqueeError: says what is expected.
-    """
+    """Refuse a name that SageMaker does not take."""
     if not NAME.fullmatch(name):
         raise MarqueeError(
             f"the endpoint's name is {name!r}; expected up to 50 letters, digits and single "
@@ -170,11 +161,7 @@ def check_endpoint_name(name: str) -> None:
 
 
 def split_s3(url: str, what: str) -> tuple[str, str]:
-    """Return bucket and key of an ``s3://`` address.
-
-    Raises:
-        MarqueeError: names the option ``what``.
-    """
+    """Return bucket and key of an ``s3://`` address, or refuse one that is none as ``what``."""
     found = S3.fullmatch(url)
     if found is None:
         raise MarqueeError(f"{what} is {url!r}; expected s3://BUCKET/PATH")
