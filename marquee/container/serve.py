@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import IO
 
 from marquee.archives import rooms
-from marquee.archives.listing import Archive
 from marquee.archives.rooms import InContainer
 from marquee.container import contents, control, packages, workspace
 from marquee.container.inherited import inherited
@@ -68,7 +67,12 @@ def fill(project: Project, settings: ContainerSettings) -> list[StoredModel]:
     """
     inside = contents.find(settings.model_dir, settings.program, settings.code_dir)
     store = ModelStore(project, settings)
-    models, problems = _add_archives(store, inside.archives)
+    models, problems = [], []
+    for archive in inside.archives:
+        try:
+            models.append(store.add_archive(archive))
+        except (MarqueeError, OSError) as error:
+            problems.append(f"{archive.path} is not served: {error}")
     if inside.script is not None:
         packages.provide(inside.script, settings.requirements, project.root)
         models.append(store.add_script(inside.script))
@@ -79,19 +83,6 @@ def fill(project: Project, settings: ContainerSettings) -> list[StoredModel]:
     preflight.check_envelope(project, (model.path for model in models))
     _check_default(settings, models)
     return models
-
-
-def _add_archives(
-    store: ModelStore, archives: Iterable[Archive]
-) -> tuple[list[StoredModel], list[str]]:
-    """Store what can be; return it, and a sentence for each archive that cannot."""
-    models, problems = [], []
-    for archive in archives:
-        try:
-            models.append(store.add_archive(archive))
-        except (MarqueeError, OSError) as error:
-            problems.append(f"{archive.path} is not served: {error}")
-    return models, problems
 
 
 def _check_default(settings: ContainerSettings, models: Iterable[StoredModel]) -> None:
@@ -142,14 +133,7 @@ class _Alive(Prober):
 
 
 class Container(Foreground):
-    """Prints a line for each step to the log.
-
-    Args:
-        project: what is served.
-        door: before it.
-        settings: of the container.
-        started: when, on the clock of time.monotonic.
-    """
+    """Prints a line for each step to the log."""
 
     hurries = False  # the platform has SIGKILL for more haste
     printed = "what is printed before this line"  # the files end with the container
@@ -158,7 +142,8 @@ class Container(Foreground):
         self, project: Project, door: Door, settings: ContainerSettings, started: float
     ) -> None:
         super().__init__(project, door)
-        self._door, self._settings, self._started = door, settings, started
+        self._door, self._settings = door, settings
+        self._started = started  # on the clock of time.monotonic
 
     def _output(self) -> AbstractContextManager[IO[str]]:
         return nullcontext(sys.stdout)

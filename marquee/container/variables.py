@@ -73,14 +73,9 @@ Origins = Annotated[tuple[str, ...], BeforeValidator(_origins), WithJsonSchema({
 
 
 def _variable(names: str, title: str, text: str, default: Any = None, **bounds: Any) -> Any:
-    """Describe a variable.
+    """Describe a variable by what it may be (title) and is for (text), as docs/container.md does.
 
-    Args:
-        names: of several the first that is set counts.
-        title: what it may be.
-        text: what it is for, as docs/container.md has it.
-        default: where none is set.
-        bounds: of a number.
+    Of several names the first that is set counts.
     """
     alias = AliasChoices(*names.split())
     return Field(default, validation_alias=alias, title=title, description=text, **bounds)
@@ -221,11 +216,7 @@ def fields_of_variables() -> dict[str, str]:
 
 
 def read(environ: Mapping[str, str]) -> ContainerSettings:
-    """Read the variables; an empty one counts as not set.
-
-    Raises:
-        MarqueeError: a value cannot be understood.
-    """
+    """Read the variables, or refuse what cannot be understood; an empty one counts as not set."""
     fields = fields_of_variables()
     given = {name: environ[name] for name in fields if environ.get(name, "").strip()}
     try:
