@@ -16,8 +16,7 @@ from marquee.cli import sagemaker_options as options
 from marquee.project import Project
 
 if TYPE_CHECKING:
-    from marquee.sagemaker.account import Account
-    from marquee.sagemaker.calls import Call
+    from marquee.sagemaker.account import Account, Call
     from marquee.sagemaker.hosting import Hosting
     from marquee.sagemaker.invoke import EndpointAnswer
     from marquee.sagemaker.tarball import Packed
@@ -66,16 +65,15 @@ def _pack(
 @options.source
 @options.scaling
 @options.account
-def deploy_endpoint(model: str, dry_run: bool, scaling: Any, timeout: float, **rest: Any) -> None:
+def deploy_endpoint(model: str, dry_run: bool, timeout: float, **rest: Any) -> None:
     """Create an endpoint that serves MODEL, and wait until it is in service."""
     from marquee.sagemaker import deploy
 
-    with _account(rest, dry_run) as account, _hosted(model, rest) as (hosting, packed):
-        wanted = options.read_scaling(scaling, hosting)
+    with _account(rest, dry_run) as account, _hosted(model, rest) as (hosting, parts):
         if account is None:
-            _print(deploy.dry_run(hosting, packed, wanted))
+            _print(deploy.dry_run(hosting, **parts))
             return
-        deploy.deploy(account, hosting, packed=packed, scaling=wanted, timeout=timeout)
+        deploy.deploy(account, hosting, timeout=timeout, **parts)
     click.echo(f"the endpoint {hosting.endpoint} is in service")
 
 
@@ -86,20 +84,16 @@ def deploy_endpoint(model: str, dry_run: bool, scaling: Any, timeout: float, **r
 @options.scaling
 @options.rollout
 @options.account
-def update_endpoint(
-    model: str, dry_run: bool, scaling: Any, timeout: float, keep: bool, **rest: Any
-) -> None:
+def update_endpoint(model: str, dry_run: bool, timeout: float, keep: bool, **rest: Any) -> None:
     """Move an endpoint to what the options say, blue/green; alarms roll it back."""
     from marquee.sagemaker import update
 
     rollout = options.read_rollout(rest)
-    with _account(rest, dry_run) as account, _hosted(model, rest) as (hosting, packed):
-        wanted = options.read_scaling(scaling, hosting)
-        plan: dict[str, Any] = {"packed": packed, "scaling": wanted, "keep": keep}
+    with _account(rest, dry_run) as account, _hosted(model, rest) as (hosting, parts):
         if account is None:
-            _print(update.dry_run(hosting, rollout, **plan))
+            _print(update.dry_run(hosting, rollout, keep=keep, **parts))
             return
-        changed = update.update(account, hosting, rollout, timeout=timeout, **plan)
+        changed = update.update(account, hosting, rollout, timeout=timeout, keep=keep, **parts)
     done = "is updated" if changed else "has this configuration already"
     click.echo(f"the endpoint {hosting.endpoint} {done}")
 
@@ -177,7 +171,7 @@ def delete_endpoint(endpoint: str, yes: bool, dry_run: bool, timeout: float, **r
 
 
 def _print(calls: Iterable[Call]) -> None:
-    from marquee.sagemaker.calls import as_json
+    from marquee.sagemaker.account import as_json
 
     click.echo(json.dumps(as_json(calls), indent=2))
 
@@ -214,20 +208,24 @@ def _account(rest: dict[str, Any], dry_run: bool) -> Iterator[Account | None]:
 
 
 @contextmanager
-def _hosted(model: str, rest: dict[str, Any]) -> Iterator[tuple[Hosting, Packed | None]]:
-    """Give what the options describe, with the model.tar.gz to upload for it, if any."""
+def _hosted(model: str, rest: dict[str, Any]) -> Iterator[tuple[Hosting, dict[str, Any]]]:
+    """Give what the options describe, with the model.tar.gz to upload for it and its scaling."""
     from marquee.sagemaker.deploy import data_address
+    from marquee.sagemaker.scaling import Scaling
 
     source = {name: rest.pop(name) for name in ("versions", "script", "program")}
     data, bucket, prefix = (rest.pop(name) for name in ("model_data", "bucket", "prefix"))
+    bounds: tuple[int, int, float] | None = rest.pop("scaling")
+    packed = None
     if (data is None) == (bucket is None):
         raise click.UsageError("say either --bucket (to pack and upload) or --model-data")
-    if data is not None:
-        if source["versions"] or source["script"]:
-            raise click.UsageError("--model-data is packed already: no --version, no --script")
-        yield options.read_hosting(model, data, rest), None
-        return
+    if data is not None and (source["versions"] or source["script"]):
+        raise click.UsageError("--model-data is packed already: no --version, no --script")
     with tempfile.TemporaryDirectory(prefix="marquee-") as folder:
-        packed = _pack(model, Path(folder) / "model.tar.gz", **source)
-        address = data_address(packed, bucket, prefix, model)
-        yield options.read_hosting(model, address, rest), packed
+        if data is None:
+            packed = _pack(model, Path(folder) / "model.tar.gz", **source)
+            data = data_address(packed, bucket, prefix, model)
+        hosting = options.read_hosting(model, data, rest)
+        is_queue = hosting.asynchronous is not None
+        scaling = None if bounds is None else Scaling(*bounds, asynchronous=is_queue)
+        yield hosting, {"packed": packed, "scaling": scaling}

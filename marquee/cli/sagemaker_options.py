@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from marquee.sagemaker.hosting import AsyncSettings, Hosting
     from marquee.sagemaker.invoke import EndpointRequest
     from marquee.sagemaker.rollout import Rollout
-    from marquee.sagemaker.scaling import Scaling
 
 _duration = partial(click.option, type=duration, show_default=True, metavar="SECONDS")
 _pairs = partial(click.option, multiple=True, callback=pairs, metavar="NAME=VALUE")
@@ -151,15 +150,6 @@ def _async_settings(given: dict[str, Any]) -> AsyncSettings | None:
         if value is not None:
             raise click.UsageError(f"--{name.replace('_', '-')} is for --async")
     return None
-
-
-def read_scaling(given: tuple[int, int, float] | None, hosting: Hosting) -> Scaling | None:
-    """Return the scaling that the option asks for."""
-    from marquee.sagemaker.scaling import Scaling
-
-    if given is None:
-        return None
-    return Scaling(*given, asynchronous=hosting.asynchronous is not None)
 
 
 def read_rollout(given: dict[str, Any]) -> Rollout:

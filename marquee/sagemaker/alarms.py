@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from marquee.errors import MarqueeError
-from marquee.sagemaker.account import Account
-from marquee.sagemaker.calls import Call
+from marquee.sagemaker.account import Account, Call
 from marquee.sagemaker.hosting import VARIANT
 
 CLOUDWATCH = "cloudwatch"

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from marquee.sagemaker import alarms, endpoints
 from marquee.sagemaker import scaling as auto_scaling
-from marquee.sagemaker.account import Account
-from marquee.sagemaker.calls import Call, unread
+from marquee.sagemaker.account import Account, Call, unread
 from marquee.sagemaker.endpoints import CONFIG, ENDPOINT, MODEL
 from marquee.sagemaker.hosting import check_endpoint_name, is_ours
 

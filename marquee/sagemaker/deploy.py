@@ -7,8 +7,7 @@ from collections.abc import Collection, Iterator
 
 from marquee.errors import MarqueeError
 from marquee.sagemaker import endpoints, objects
-from marquee.sagemaker.account import Account
-from marquee.sagemaker.calls import Call
+from marquee.sagemaker.account import Account, Call
 from marquee.sagemaker.endpoints import CONFIG, ENDPOINT, MODEL, SAGEMAKER
 from marquee.sagemaker.hosting import Hosting
 from marquee.sagemaker.scaling import Scaling
@@ -19,11 +18,7 @@ BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 def data_address(packed: Packed, bucket: str, prefix: str, name: str) -> str:
-    """Return where a model.tar.gz belongs: the same bytes always at the same address.
-
-    Raises:
-        MarqueeError: no bucket can have that name.
-    """
+    """Return where a model.tar.gz belongs: the same bytes always at the same address."""
     if not BUCKET.fullmatch(bucket):
         raise MarqueeError(
             f"--bucket is {bucket!r}; expected a bucket's name alone: 3 to 63 lower-case letters, "
@@ -96,10 +91,9 @@ def parts(hosting: Hosting, packed: Packed | None, there: Collection[str] = ()) 
     if packed is not None and hosting.model_data not in there:
         step = f"Uploading {packed.size / 1e6:.1f} MB to {hosting.model_data}"
         yield objects.upload(packed.path, hosting.model_data, GZIP, step)
-    for kind, name, request in (
-        (MODEL, hosting.model_name, hosting.model_request()),
-        (CONFIG, hosting.config_name, hosting.config_request()),
-    ):
+    requests = {MODEL: hosting.model_request(), CONFIG: hosting.config_request()}
+    for kind, request in requests.items():
+        name = request[f"{kind}Name"]
         if f"{kind} {name}" not in there:
             yield Call(SAGEMAKER, f"Create{kind}", request, f"Creating {kind} {name}")
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from marquee.errors import MarqueeError
-from marquee.sagemaker.account import Account
-from marquee.sagemaker.calls import Answer, Call
+from marquee.sagemaker.account import Account, Answer, Call
 
 SAGEMAKER = "sagemaker"
 IN_SERVICE = "InService"

@@ -27,6 +27,24 @@ ADVICE = {
     "InternalDependency": "the fault is AWS's: try again in a minute",
     "ModelNotReady": "the model is still loading: try again in a minute",
 }
+CREDENTIALS = (
+    "configure credentials first (aws configure, aws sso login, or AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY), or look without any: --dry-run"
+)
+NETWORK = (
+    "check the network, --region and any AWS_ENDPOINT_URL; what took longer than a minute is for "
+    "an asynchronous endpoint"
+)
+# By botocore's own classes, or those that they are made from.
+LOCAL_ADVICE = {
+    "NoCredentialsError": CREDENTIALS,
+    "PartialCredentialsError": CREDENTIALS,
+    "NoRegionError": "say --region, or set AWS_REGION",
+    "ProfileNotFound": "name one of ~/.aws/config with --profile",
+    "ParamValidationError": "mend that option",
+    "HTTPClientError": NETWORK,
+    "ConnectionError": NETWORK,
+}
 VALIDATION = (
     "check the value it names: --role must be a role that SageMaker may assume and that may read "
     "the image and the model data, both in the endpoint's region"
@@ -83,22 +101,5 @@ def _line(message: object) -> str:
 
 
 def _local_advice(error: Exception) -> str:
-    from botocore import exceptions  # noqa: PLC0415
-
-    kinds = (
-        (
-            (exceptions.NoCredentialsError, exceptions.PartialCredentialsError),
-            "configure credentials first (aws configure, aws sso login, or AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY), or look without any: --dry-run",
-        ),
-        (exceptions.NoRegionError, "say --region, or set AWS_REGION"),
-        (exceptions.ProfileNotFound, "name one of ~/.aws/config with --profile"),
-        (exceptions.ParamValidationError, "mend that option"),
-        (
-            (exceptions.HTTPClientError, exceptions.ConnectionError),
-            "check the network, --region and any AWS_ENDPOINT_URL; what took longer than a "
-            "minute is for an asynchronous endpoint",
-        ),
-    )
-    found = (advice for classes, advice in kinds if isinstance(error, classes))
-    return next(found, "see the message above; nothing more is known")
+    found = (LOCAL_ADVICE.get(kind.__name__) for kind in type(error).__mro__)
+    return next(filter(None, found), "see the message above; nothing more is known")

@@ -13,8 +13,7 @@ from urllib.parse import quote
 from marquee.errors import MarqueeError
 from marquee.interrupts import until
 from marquee.sagemaker import objects
-from marquee.sagemaker.account import RUNTIME, Account
-from marquee.sagemaker.calls import Answer, Call, unread
+from marquee.sagemaker.account import RUNTIME, Account, Answer, Call, unread
 from marquee.sagemaker.endpoints import CONFIG, ENDPOINT, described
 from marquee.sagemaker.hosting import given, split_s3
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from marquee.errors import MarqueeError
 from marquee.sagemaker import alarms
-from marquee.sagemaker.calls import Call
+from marquee.sagemaker.account import Call
 
 ALL_AT_ONCE, CANARY, LINEAR = "all-at-once", "canary", "linear"
 # SageMaker's own bounds for a step, in percent of the new fleet.

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from marquee.errors import MarqueeError
-from marquee.sagemaker.account import Account
+from marquee.sagemaker.account import Account, Call, unread
 from marquee.sagemaker.alarms import backlog_alarm
-from marquee.sagemaker.calls import Call, unread
 from marquee.sagemaker.hosting import VARIANT
 
 SERVICE = "application-autoscaling"

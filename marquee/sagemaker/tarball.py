@@ -59,8 +59,7 @@ def pack(
 
 def _chosen(project: Project, model: str, asked: tuple[str, ...]) -> list[rooms.ModelVersion]:
     known = {version.version: version for version in rooms.versions(project, model)}
-    default = rooms.default_version(project, model)
-    wanted = asked or (ALL if default is None else default,)
+    wanted = asked or (rooms.default_version(project, model) or ALL,)
     if ALL in wanted:
         return [*known.values()]
     for version in wanted:
@@ -107,15 +106,11 @@ def _write(files: Mapping[str, Path], raw: IO[bytes]) -> dict[str, str]:
     ):
         for name in sorted(files):
             digests[name] = file_digest(files[name])
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode, entry.mtime = files[name].stat().st_size, 0o644, epoch()
             with files[name].open("rb") as content:
-                archive.addfile(_entry(name, files[name]), content)
+                archive.addfile(entry, content)
     return digests
-
-
-def _entry(name: str, path: Path) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(name)
-    entry.size, entry.mode, entry.mtime = path.stat().st_size, 0o644, epoch()
-    return entry
 
 
 def _verify(path: Path, digests: Mapping[str, str]) -> None:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from marquee.errors import MarqueeError
 from marquee.sagemaker import alarms, endpoints
 from marquee.sagemaker import scaling as auto_scaling
-from marquee.sagemaker.account import Account
-from marquee.sagemaker.calls import Answer, Call, unread
+from marquee.sagemaker.account import Account, Answer, Call, unread
 from marquee.sagemaker.deploy import make_parts, parts, reads_of_parts
 from marquee.sagemaker.endpoints import CONFIG, ENDPOINT, IN_SERVICE, MODEL, SAGEMAKER
 from marquee.sagemaker.hosting import VARIANT, Hosting, is_ours

@@ -64,6 +64,8 @@ class Door:
         self._traffic = Traffic()
         self._log = log or _log_file(project.logs / "front.log")
         self._process: subprocess.Popen[str] | None = None
+        key_file = self.settings.key_file
+        self._keys = None if key_file is None else Keys(key_file, "")
         self._keeper = self._make_keeper(prober)
         self._deaths: list[float] = []
 
@@ -96,13 +98,10 @@ class Door:
 
     def management(self) -> Management:
         """Return a connection to TorchServe itself, behind the door."""
-        return Management("http://torchserve", self._keys(), self.settings.management_socket)
-
-    def _keys(self) -> Keys | None:
-        return None if self.settings.key_file is None else Keys(self.settings.key_file, "")
+        return Management("http://torchserve", self._keys, self.settings.management_socket)
 
     def _make_keeper(self, prober: type[Prober]) -> Keeper:
-        ask = Inference("http://torchserve", self._keys(), self.settings.inference_socket).problem
+        ask = Inference("http://torchserve", self._keys, self.settings.inference_socket).problem
         timing = Timing(self.settings.probe_interval, self.settings.probe_timeout)
         store = self._project.model_store
         asking = prober(self.management(), ask, store, timing, self._lively)
@@ -113,8 +112,7 @@ class Door:
         own = self._traffic.last_success(name, version)
         if canary is not None and canary.version == version:
             return own
-        default = self._traffic.last_success(name)
-        return max((one for one in (own, default) if one is not None), default=None)
+        return max(filter(None, (own, self._traffic.last_success(name))), default=None)
 
     def wait_ready(self) -> None:
         """Return when every model has answered its example.

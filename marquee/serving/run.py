@@ -23,11 +23,9 @@ WATCH_SECONDS = 0.5
 
 
 class Foreground:
-    """What runs until it is told to stop. Subclasses tell people of each step.
+    """What runs until it is told to stop: a server, behind a door where there is one.
 
-    Args:
-        project: whose server.
-        door: takes the requests, with the server behind it; None where there is none.
+    Subclasses tell people of each step.
     """
 
     # Whether a second signal ends the wait for the requests in flight.

@@ -19,11 +19,7 @@ from marquee.torchserve.loaded import ModelId
 
 
 def run(project: Project, *, front: bool = False) -> None:
-    """Serve until told to stop.
-
-    Args:
-        project: what to serve.
-        front: whether HAProxy takes the requests, with TorchServe behind it.
+    """Serve until told to stop; with ``front`` HAProxy takes the requests, before TorchServe.
 
     Raises:
         MarqueeError: why it does not start, or what ended it.
