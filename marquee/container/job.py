@@ -57,8 +57,7 @@ class Job:
 
     def hosts(self) -> list[str]:
         """Return the names of the job's instances."""
-        hosts = self._json("resourceconfig.json").get("hosts") or ["algo-1"]
-        return [str(host) for host in hosts]
+        return [*map(str, self._json("resourceconfig.json").get("hosts") or ["algo-1"])]
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self.config / name

@@ -183,8 +183,7 @@ class ContainerSettings(BaseModel):
     @classmethod
     def _check_digits(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse what Python takes for a number and nobody else does, such as ``1_0``."""
-        field = cls.model_fields[str(info.field_name)]
-        is_number = field.annotation in (int, int | None)
+        is_number = cls.model_fields[str(info.field_name)].annotation in (int, int | None)
         if is_number and isinstance(value, str) and not value.strip().isdecimal():
             raise ValueError("no whole number")
         return value
@@ -206,13 +205,13 @@ class ContainerSettings(BaseModel):
 
 
 def fields_of_variables() -> dict[str, str]:
-    """Return variable -> the first field that it sets."""
-    found: dict[str, str] = {}
-    for field, about in ContainerSettings.model_fields.items():
-        if isinstance(about.validation_alias, AliasChoices):
-            for name in about.validation_alias.choices:
-                found.setdefault(str(name), field)
-    return found
+    """Return variable -> a field that it sets; of two such fields both may be the same."""
+    return {
+        str(name): field
+        for field, about in ContainerSettings.model_fields.items()
+        if isinstance(about.validation_alias, AliasChoices)
+        for name in about.validation_alias.choices
+    }
 
 
 def read(environ: Mapping[str, str]) -> ContainerSettings:

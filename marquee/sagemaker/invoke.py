@@ -62,13 +62,7 @@ class EndpointRequest:
 
 @dataclass(frozen=True)
 class EndpointAnswer:
-    """The model's answer.
-
-    Attributes:
-        body: its bytes.
-        content_type: their media type.
-        place: the ``s3://`` address of an asynchronous answer.
-    """
+    """The model's answer, its media type, and where an asynchronous one lies in S3."""
 
     body: bytes
     content_type: str
@@ -108,11 +102,7 @@ def dry_run(endpoint: str, request: EndpointRequest) -> list[Call]:
 
 
 def invoke(account: Account, endpoint: str, request: EndpointRequest) -> EndpointAnswer:
-    """Ask a real-time endpoint.
-
-    Raises:
-        MarqueeError: the model's own error, or AWS's.
-    """
+    """Ask a real-time endpoint, or raise the model's own error, or AWS's."""
     answer = account.make_all(dry_run(endpoint, request))
     content_type = answer.get("ContentType", "application/octet-stream")
     return EndpointAnswer(answer["Body"].read(), content_type)

@@ -22,13 +22,7 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Packed:
-    """A model.tar.gz.
-
-    Attributes:
-        path: the file.
-        sha256: of its bytes, in hex.
-        members: the names inside, sorted.
-    """
+    """A model.tar.gz, the SHA-256 of its bytes in hex, and the names inside, sorted."""
 
     path: Path
     sha256: str

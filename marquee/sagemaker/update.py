@@ -22,8 +22,6 @@ class Current:
     """The endpoint as it is.
 
     Attributes:
-        config_name: its configuration.
-        instance_type: of its instances.
         scales: whether by itself.
         retained: instances to keep: what it has scaled to counts for more than what it started
             with.
@@ -80,8 +78,7 @@ def update(
 ) -> bool:
     """Move an endpoint to the configuration that ``hosting`` describes, as a whole.
 
-    Args:
-        keep: leave the old model and configuration in place, after a success too.
+    The old model and configuration go after a success, unless ``keep`` is true.
 
     Returns:
         Whether there was anything to change.
