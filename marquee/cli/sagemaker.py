@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from marquee.sagemaker.account import Account, Call
     from marquee.sagemaker.hosting import Hosting
     from marquee.sagemaker.invoke import EndpointAnswer
+    from marquee.sagemaker.scaling import Scaling
     from marquee.sagemaker.tarball import Packed
 
 
@@ -69,11 +70,11 @@ def deploy_endpoint(model: str, dry_run: bool, timeout: float, **rest: Any) -> N
     """Create an endpoint that serves MODEL, and wait until it is in service."""
     from marquee.sagemaker import deploy
 
-    with _account(rest, dry_run) as account, _hosted(model, rest) as (hosting, parts):
+    with _account(rest, dry_run) as account, _hosted(model, rest) as (hosting, scaling):
         if account is None:
-            _print(deploy.dry_run(hosting, **parts))
+            _print(deploy.dry_run(hosting, scaling))
             return
-        deploy.deploy(account, hosting, timeout=timeout, **parts)
+        deploy.deploy(account, hosting, scaling, timeout=timeout)
     click.echo(f"the endpoint {hosting.endpoint} is in service")
 
 
@@ -89,11 +90,11 @@ def update_endpoint(model: str, dry_run: bool, timeout: float, keep: bool, **res
     from marquee.sagemaker import update
 
     rollout = options.read_rollout(rest)
-    with _account(rest, dry_run) as account, _hosted(model, rest) as (hosting, parts):
+    with _account(rest, dry_run) as account, _hosted(model, rest) as (hosting, scaling):
         if account is None:
-            _print(update.dry_run(hosting, rollout, keep=keep, **parts))
+            _print(update.dry_run(hosting, rollout, scaling, keep=keep))
             return
-        changed = update.update(account, hosting, rollout, timeout=timeout, keep=keep, **parts)
+        changed = update.update(account, hosting, rollout, scaling, keep=keep, timeout=timeout)
     done = "is updated" if changed else "has this configuration already"
     click.echo(f"the endpoint {hosting.endpoint} {done}")
 
@@ -116,17 +117,16 @@ def invoke_endpoint(
     """Send FILE to an endpoint, and print or save the answer."""
     from marquee.sagemaker import invoke
 
-    queue = {"inputs": rest.pop("input"), "request_seconds": rest.pop("request_seconds")}
-    if not asynchronous and any(value is not None for value in queue.values()):
+    if not asynchronous and (rest["inputs"], rest["request_seconds"]) != (None, None):
         raise click.UsageError("--input and --request-seconds are for --async")
     with _account(rest, dry_run) as account:
         request = options.read_request(file, output, rest)
         if account is None:
-            calls = invoke.dry_run(endpoint, request)
-            _print(invoke.dry_run_async(endpoint, request, **queue) if asynchronous else calls)
+            planned = invoke.dry_run_async if asynchronous else invoke.dry_run
+            _print(planned(endpoint, request))
             return
         if asynchronous:
-            answer = invoke.invoke_async(account, endpoint, request, timeout=timeout, **queue)
+            answer = invoke.invoke_async(account, endpoint, request, timeout=timeout)
         else:
             answer = invoke.invoke(account, endpoint, request)
     _print_or_save(answer, file, output)
@@ -208,8 +208,8 @@ def _account(rest: dict[str, Any], dry_run: bool) -> Iterator[Account | None]:
 
 
 @contextmanager
-def _hosted(model: str, rest: dict[str, Any]) -> Iterator[tuple[Hosting, dict[str, Any]]]:
-    """Give what the options describe, with the model.tar.gz to upload for it and its scaling."""
+def _hosted(model: str, rest: dict[str, Any]) -> Iterator[tuple[Hosting, Scaling | None]]:
+    """Give the endpoint that the options describe, and its scaling."""
     from marquee.sagemaker.deploy import data_address
     from marquee.sagemaker.scaling import Scaling
 
@@ -225,7 +225,6 @@ def _hosted(model: str, rest: dict[str, Any]) -> Iterator[tuple[Hosting, dict[st
         if data is None:
             packed = _pack(model, Path(folder) / "model.tar.gz", **source)
             data = data_address(packed, bucket, prefix, model)
-        hosting = options.read_hosting(model, data, rest)
+        hosting = options.read_hosting(model, rest | {"model_data": data, "packed": packed})
         is_queue = hosting.asynchronous is not None
-        scaling = None if bounds is None else Scaling(*bounds, asynchronous=is_queue)
-        yield hosting, {"packed": packed, "scaling": scaling}
+        yield hosting, None if bounds is None else Scaling(*bounds, asynchronous=is_queue)

@@ -119,7 +119,7 @@ request = group(
     click.option("--inference-id", help="A name for the request."),
     click.option("-o", "--output", metavar="FILE", help="Save the answer; - for stdout."),
     click.option("--async", "asynchronous", is_flag=True, help="Of an asynchronous endpoint."),
-    click.option("--input", metavar="S3-URI", help="With --async: where the input goes."),
+    click.option("--input", "inputs", metavar="S3-URI", help="With --async: where the input goes."),
     click.option(
         "--request-seconds",
         type=click.IntRange(1, 3600),
@@ -128,12 +128,12 @@ request = group(
 )
 
 
-def read_hosting(model: str, model_data: str, given: dict[str, Any]) -> Hosting:
+def read_hosting(model: str, given: dict[str, Any]) -> Hosting:
     """Return the endpoint that the options describe; they are named as its fields are."""
     from marquee.sagemaker.hosting import Hosting
 
-    queue, endpoint = _async_settings(given), given.pop("endpoint") or model
-    return Hosting(endpoint=endpoint, model_data=model_data, asynchronous=queue, **given)
+    asynchronous = _async_settings(given)
+    return Hosting(endpoint=given.pop("endpoint") or model, asynchronous=asynchronous, **given)
 
 
 def _async_settings(given: dict[str, Any]) -> AsyncSettings | None:

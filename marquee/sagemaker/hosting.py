@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from marquee.errors import MarqueeError
+from marquee.sagemaker.tarball import Packed
 
 # The name that AWS's own SDK gives the only variant.
 VARIANT = "AllTraffic"
@@ -73,6 +74,7 @@ class Hosting:
         startup_seconds: until the container must answer ``/ping``.
         isolated: the container reaches no network; ours needs none.
         asynchronous: settings of an asynchronous endpoint; real-time when None.
+        packed: the model.tar.gz to upload to ``model_data``; None if it is there.
     """
 
     endpoint: str
@@ -85,6 +87,7 @@ class Hosting:
     startup_seconds: int = 600
     isolated: bool = False
     asynchronous: AsyncSettings | None = None
+    packed: Packed | None = None
 
     def __post_init__(self) -> None:
         """Refuse what AWS would refuse after the upload."""

@@ -14,7 +14,6 @@ from marquee.sagemaker.endpoints import CONFIG, ENDPOINT, IN_SERVICE, MODEL, SAG
 from marquee.sagemaker.hosting import VARIANT, Hosting, is_ours
 from marquee.sagemaker.rollout import Rollout
 from marquee.sagemaker.scaling import Scaling
-from marquee.sagemaker.tarball import Packed
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,7 @@ class Current:
 
 
 def dry_run(
-    hosting: Hosting,
-    rollout: Rollout,
-    *,
-    packed: Packed | None,
-    scaling: Scaling | None,
-    keep: bool,
+    hosting: Hosting, rollout: Rollout, scaling: Scaling | None, *, keep: bool
 ) -> list[Call]:
     """Return the calls of an update of an endpoint that scales, to the same type of instances."""
     endpoint, config_name = hosting.endpoint, unread("EndpointConfigName", "DescribeEndpoint")
@@ -58,8 +52,8 @@ def dry_run(
         endpoints.described(CONFIG, config_name),
         auto_scaling.described(endpoint),
         *([alarms.described([*rollout.alarms])] if rollout.alarms else []),
-        *reads_of_parts(hosting, packed),
-        *parts(hosting, packed),
+        *reads_of_parts(hosting),
+        *parts(hosting),
         *_switch(hosting, rollout, current),
         *(scaling.calls(endpoint) if scaling else []),
         *([] if keep else _removal(hosting, current)),
@@ -70,9 +64,8 @@ def update(
     account: Account,
     hosting: Hosting,
     rollout: Rollout,
-    *,
-    packed: Packed | None = None,
     scaling: Scaling | None = None,
+    *,
     keep: bool = False,
     timeout: float = 7200,
 ) -> bool:
@@ -93,7 +86,7 @@ def update(
     if changes:
         _check(current, hosting, rollout, scaling)
         alarms.check_exist(account, [*rollout.alarms])
-        make_parts(account, hosting, packed)
+        make_parts(account, hosting)
         try:
             account.make_all(_switch(hosting, rollout, current), timeout)
         except MarqueeError:
