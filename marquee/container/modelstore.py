@@ -180,7 +180,14 @@ def _unpack(source: Path, target: Path) -> None:
             safety.unpack_tar(source, target)
             return
         with zipfile.ZipFile(source) as archive:
-            safety.check_zip(archive, source, shutil.disk_usage(target).free)
+            safety.check_zip(archive, source)
+            size = sum(entry.file_size for entry in archive.infolist())
+            free = shutil.disk_usage(target).free
+            if size > free:
+                raise MarqueeError(
+                    f"{source} unpacks to {size >> 20} MB, and {target.parent} has {free >> 20} MB "
+                    "free; give the container more room in /tmp, or set TEMP to another folder"
+                )
             archive.extractall(target)
     except reader.DAMAGE as error:
         raise MarqueeError(f"{source} cannot be unpacked: {error}") from error

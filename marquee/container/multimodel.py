@@ -30,6 +30,7 @@ LOAD_SECONDS = 600
 WORKER_BYTES = 400 << 20
 # The weights, as they lie in the file and as the network holds them.
 COPIES = 2
+NO_MEMORY, FAILED = HTTPStatus.INSUFFICIENT_STORAGE, HTTPStatus.INTERNAL_SERVER_ERROR
 MEMORY_WORDS = ("MemoryError", "out of memory", "OutOfMemory", "allocate memory", "lack of memory")
 # As long as the longest request.
 DRAIN_SECONDS = 3600
@@ -89,7 +90,8 @@ class MultiModel:
                 wait_loaded(self._project, self._api, *named, since=since, seconds=self._patience)
             except MarqueeError as error:
                 self._remove(stored)
-                raise Refused(_status(str(error)), str(error)) from error
+                no_memory = any(word in str(error) for word in MEMORY_WORDS)
+                raise Refused(NO_MEMORY if no_memory else FAILED, str(error)) from error
             with self._lock:
                 self._models[name] = stored, url
                 self._door.map(maps.LOADED).set({name: "1"})
@@ -163,13 +165,7 @@ def _check_memory(name: str, folder: Path) -> None:
     needed, left = COPIES * size + WORKER_BYTES, memory.available()
     if needed > left:
         raise Refused(
-            HTTPStatus.INSUFFICIENT_STORAGE,
+            NO_MEMORY,
             f"loading {name} takes about {needed >> 20} MB of memory and {left >> 20} MB are "
             "left; unload another model first",
         )
-
-
-def _status(reason: str) -> HTTPStatus:
-    if any(word in reason for word in MEMORY_WORDS):
-        return HTTPStatus.INSUFFICIENT_STORAGE
-    return HTTPStatus.INTERNAL_SERVER_ERROR

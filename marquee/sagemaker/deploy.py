@@ -50,9 +50,16 @@ def deploy(
         MarqueeError: an endpoint of the name exists and is another, AWS refused something, or
             the endpoint failed.
     """
-    if not _begun(account, hosting):
+    found = endpoints.find(account, hosting.endpoint)
+    if found is None:
         make_parts(account, hosting)
         account.make_all([_creation(hosting)])
+    elif found["EndpointConfigName"] != hosting.config_name:
+        raise MarqueeError(
+            f"the endpoint {hosting.endpoint} exists with another configuration and is "
+            f"{found['EndpointStatus']}; change it with: marquee sagemaker update, name another "
+            "with --endpoint, or delete it first"
+        )
     account.make_all([endpoints.in_service(hosting.endpoint, hosting.config_name)], timeout)
     if scaling is not None:
         scaling.apply(account, hosting.endpoint)
@@ -95,15 +102,3 @@ def parts(hosting: Hosting, there: Collection[str] = ()) -> Iterator[Call]:
 def _creation(hosting: Hosting) -> Call:
     request = {"EndpointName": hosting.endpoint, "EndpointConfigName": hosting.config_name}
     return Call(SAGEMAKER, "CreateEndpoint", request, f"Creating Endpoint {hosting.endpoint}")
-
-
-def _begun(account: Account, hosting: Hosting) -> bool:
-    """Return whether an earlier try got as far as the endpoint."""
-    found = endpoints.find(account, hosting.endpoint)
-    if found is not None and found["EndpointConfigName"] != hosting.config_name:
-        raise MarqueeError(
-            f"the endpoint {hosting.endpoint} exists with another configuration and is "
-            f"{found['EndpointStatus']}; change it with: marquee sagemaker update, name another "
-            "with --endpoint, or delete it first"
-        )
-    return found is not None
