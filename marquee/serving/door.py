@@ -178,7 +178,11 @@ class Door:
         Raises:
             MarqueeError: TorchServe wrote no keys, or HAProxy does not start.
         """
-        _wait_for_keys(self._project, self.settings.key_file, alive)
+        path = self.settings.key_file
+        if not until(lambda: path is None or _is_written(path) or not alive(), KEYS_SECONDS):
+            raise MarqueeError(f"TorchServe has written no {path} after {KEYS_SECONDS} s")
+        if not alive():
+            raise MarqueeError(f"TorchServe ended while starting: {last_words(self._project)}")
         config.write(self.settings)
         self._process = launch.start(self.settings, self._line)
         self._keeper.start()
@@ -253,13 +257,6 @@ def _log_file(path: Path) -> logging.Logger:
         logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES)
     )
     return logger
-
-
-def _wait_for_keys(project: Project, path: Path | None, alive: Callable[[], bool]) -> None:
-    if not until(lambda: path is None or _is_written(path) or not alive(), KEYS_SECONDS):
-        raise MarqueeError(f"TorchServe has written no {path} after {KEYS_SECONDS} s")
-    if not alive():
-        raise MarqueeError(f"TorchServe ended while starting: {last_words(project)}")
 
 
 def _is_written(path: Path) -> bool:

@@ -209,18 +209,13 @@ def ready(project: Project) -> Readiness:
         return Readiness({(n, str(one["version"])): one.get("why") for n, one in published})
     with Management.of(project) as api, Inference.of(project) as inference:
         prober = Prober(api, inference.problem, project.model_store, Timing())
-        return _settled(prober, defaults(project), api)
+        wanted = {name: api.default(name) or one for name, one in defaults(project).items()}
+        if not wanted:
+            raise MarqueeError("the model store holds nothing that can be served: make archive")
 
+        def settled() -> bool:
+            prober.check(wanted)
+            return not prober.awaits_answer
 
-def _settled(prober: Prober, wanted: Mapping[str, str], api: Management) -> Readiness:
-    """Wait until every model has answered, or has not for as long as it may take."""
-    current = {name: api.default(name) or version for name, version in wanted.items()}
-    if not current:
-        raise MarqueeError("the model store holds nothing that can be served: make archive")
-
-    def settled() -> bool:
-        prober.check(current)
-        return not prober.awaits_answer
-
-    until(settled, Timing().patience)
-    return prober.check(current)  # an answer may have come since the last look
+        until(settled, Timing().patience)  # each has answered, or had as long as it may take
+        return prober.check(wanted)  # an answer may have come since the last look
