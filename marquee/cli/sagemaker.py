@@ -16,10 +16,10 @@ from marquee.cli import sagemaker_options as options
 from marquee.project import Project
 
 if TYPE_CHECKING:
-    from marquee.sagemaker.account import Account
-    from marquee.sagemaker.calls import Call
+    from marquee.sagemaker.account import Account, Call
     from marquee.sagemaker.hosting import Hosting
     from marquee.sagemaker.invoke import EndpointAnswer
+    from marquee.sagemaker.scaling import Scaling
     from marquee.sagemaker.tarball import Packed
 
 
@@ -66,16 +66,15 @@ def _pack(
 @options.source
 @options.scaling
 @options.account
-def deploy_endpoint(model: str, dry_run: bool, scaling: Any, timeout: float, **rest: Any) -> None:
+def deploy_endpoint(model: str, dry_run: bool, timeout: float, **rest: Any) -> None:
     """Create an endpoint that serves MODEL, and wait until it is in service."""
     from marquee.sagemaker import deploy
 
-    with _account(rest, dry_run) as account, _hosted(model, rest) as (hosting, packed):
-        wanted = options.read_scaling(scaling, hosting)
+    with _account(rest, dry_run) as account, _hosted(model, rest) as (hosting, scaling):
         if account is None:
-            _print(deploy.dry_run(hosting, packed, wanted))
+            _print(deploy.dry_run(hosting, scaling))
             return
-        deploy.deploy(account, hosting, packed=packed, scaling=wanted, timeout=timeout)
+        deploy.deploy(account, hosting, scaling, timeout=timeout)
     click.echo(f"the endpoint {hosting.endpoint} is in service")
 
 
@@ -86,20 +85,16 @@ def deploy_endpoint(model: str, dry_run: bool, scaling: Any, timeout: float, **r
 @options.scaling
 @options.rollout
 @options.account
-def update_endpoint(
-    model: str, dry_run: bool, scaling: Any, timeout: float, keep: bool, **rest: Any
-) -> None:
+def update_endpoint(model: str, dry_run: bool, timeout: float, keep: bool, **rest: Any) -> None:
     """Move an endpoint to what the options say, blue/green; alarms roll it back."""
     from marquee.sagemaker import update
 
     rollout = options.read_rollout(rest)
-    with _account(rest, dry_run) as account, _hosted(model, rest) as (hosting, packed):
-        wanted = options.read_scaling(scaling, hosting)
-        plan: dict[str, Any] = {"packed": packed, "scaling": wanted, "keep": keep}
+    with _account(rest, dry_run) as account, _hosted(model, rest) as (hosting, scaling):
         if account is None:
-            _print(update.dry_run(hosting, rollout, **plan))
+            _print(update.dry_run(hosting, rollout, scaling, keep=keep))
             return
-        changed = update.update(account, hosting, rollout, timeout=timeout, **plan)
+        changed = update.update(account, hosting, rollout, scaling, keep=keep, timeout=timeout)
     done = "is updated" if changed else "has this configuration already"
     click.echo(f"the endpoint {hosting.endpoint} {done}")
 
@@ -122,19 +117,16 @@ def invoke_endpoint(
     """Send FILE to an endpoint, and print or save the answer."""
     from marquee.sagemaker import invoke
 
-    queue = {"inputs": rest.pop("input"), "request_seconds": rest.pop("request_seconds")}
-    if not asynchronous and any(value is not None for value in queue.values()):
+    if not asynchronous and (rest["inputs"], rest["request_seconds"]) != (None, None):
         raise click.UsageError("--input and --request-seconds are for --async")
-    request = options.read_request(file, output, rest)
     with _account(rest, dry_run) as account:
-        if account is None and asynchronous:
-            _print(invoke.dry_run_async(endpoint, request, **queue))
-            return
+        request = options.read_request(file, output, rest)
         if account is None:
-            _print(invoke.dry_run(endpoint, request))
+            planned = invoke.dry_run_async if asynchronous else invoke.dry_run
+            _print(planned(endpoint, request))
             return
         if asynchronous:
-            answer = invoke.invoke_async(account, endpoint, request, timeout=timeout, **queue)
+            answer = invoke.invoke_async(account, endpoint, request, timeout=timeout)
         else:
             answer = invoke.invoke(account, endpoint, request)
     _print_or_save(answer, file, output)
@@ -179,7 +171,7 @@ def delete_endpoint(endpoint: str, yes: bool, dry_run: bool, timeout: float, **r
 
 
 def _print(calls: Iterable[Call]) -> None:
-    from marquee.sagemaker.calls import as_json
+    from marquee.sagemaker.account import as_json
 
     click.echo(json.dumps(as_json(calls), indent=2))
 
@@ -216,20 +208,23 @@ def _account(rest: dict[str, Any], dry_run: bool) -> Iterator[Account | None]:
 
 
 @contextmanager
-def _hosted(model: str, rest: dict[str, Any]) -> Iterator[tuple[Hosting, Packed | None]]:
-    """Give what the options describe, with the model.tar.gz to upload for it, if any."""
+def _hosted(model: str, rest: dict[str, Any]) -> Iterator[tuple[Hosting, Scaling | None]]:
+    """Give the endpoint that the options describe, and its scaling."""
     from marquee.sagemaker.deploy import data_address
+    from marquee.sagemaker.scaling import Scaling
 
     source = {name: rest.pop(name) for name in ("versions", "script", "program")}
     data, bucket, prefix = (rest.pop(name) for name in ("model_data", "bucket", "prefix"))
+    bounds: tuple[int, int, float] | None = rest.pop("scaling")
+    packed = None
     if (data is None) == (bucket is None):
         raise click.UsageError("say either --bucket (to pack and upload) or --model-data")
-    if data is not None:
-        if source["versions"] or source["script"]:
-            raise click.UsageError("--model-data is packed already: no --version, no --script")
-        yield options.read_hosting(model, data, rest), None
-        return
+    if data is not None and (source["versions"] or source["script"]):
+        raise click.UsageError("--model-data is packed already: no --version, no --script")
     with tempfile.TemporaryDirectory(prefix="marquee-") as folder:
-        packed = _pack(model, Path(folder) / "model.tar.gz", **source)
-        address = data_address(packed, bucket, prefix, model)
-        yield options.read_hosting(model, address, rest), packed
+        if data is None:
+            packed = _pack(model, Path(folder) / "model.tar.gz", **source)
+            data = data_address(packed, bucket, prefix, model)
+        hosting = options.read_hosting(model, rest | {"model_data": data, "packed": packed})
+        is_queue = hosting.asynchronous is not None
+        yield hosting, None if bounds is None else Scaling(*bounds, asynchronous=is_queue)

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from marquee.sagemaker.hosting import AsyncSettings, Hosting
     from marquee.sagemaker.invoke import EndpointRequest
     from marquee.sagemaker.rollout import Rollout
-    from marquee.sagemaker.scaling import Scaling
 
 _duration = partial(click.option, type=duration, show_default=True, metavar="SECONDS")
 _pairs = partial(click.option, multiple=True, callback=pairs, metavar="NAME=VALUE")
@@ -52,9 +51,10 @@ hosting = group(
     click.option("--endpoint", metavar="NAME", help="If not the model's name."),
     click.option("--instance-type", default="ml.c5.xlarge", show_default=True),
     click.option("--count", type=click.IntRange(1), default=1, show_default=True),
-    _pairs("--env", help="Of the container."),
+    _pairs("--env", "environment", help="Of the container."),
     click.option(
         "--startup-timeout",
+        "startup_seconds",
         type=click.IntRange(60, 3600),
         default=600,
         show_default=True,
@@ -114,12 +114,12 @@ rollout = group(
 request = group(
     click.option("--content-type", help="If not the one of the file's name."),
     click.option("--accept", help="A media type, or json, png, jpg, npy."),
-    _pairs("--param", help="A parameter; repeat."),
+    _pairs("--param", "parameters", help="A parameter; repeat."),
     click.option("--model", help="Which, where the container holds several."),
     click.option("--inference-id", help="A name for the request."),
     click.option("-o", "--output", metavar="FILE", help="Save the answer; - for stdout."),
     click.option("--async", "asynchronous", is_flag=True, help="Of an asynchronous endpoint."),
-    click.option("--input", metavar="S3-URI", help="With --async: where the input goes."),
+    click.option("--input", "inputs", metavar="S3-URI", help="With --async: where the input goes."),
     click.option(
         "--request-seconds",
         type=click.IntRange(1, 3600),
@@ -128,30 +128,21 @@ request = group(
 )
 
 
-def read_hosting(model: str, model_data: str, given: dict[str, Any]) -> Hosting:
-    """Return the endpoint that the options describe."""
+def read_hosting(model: str, given: dict[str, Any]) -> Hosting:
+    """Return the endpoint that the options describe; they are named as its fields are."""
     from marquee.sagemaker.hosting import Hosting
 
-    return Hosting(
-        endpoint=given["endpoint"] or model,
-        image=given["image"],
-        role=given["role"],
-        model_data=model_data,
-        instance_type=given["instance_type"],
-        count=given["count"],
-        environment=given["env"],
-        startup_seconds=given["startup_timeout"],
-        isolated=given["isolated"],
-        asynchronous=_async_settings(given),
-    )
+    asynchronous = _async_settings(given)
+    return Hosting(endpoint=given.pop("endpoint") or model, asynchronous=asynchronous, **given)
 
 
 def _async_settings(given: dict[str, Any]) -> AsyncSettings | None:
+    """Take the options of ``--async`` out of ``given``."""
     from marquee.sagemaker.hosting import AsyncSettings
 
     names = ("output", "failure", "success_topic", "error_topic", "max_concurrent")
-    own = {name: given[name] for name in names}
-    if given["asynchronous"]:
+    own = {name: given.pop(name) for name in names}
+    if given.pop("asynchronous"):
         if own["output"] is None:
             raise click.UsageError("--async needs --output s3://BUCKET/PATH for the answers")
         return AsyncSettings(**own)
@@ -159,15 +150,6 @@ def _async_settings(given: dict[str, Any]) -> AsyncSettings | None:
         if value is not None:
             raise click.UsageError(f"--{name.replace('_', '-')} is for --async")
     return None
-
-
-def read_scaling(given: tuple[int, int, float] | None, hosting: Hosting) -> Scaling | None:
-    """Return the scaling that the option asks for."""
-    from marquee.sagemaker.scaling import Scaling
-
-    if given is None:
-        return None
-    return Scaling(*given, asynchronous=hosting.asynchronous is not None)
 
 
 def read_rollout(given: dict[str, Any]) -> Rollout:
@@ -181,19 +163,14 @@ def read_rollout(given: dict[str, Any]) -> Rollout:
 
 
 def read_request(file: Path, output: str | None, given: dict[str, Any]) -> EndpointRequest:
-    """Take a request's options out of ``given``; types by the files where none is said."""
+    """Return the request that the options describe; types by the files where none is said."""
     from marquee.media import ANSWERS, accepted, type_of, type_of_file
     from marquee.sagemaker.invoke import EndpointRequest
 
-    accept = given.pop("accept")
+    accept = given["accept"]
     if accept is None and output and Path(output).suffix.lower() in ANSWERS:
         accept = type_of(Path(output))
     typed = type_of_file if file.is_file() else type_of
-    return EndpointRequest(
-        body=file,
-        content_type=given.pop("content_type") or typed(file),
-        accept=None if accept is None else accepted(accept),
-        parameters=given.pop("param"),
-        model=given.pop("model"),
-        inference_id=given.pop("inference_id"),
-    )
+    content_type = given["content_type"] or typed(file)
+    types = {"content_type": content_type, "accept": None if accept is None else accepted(accept)}
+    return EndpointRequest(file, **given | types)

@@ -54,7 +54,6 @@ def find(folder: Path, program: str | None = None, code_dir: Path | None = None)
     """Look through a model folder, and where it holds nothing, through the only folder in it.
 
     Args:
-        folder: the model folder.
         program: the script's file name, where it is not ``inference.py``.
         code_dir: where the script lies, if not in the model folder's ``code``.
 
@@ -71,7 +70,8 @@ def find(folder: Path, program: str | None = None, code_dir: Path | None = None)
         ((path, inside),) = deeper
         note = f"{folder} holds nothing to serve but {path.name}/, one level down: it is served"
         return Contents(inside.archives, inside.script, (note, *inside.notes))
-    raise MarqueeError(_nothing(folder, program, here.notes, [path.name for path, _ in deeper]))
+    several = ", ".join(path.name for path, _ in deeper)
+    raise MarqueeError(_nothing(folder, program, here.notes, several))
 
 
 def _check_readable(folder: Path, code_dir: Path | None) -> None:
@@ -93,30 +93,25 @@ def _here(folder: Path, program: str | None, code_dir: Path | None = None) -> Co
     if (folder / MANIFEST).exists():
         return Contents((Archive(folder, reader.read(folder)),), None)
     listed = listing.scan(folder)
-    code = code_dir or folder / model_folder.CODE
-    if not _has_script(folder, program, code, has_archive=bool(listed.archives)):
+    own = folder / model_folder.CODE
+    code = code_dir or own
+    has_script = code != own or model_folder.find_program(
+        folder, program or model_folder.DEFAULT_PROGRAM
+    )
+    # A weight file beside archives is no model of its own.
+    is_alone = not listed.archives and program is None
+    if not (has_script or (is_alone and model_folder.has_torchscript(folder))):
         return Contents(listed.archives, None, listed.passed_over)
     others = frozenset(archive.path.name for archive in listed.archives)
     # Its folders are its own affair.
     return Contents(listed.archives, Script(folder, code, program, others), listed.refused)
 
 
-def _has_script(folder: Path, program: str | None, code: Path, *, has_archive: bool) -> bool:
-    if code != folder / model_folder.CODE:
-        return True
-    if model_folder.find_program(folder, program or model_folder.DEFAULT_PROGRAM):
-        return True
-    # A weight file beside archives is no model of its own.
-    return not has_archive and program is None and model_folder.has_torchscript(folder)
-
-
-def _nothing(
-    folder: Path, program: str | None, passed_over: Sequence[str], several: Sequence[str]
-) -> str:
+def _nothing(folder: Path, program: str | None, notes: Sequence[str], several: str) -> str:
     wanted = f"{model_folder.CODE}/{program or model_folder.DEFAULT_PROGRAM}"
-    hints = [*passed_over]
+    hints = [*notes]
     if several:
-        hints = [f"{', '.join(several)} one level down could each be served: mount or pack one"]
+        hints = [f"{several} one level down could each be served: mount or pack one"]
     elif program is not None:
         hints.insert(0, f"SAGEMAKER_PROGRAM is {program!r}, and there is no such file")
     return (

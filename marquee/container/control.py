@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from marquee.container.multimodel import MultiModel, Refused
+from marquee.container.multimodel import MultiModel, Refused, absent
 from marquee.errors import MarqueeError
 
 log = logging.getLogger(__name__)
@@ -54,28 +54,30 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = TIMEOUT_SECONDS
 
     def do_GET(self) -> None:
-        self._answered(self._get)
+        """Answer a request of one of the three methods."""
+        act = {"GET": self._get, "POST": self._post, "DELETE": self._delete}[self.command]
+        try:
+            self._send(HTTPStatus.OK, act())
+        except (Refused, MarqueeError) as error:
+            log.warning("%s %s: %s", self.command, self.path[:300], error)
+            status = getattr(error, "status", HTTPStatus.INTERNAL_SERVER_ERROR)
+            kind = KINDS.get(status, "InternalServerException")
+            self._send(status, {"code": int(status), "type": kind, "message": str(error)})
 
-    def do_POST(self) -> None:
-        self._answered(self._post)
-
-    def do_DELETE(self) -> None:
-        self._answered(self._delete)
+    do_POST = do_DELETE = do_GET  # noqa: N815 - the base class looks for these names
 
     def _get(self) -> Any:
-        name = self._name()
+        name, models = self._name(), self.models.models()
+        found = {name: {"modelName": name, "modelUrl": url} for name, url in models.items()}
         if name is not None:
-            return [_described(name, self.models.url(name))]
+            if name not in found:
+                raise absent(name)
+            return [found[name]]
         query = parse_qs(urlsplit(self.path).query)
         first = _number(query, "next_page_token", 0)
-        limit = _number(query, "limit", PAGE)
-        found = self.models.models()
-        page: dict[str, Any] = {
-            "models": [_described(*model) for model in found[first : first + limit]]
-        }
-        if first + limit < len(found):
-            page["nextPageToken"] = str(first + limit)
-        return page
+        end = first + _number(query, "limit", PAGE)
+        page: dict[str, Any] = {"models": [*found.values()][first:end]}
+        return page | ({"nextPageToken": str(end)} if end < len(found) else {})
 
     def _post(self) -> Any:
         if self._name() is not None:
@@ -126,17 +128,6 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refused(HTTPStatus.NOT_FOUND, f"there is nothing at {self.path[:300]}")
         return unquote(parts[1]) if len(parts) == 2 else None
 
-    def _answered(self, act: Any) -> None:
-        try:
-            self._send(HTTPStatus.OK, act())
-        except Refused as error:
-            log.warning("%s %s: %s", self.command, self.path[:300], error)
-            self._send(error.status, _error(error.status, str(error)))
-        except MarqueeError as error:
-            log.error("%s %s: %s", self.command, self.path[:300], error)  # noqa: TRY400
-            status = HTTPStatus.INTERNAL_SERVER_ERROR
-            self._send(status, _error(status, str(error)))
-
     def _send(self, status: HTTPStatus, content: Any) -> None:
         body = (json.dumps(content, indent=2) + "\n").encode()
         self.send_response(status)
@@ -156,17 +147,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: the front door logs requests."""
 
 
-def _described(name: str, url: str) -> dict[str, str]:
-    return {"modelName": name, "modelUrl": url}
-
-
 def _number(query: dict[str, list[str]], name: str, otherwise: int) -> int:
     text = query.get(name, [str(otherwise)])[0]
     if not text.isdecimal():
         raise Refused(HTTPStatus.BAD_REQUEST, f"{name} is {text[:100]!r}, expected a number")
     return int(text)
-
-
-def _error(status: HTTPStatus, message: str) -> dict[str, Any]:
-    kind = KINDS.get(status, "InternalServerException")
-    return {"code": int(status), "type": kind, "message": message}

@@ -52,15 +52,12 @@ class Job:
 
     def hyperparameters(self) -> dict[str, str]:
         """Return what the caller set, as text; SageMaker's own entries are left out."""
-        given = self._json("hyperparameters.json")
-        return {
-            name: _plain(value) for name, value in given.items() if not name.startswith(FOREIGN)
-        }
+        given = self._json("hyperparameters.json").items()
+        return {name: _plain(value) for name, value in given if not name.startswith(FOREIGN)}
 
     def hosts(self) -> list[str]:
         """Return the names of the job's instances."""
-        hosts = self._json("resourceconfig.json").get("hosts") or ["algo-1"]
-        return [str(host) for host in hosts]
+        return [*map(str, self._json("resourceconfig.json").get("hosts") or ["algo-1"])]
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self.config / name
@@ -98,28 +95,23 @@ class Job:
     def arguments(self, data: str) -> list[str]:
         """Return the hyperparameters as options, and the folder of the data if there is one.
 
-        Args:
-            data: what it has, in words.
-
         Raises:
-            MarqueeError: several channels, and none is called ``training``.
+            MarqueeError: several channels, and none is called ``training``; says that it has
+                ``data``, in words.
         """
         given, channels = self.hyperparameters(), self.channels()
+        said = {name.replace("_", "-") for name in given}
         words = [f"--{name}={value}" for name, value in given.items()]
-        if channels and CHANNEL not in channels and "data-dir" not in _hyphened(given):
+        if channels and CHANNEL not in channels and "data-dir" not in said:
             if len(channels) > 1:
                 raise MarqueeError(
                     f"the job has the channels {', '.join(channels)}; expected one called "
                     f"'{CHANNEL}' with {data}"
                 )
             words.append(f"--data-dir={next(iter(channels.values()))}")
-        if self.checkpoints.is_dir() and "checkpoint-dir" not in _hyphened(given):
+        if self.checkpoints.is_dir() and "checkpoint-dir" not in said:
             words.append(f"--checkpoint-dir={self.checkpoints}")
         return words
-
-
-def _hyphened(given: dict[str, str]) -> set[str]:
-    return {name.replace("_", "-") for name in given}
 
 
 def _upper(name: str) -> str:

@@ -39,7 +39,6 @@ class StoredModel:
     """A model that lies in the model store.
 
     Attributes:
-        name, version: of the model.
         path: of the archive, or of the unpacked one.
         response_timeout: seconds after which TorchServe ends a request to it.
     """
@@ -51,12 +50,7 @@ class StoredModel:
 
 
 class ModelStore:
-    """Puts what a model folder holds where TorchServe looks for it.
-
-    Args:
-        project: whose store it is.
-        settings: what the environment wants otherwise than the archives.
-    """
+    """Puts what a model folder holds where TorchServe looks for it."""
 
     def __init__(self, project: Project, settings: ContainerSettings) -> None:
         self._project = project
@@ -96,10 +90,7 @@ class ModelStore:
             folder = _link(script, path / script_archive.FOLDER)
             file = model_folder.check(folder, script.program, script.folder, "SAGEMAKER_PROGRAM")
             self._add_adapter(path)
-            size = self._overrides.get("batchSize")
-            source = script_archive.ScriptSource(
-                folder, name, SCRIPT_VERSION, script.program, batch_size=size
-            )
+            source = script_archive.ScriptSource(folder, name, SCRIPT_VERSION, script.program)
             config = script_archive.config(self._project, source, file)
             config = merged(config, self._overrides)
             model = {"modelName": name, "modelVersion": SCRIPT_VERSION, "handler": "handler.py"}
@@ -116,22 +107,22 @@ class ModelStore:
 
     def _free_path(self, name: str, version: str, source: Path, suffix: str = reader.ZIP) -> Path:
         """Return where a model is to lie."""
-        stem = self._project.model_store / f"{name}-{version}"
-        taken = (stem.with_name(stem.name + one) for one in (reader.ZIP, *reader.TARS))
-        if any(path.exists() or path.is_symlink() for path in taken):
+        store, stem = self._project.model_store, f"{name}-{version}"
+        names = {path.name for path in store.iterdir()}
+        if not names.isdisjoint(stem + one for one in (reader.ZIP, *reader.TARS)):
             raise MarqueeError(
                 f"{source} is {name} {version}, and so is another model of the model folder; "
                 "remove one, or give it another name or version"
             )
-        return stem.with_name(stem.name + suffix)
+        return store / (stem + suffix)
 
     def _add_adapter(self, archive: Path) -> None:
         """Link to the adapter and to what it imports, and to nothing of other rooms."""
+        handlers = self._project.handlers.resolve()
         (archive / "handlers").mkdir()
         for part in ("__init__.py", "runtime", "script"):
-            (archive / "handlers" / part).symlink_to((self._project.handlers / part).resolve())
-        handler = self._project.handlers / "script" / "handler.py"
-        (archive / "handler.py").symlink_to(handler.resolve())
+            (archive / "handlers" / part).symlink_to((handlers / part).resolve())
+        (archive / "handler.py").symlink_to((handlers / "script" / "handler.py").resolve())
 
 
 def overrides(settings: ContainerSettings) -> dict[str, int]:
@@ -189,7 +180,14 @@ def _unpack(source: Path, target: Path) -> None:
             safety.unpack_tar(source, target)
             return
         with zipfile.ZipFile(source) as archive:
-            safety.check_zip(archive, source, shutil.disk_usage(target).free)
+            safety.check_zip(archive, source)
+            size = sum(entry.file_size for entry in archive.infolist())
+            free = shutil.disk_usage(target).free
+            if size > free:
+                raise MarqueeError(
+                    f"{source} unpacks to {size >> 20} MB, and {target.parent} has {free >> 20} MB "
+                    "free; give the container more room in /tmp, or set TEMP to another folder"
+                )
             archive.extractall(target)
     except reader.DAMAGE as error:
         raise MarqueeError(f"{source} cannot be unpacked: {error}") from error

@@ -6,7 +6,6 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
@@ -31,6 +30,7 @@ LOAD_SECONDS = 600
 WORKER_BYTES = 400 << 20
 # The weights, as they lie in the file and as the network holds them.
 COPIES = 2
+NO_MEMORY, FAILED = HTTPStatus.INSUFFICIENT_STORAGE, HTTPStatus.INTERNAL_SERVER_ERROR
 MEMORY_WORDS = ("MemoryError", "out of memory", "OutOfMemory", "allocate memory", "lack of memory")
 # As long as the longest request.
 DRAIN_SECONDS = 3600
@@ -44,14 +44,6 @@ class Refused(Exception):
         self.status = status
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """A model that was asked for, and where from."""
-
-    stored: StoredModel
-    url: str
-
-
 class MultiModel:
     """Loads and unloads models; any number of threads may ask at once."""
 
@@ -61,25 +53,14 @@ class MultiModel:
         self._project, self._settings, self._api, self._door = project, settings, api, door
         self._store = ModelStore(project, settings)
         self._patience = settings.startup_timeout or LOAD_SECONDS
-        self._models: dict[str, Loaded] = {}
+        self._models: dict[str, tuple[StoredModel, str]] = {}
         self._busy: set[str] = set()
         self._lock = threading.Lock()
 
-    def models(self) -> list[tuple[str, str]]:
-        """Return name and folder of each loaded model."""
+    def models(self) -> dict[str, str]:
+        """Return the folder of each loaded model by its name, sorted."""
         with self._lock:
-            return sorted((name, model.url) for name, model in self._models.items())
-
-    def url(self, name: str) -> str:
-        """Return the folder of a loaded model.
-
-        Raises:
-            Refused: 404.
-        """
-        with self._lock:
-            if name not in self._models:
-                raise _absent(name)
-            return self._models[name].url
+            return {name: url for name, (_, url) in sorted(self._models.items())}
 
     def load(self, name: str, url: str) -> None:
         """Load the model folder ``url`` under ``name``, and return when it can answer.
@@ -109,9 +90,10 @@ class MultiModel:
                 wait_loaded(self._project, self._api, *named, since=since, seconds=self._patience)
             except MarqueeError as error:
                 self._remove(stored)
-                raise Refused(_status(str(error)), str(error)) from error
+                no_memory = any(word in str(error) for word in MEMORY_WORDS)
+                raise Refused(NO_MEMORY if no_memory else FAILED, str(error)) from error
             with self._lock:
-                self._models[name] = Loaded(stored, url)
+                self._models[name] = stored, url
                 self._door.map(maps.LOADED).set({name: "1"})
 
     def unload(self, name: str) -> None:
@@ -122,13 +104,13 @@ class MultiModel:
         """
         with self._lock:
             if name not in self._models:
-                raise _absent(name)
-            model = self._models.pop(name)
+                raise absent(name)
+            stored, _ = self._models.pop(name)
             self._busy.add(name)
             self._door.map(maps.LOADED).remove(name)  # nothing new from here on
         try:
             self._drain(name)
-            self._remove(model.stored)
+            self._remove(stored)
         finally:
             with self._lock:
                 self._busy.discard(name)
@@ -173,7 +155,8 @@ class MultiModel:
             self._store.remove(stored)
 
 
-def _absent(name: str) -> Refused:
+def absent(name: str) -> Refused:
+    """Return the refusal of a request to a model that is not loaded."""
     return Refused(HTTPStatus.NOT_FOUND, f"Model not found: {name[:300]}")
 
 
@@ -182,13 +165,7 @@ def _check_memory(name: str, folder: Path) -> None:
     needed, left = COPIES * size + WORKER_BYTES, memory.available()
     if needed > left:
         raise Refused(
-            HTTPStatus.INSUFFICIENT_STORAGE,
+            NO_MEMORY,
             f"loading {name} takes about {needed >> 20} MB of memory and {left >> 20} MB are "
             "left; unload another model first",
         )
-
-
-def _status(reason: str) -> HTTPStatus:
-    if any(word in reason for word in MEMORY_WORDS):
-        return HTTPStatus.INSUFFICIENT_STORAGE
-    return HTTPStatus.INTERNAL_SERVER_ERROR

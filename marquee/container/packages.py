@@ -22,11 +22,7 @@ INSTALL_SECONDS = 900
 
 
 def check(script: Script, file: str | None) -> None:
-    """Compare a script's requirements with the image.
-
-    Raises:
-        MarqueeError: something is missing, or of another version.
-    """
+    """Refuse a script's requirements where the image lacks one, or has another version of it."""
     path = script.code / (file or FILE)
     missing = requirements.missing(path) if path.is_file() else {}
     if missing:
@@ -66,8 +62,7 @@ def provide(script: Script, file: str | None, root: Path) -> None:
 
 def python_path(root: Path, environ: Mapping[str, str]) -> str:
     """Return the PYTHONPATH with which workers find what was installed."""
-    parts = [str(_site_packages(root)), environ.get("PYTHONPATH")]
-    return os.pathsep.join(part for part in parts if part)
+    return os.pathsep.join(filter(None, [str(_site_packages(root)), environ.get("PYTHONPATH")]))
 
 
 def _site_packages(root: Path) -> Path:
@@ -78,10 +73,13 @@ def _site_packages(root: Path) -> Path:
 def _install(path: Path, into: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
     kept = into / "constraints.txt"
-    kept.write_text("".join(sorted(_present())))
+    # None of the image's packages is to be replaced. Versions such as 2.14.1+cu130 cannot be asked
+    # for; without the suffix they fit.
+    found = ((one.metadata["Name"], one.version) for one in metadata.distributions())
+    kept.write_text("".join(f"{name}=={v.partition('+')[0]}\n" for name, v in found if name))
     command = [sys.executable, "-m", "pip", "install", "--no-cache-dir", "--prefix", str(into)]
-    command += ["--constraint", str(kept)]
-    command += ["--disable-pip-version-check", "--no-warn-script-location", "-r", str(path)]
+    command += ["--constraint", str(kept), "--requirement", str(path)]
+    command += ["--disable-pip-version-check", "--no-warn-script-location"]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=INSTALL_SECONDS
@@ -94,10 +92,3 @@ def _install(path: Path, into: Path) -> None:
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if "ERROR" in line] or ["no message"]
         raise MarqueeError(f"the packages of {path} cannot be installed: {lines[0]}")
-
-
-def _present() -> set[str]:
-    """Return a line for each package of the image: none of them is to be replaced."""
-    found = ((one.metadata["Name"], one.version) for one in metadata.distributions())
-    # Versions such as 2.14.1+cu130 cannot be asked for; without the suffix they fit.
-    return {f"{name}=={version.partition('+')[0]}\n" for name, version in found if name}

@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import IO
 
 from marquee.archives import rooms
-from marquee.archives.listing import Archive
 from marquee.archives.rooms import InContainer
 from marquee.container import contents, control, packages, workspace
 from marquee.container.inherited import inherited
@@ -50,7 +49,6 @@ def run(settings: ContainerSettings) -> None:
         front_settings(project, settings, models),
         log=logging.getLogger("front"),
         prober=_Alive if settings.multi_model else Prober,
-        canaries=False,
     )
     Container(project, door, settings, started).run()
 
@@ -69,7 +67,12 @@ def fill(project: Project, settings: ContainerSettings) -> list[StoredModel]:
     """
     inside = contents.find(settings.model_dir, settings.program, settings.code_dir)
     store = ModelStore(project, settings)
-    models, problems = _add_archives(store, inside.archives)
+    models, problems = [], []
+    for archive in inside.archives:
+        try:
+            models.append(store.add_archive(archive))
+        except (MarqueeError, OSError) as error:
+            problems.append(f"{archive.path} is not served: {error}")
     if inside.script is not None:
         packages.provide(inside.script, settings.requirements, project.root)
         models.append(store.add_script(inside.script))
@@ -80,19 +83,6 @@ def fill(project: Project, settings: ContainerSettings) -> list[StoredModel]:
     preflight.check_envelope(project, (model.path for model in models))
     _check_default(settings, models)
     return models
-
-
-def _add_archives(
-    store: ModelStore, archives: Iterable[Archive]
-) -> tuple[list[StoredModel], list[str]]:
-    """Store what can be; return it, and a sentence for each archive that cannot."""
-    models, problems = [], []
-    for archive in archives:
-        try:
-            models.append(store.add_archive(archive))
-        except (MarqueeError, OSError) as error:
-            problems.append(f"{archive.path} is not served: {error}")
-    return models, problems
 
 
 def _check_default(settings: ContainerSettings, models: Iterable[StoredModel]) -> None:
@@ -143,14 +133,7 @@ class _Alive(Prober):
 
 
 class Container(Foreground):
-    """Prints a line for each step to the log.
-
-    Args:
-        project: what is served.
-        door: before it.
-        settings: of the container.
-        started: when, on the clock of time.monotonic.
-    """
+    """Prints a line for each step to the log."""
 
     hurries = False  # the platform has SIGKILL for more haste
     printed = "what is printed before this line"  # the files end with the container
@@ -159,33 +142,24 @@ class Container(Foreground):
         self, project: Project, door: Door, settings: ContainerSettings, started: float
     ) -> None:
         super().__init__(project, door)
-        self._door, self._settings, self._started = door, settings, started
+        self._door, self._settings = door, settings
+        self._started = started  # on the clock of time.monotonic
 
     def _output(self) -> AbstractContextManager[IO[str]]:
         return nullcontext(sys.stdout)
 
     def _opened(self) -> None:
-        socket = self._door.settings.models_socket
-        if socket is not None:
-            door = self._door
+        door = self._door
+        if door.settings.models_socket is not None:
             models = MultiModel(self.project, self._settings, door.management(), door.haproxy)
-            control.start(models, socket)
+            control.start(models, door.settings.models_socket)
 
     def _loading(self) -> AbstractContextManager[Callable[[ModelId], None]]:
-        return nullcontext(lambda model: log.info("Loaded %s %s", *model))
+        return nullcontext(lambda model: self._say(f"Loaded {model[0]} {model[1]}"))
 
     def _ready(self) -> None:
         seconds = time.monotonic() - self._started
-        log.info("Ready on port %d after %.1f s", self._settings.port, seconds)
+        self._say(f"Ready on port {self._settings.port} after {seconds:.1f} s")
 
-    def _stopping(self) -> None:
-        log.info("Stopping")
-
-    def _draining(self, count: int) -> None:
-        log.info("%d requests in flight are answered", count)
-
-    def _cut_off(self, count: int) -> None:
-        log.warning("%d requests were cut off: they took too long", count)
-
-    def _stopped(self) -> None:
-        log.info("Stopped")
+    def _say(self, text: str) -> None:
+        log.info(text)

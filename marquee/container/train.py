@@ -17,7 +17,6 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import yaml
 
@@ -68,11 +67,7 @@ def _training() -> Training:
 
 
 def check_writable(job: Job) -> None:
-    """Check that results can be written before hours are spent.
-
-    Raises:
-        MarqueeError: a folder is not this user's to write to, or the job has several instances.
-    """
+    """Refuse a job whose results could not be written, or of several instances, early."""
     for folder in (job.model, job.output):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -118,7 +113,7 @@ def train(job: Job, training: Training) -> int:
 
 @contextmanager
 def _forwarding(process: subprocess.Popen[str]) -> Iterator[None]:
-    def forward(number: int, _frame: FrameType | None) -> None:
+    def forward(number: int, _frame: object) -> None:
         process.send_signal(number)
 
     before = {n: signal.signal(n, forward) for n in (signal.SIGTERM, signal.SIGINT)}
@@ -130,13 +125,11 @@ def _forwarding(process: subprocess.Popen[str]) -> Iterator[None]:
 
 
 def _reason(code: int, last: str) -> str:
-    lines = [line for line in last.splitlines() if line.strip()]
     if code < 0:
         name = signal.Signals(-code).name
         hint = "; out of memory, most likely: take a larger instance" if code == -9 else ""
         return f"the training was ended by {name}{hint}"
-    words = lines[-1].strip() if lines else "it said nothing"
-    return f"the training failed: {words}"
+    return f"the training failed: {(last.strip() or 'it said nothing').splitlines()[-1]}"
 
 
 def write_failure(job: Job, reason: str) -> None:

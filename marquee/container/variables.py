@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,50 +37,45 @@ WITHOUT_EFFECT = (
 )
 
 
-def _truth(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    if value.lower() not in ("true", "false", "1", "0"):
+def _from_text(read_text: Callable[[str], Any]) -> BeforeValidator:
+    return BeforeValidator(lambda value: read_text(value) if isinstance(value, str) else value)
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in ("true", "false", "1", "0"):
         raise ValueError("neither")
-    return value.lower() in ("true", "1")
+    return text.lower() in ("true", "1")
 
 
-def _port_range(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    ports = [int(part) for part in value.split("-") if part.strip().isdecimal()]
+def _port_range(text: str) -> tuple[int, ...]:
+    ports = [int(part) for part in text.split("-") if part.strip().isdecimal()]
     if len(ports) != 2 or not 1 <= ports[0] <= ports[1] <= 65535:
         raise ValueError("no range of ports")
     return tuple(ports)
 
 
-def _folder(value: Any) -> Any:
-    if "://" in str(value) or not Path(value).is_absolute():
+def _folder(text: str) -> str:
+    if "://" in text or not Path(text).is_absolute():
         raise ValueError("no folder")
-    return value
-
-
-def _origins(value: Any) -> Any:
-    return origins.read(value, ORIGINS) if isinstance(value, str) else value
+    return text
 
 
 PortRange = Annotated[
     tuple[int, int],
-    BeforeValidator(_port_range),
+    _from_text(_port_range),
     WithJsonSchema({"type": "string", "pattern": "^[0-9]+-[0-9]+$"}),
 ]
-Origins = Annotated[tuple[str, ...], BeforeValidator(_origins), WithJsonSchema({"type": "string"})]
+Origins = Annotated[
+    tuple[str, ...],
+    _from_text(lambda text: origins.read(text, ORIGINS)),
+    WithJsonSchema({"type": "string"}),
+]
 
 
 def _variable(names: str, title: str, text: str, default: Any = None, **bounds: Any) -> Any:
-    """Describe a variable.
+    """Describe a variable by what it may be (title) and is for (text), as docs/container.md does.
 
-    Args:
-        names: of several the first that is set counts.
-        title: what it may be.
-        text: what it is for, as docs/container.md has it.
-        default: where none is set.
-        bounds: of a number.
+    Of several names the first that is set counts.
     """
     alias = AliasChoices(*names.split())
     return Field(default, validation_alias=alias, title=title, description=text, **bounds)
@@ -116,7 +111,7 @@ class ContainerSettings(BaseModel):
         "Has the folders `model`, `input` and `output`.",
         Path("/opt/ml"),
     )
-    multi_model: Annotated[bool, BeforeValidator(_truth)] = _variable(
+    multi_model: Annotated[bool, _from_text(_truth)] = _variable(
         "SAGEMAKER_MULTI_MODEL",
         "true or false",
         "Models come and go by requests to `/models`.",
@@ -130,7 +125,7 @@ class ContainerSettings(BaseModel):
     program: str | None = _variable(
         "SAGEMAKER_PROGRAM", "the name of a file", "The script. Without it: `inference.py`."
     )
-    code_dir: Annotated[Path, BeforeValidator(_folder)] | None = _variable(
+    code_dir: Annotated[Path, _from_text(_folder)] | None = _variable(
         "SAGEMAKER_SUBMIT_DIRECTORY",
         "a folder in the container (SageMaker unpacks model.tar.gz there)",
         "The script's folder. Without it: `code` in the model folder.",
@@ -188,8 +183,7 @@ class ContainerSettings(BaseModel):
     @classmethod
     def _check_digits(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse what Python takes for a number and nobody else does, such as ``1_0``."""
-        field = cls.model_fields[str(info.field_name)]
-        is_number = field.annotation in (int, int | None)
+        is_number = cls.model_fields[str(info.field_name)].annotation in (int, int | None)
         if is_number and isinstance(value, str) and not value.strip().isdecimal():
             raise ValueError("no whole number")
         return value
@@ -211,21 +205,17 @@ class ContainerSettings(BaseModel):
 
 
 def fields_of_variables() -> dict[str, str]:
-    """Return variable -> the first field that it sets."""
-    found: dict[str, str] = {}
-    for field, about in ContainerSettings.model_fields.items():
-        if isinstance(about.validation_alias, AliasChoices):
-            for name in about.validation_alias.choices:
-                found.setdefault(str(name), field)
-    return found
+    """Return variable -> a field that it sets; of two such fields both may be the same."""
+    return {
+        str(name): field
+        for field, about in ContainerSettings.model_fields.items()
+        if isinstance(about.validation_alias, AliasChoices)
+        for name in about.validation_alias.choices
+    }
 
 
 def read(environ: Mapping[str, str]) -> ContainerSettings:
-    """Read the variables; an empty one counts as not set.
-
-    Raises:
-        MarqueeError: a value cannot be understood.
-    """
+    """Read the variables, or refuse what cannot be understood; an empty one counts as not set."""
     fields = fields_of_variables()
     given = {name: environ[name] for name in fields if environ.get(name, "").strip()}
     try:

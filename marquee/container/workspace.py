@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from marquee import javaproperties
@@ -21,23 +20,16 @@ SERVING = ("runtime", "script")
 MEGABYTE = 1 << 20
 
 
-@dataclass(frozen=True)
-class Ports:
-    """Loopback ports that TorchServe opens beside its two main addresses."""
+def inner_ports(settings: ContainerSettings) -> list[int]:
+    """Return the ports of metrics, gRPC inference and gRPC management, which are on loopback.
 
-    metrics: int
-    grpc_inference: int
-    grpc_management: int
-
-
-def ports(settings: ContainerSettings) -> Ports:
-    """Choose the inner ports: the usual ones, or the first three that SageMaker calls safe.
+    They are the usual ones, or the first three that SageMaker calls safe.
 
     Raises:
         MarqueeError: the safe range holds fewer.
     """
     if settings.safe_ports is None:
-        return Ports(8082, 7070, 7071)
+        return [8082, 7070, 7071]
     first, last = settings.safe_ports
     safe = [port for port in range(first, last + 1) if port != settings.port][:3]
     if len(safe) < 3:
@@ -45,18 +37,15 @@ def ports(settings: ContainerSettings) -> Ports:
             f"SAGEMAKER_SAFE_PORT_RANGE is {first}-{last}; expected room for three ports beside "
             f"{settings.port}"
         )
-    return Ports(*safe)
+    return safe
 
 
 def make(
     settings: ContainerSettings, environ: Mapping[str, str], rooms: tuple[str, ...] = SERVING
 ) -> Project:
-    """Create a fresh project below TEMP (else /tmp): configuration, code, an empty store.
+    """Create a fresh project below TEMP (else /tmp): configuration, code of rooms, an empty store.
 
-    Args:
-        settings: of the container.
-        environ: what the project's server and workers inherit.
-        rooms: whose code it has.
+    Its server and workers inherit ``environ``.
 
     Raises:
         MarqueeError: nothing can be written there.
@@ -75,8 +64,9 @@ def make(
     for part in ("__init__.py", *rooms):
         (root / "handlers" / part).symlink_to(HOME / "handlers" / part)
     shutil.copytree(HOME / "config", root / "config")
-    text = (HOME / CONFIG_NAME).read_text()
-    (root / CONFIG_NAME).write_text(configured(text, _properties(settings)))
+    # Of two lines for a property the last one counts, for Java and for TorchServe's launcher.
+    lines = [javaproperties.line(*one) for one in _properties(settings).items()]
+    (root / CONFIG_NAME).write_text("\n".join([(HOME / CONFIG_NAME).read_text(), *lines, ""]))
     own = {"TEMP": str(root / "temp"), "LOG_LOCATION": str(root / "logs")}
     if settings.requirements is not None:
         own["PYTHONPATH"] = packages.python_path(root, environ)
@@ -84,34 +74,22 @@ def make(
 
 
 def _properties(settings: ContainerSettings) -> dict[str, str]:
-    inner = ports(settings)
-    sizes = {}
-    if settings.max_payload_mb is not None:
-        sizes = dict.fromkeys(BYTES, settings.max_payload_mb * MEGABYTE)
+    metrics, grpc_inference, grpc_management = inner_ports(settings)
     options = f" {settings.java_options}" if settings.java_options else ""
     values = {
         "inference_address": f"http://0.0.0.0:{settings.port}",
         "management_address": "unix:behind-the-front-door",
-        "metrics_address": f"http://127.0.0.1:{inner.metrics}",
-        "grpc_inference_port": inner.grpc_inference,
-        "grpc_management_port": inner.grpc_management,
+        "metrics_address": f"http://127.0.0.1:{metrics}",
+        "grpc_inference_port": str(grpc_inference),
+        "grpc_management_port": str(grpc_management),
         "vmargs": f"-Xmx{_heap() // MEGABYTE}m -XX:+ExitOnOutOfMemoryError "
         f"-Dlog4j.configurationFile=config/container-log4j2.xml{options}",
-        **sizes,
     }
-    return {name: str(value) for name, value in values.items()}
+    if settings.max_payload_mb is not None:
+        values |= dict.fromkeys(BYTES, str(settings.max_payload_mb * MEGABYTE))
+    return values
 
 
 def _heap() -> int:
     """Return the JVM's heap in bytes: a quarter of the memory, 2 GB at the most."""
     return max(512 * MEGABYTE, min(2048 * MEGABYTE, memory.limit() // 4))
-
-
-def configured(text: str, values: Mapping[str, str]) -> str:
-    """Return a properties file with some values replaced, or added at its end."""
-    left = dict(values)
-    lines = []
-    for line in text.splitlines():
-        name = line.partition("=")[0]
-        lines.append(javaproperties.line(name, left.pop(name)) if name in left else line)
-    return "\n".join([*lines, *(javaproperties.line(*pair) for pair in left.items())]) + "\n"

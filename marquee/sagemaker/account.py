@@ -1,20 +1,71 @@
-"""An AWS account, in which planned calls are made."""
+"""Calls to AWS, planned before any is made: a dry run prints them, an account makes them."""
 
 from __future__ import annotations
 
+import importlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from marquee.errors import MarqueeError
 from marquee.sagemaker import errors
-from marquee.sagemaker.calls import Answer, Call, library
 
 # An invocation may take 60 s; a second try after a read timeout would only double the load.
 RUNTIME = "sagemaker-runtime"
 RUNTIME_SECONDS = 70
 POLL_SECONDS = 15.0
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call to AWS.
+
+    Attributes:
+        service, operation: by their names in AWS's reference, such as ``CreateEndpoint``.
+        parameters: of the operation; a path stands for the file's bytes.
+        step: what users see when it is made.
+        pending: makes it again and again: says what is still going on by its answer, or nothing;
+            raises MarqueeError when that has failed.
+        late: what is said when it goes on for too long, with ``{pending}`` and ``{seconds}``.
+    """
+
+    service: str
+    operation: str
+    parameters: Mapping[str, Any]
+    step: str = ""
+    pending: Callable[[Answer], str] | None = None
+    late: str = ""
+
+
+def unread(member: str, operation: str) -> str:
+    """Return the words for what only the answer to a call tells, which a dry run does not make."""
+    return f"<{member} of {operation}>"
+
+
+def as_json(calls: Iterable[Call]) -> list[dict[str, Any]]:
+    """Return calls for a dry run, each checked against AWS's own description of it.
+
+    Raises:
+        MarqueeError: AWS's operation does not take these parameters.
+    """
+    session = library("botocore.session").get_session()
+    validate = library("botocore.validate").ParamValidator().validate
+    lines = []
+    for call in calls:
+        model = session.get_service_model(call.service).operation_model(call.operation)
+        files = {name: b"" for name, value in call.parameters.items() if isinstance(value, Path)}
+        report = validate({**call.parameters, **files}, model.input_shape)
+        if report.has_errors():
+            problems = "; ".join(report.generate_report().splitlines())
+            raise MarqueeError(f"{call.operation} cannot be called so: {problems}")
+        parameters = {**call.parameters, **{name: str(call.parameters[name]) for name in files}}
+        line = {"service": call.service, "operation": call.operation, "parameters": parameters}
+        lines.append(line)
+    return lines
 
 
 class Account:
@@ -28,12 +79,7 @@ class Account:
         report: Callable[[str], None] = lambda _step: None,
         uploaded: Callable[[int], None] | None = None,
     ) -> None:
-        """Take a region and a profile, if not AWS's own.
-
-        Args:
-            report: hears of each step.
-            uploaded: hears of uploaded bytes.
-        """
+        """Take a region and a profile, if not AWS's own, and who hears of steps, sent bytes."""
         boto3 = library("boto3")
         with errors.explained("reading the AWS configuration"):
             self._session = boto3.Session(region_name=region, profile_name=profile)
@@ -44,11 +90,8 @@ class Account:
     def make_all(self, calls: Iterable[Call], timeout: float = 0) -> Answer:
         """Make calls one after the other, and return the last answer.
 
-        Args:
-            timeout: seconds for each that waits.
-
         Raises:
-            MarqueeError: one failed, or its wait was too long.
+            MarqueeError: one failed, or has gone on for more than ``timeout`` seconds.
         """
         answer: Answer = {}
         for call in calls:
@@ -65,11 +108,7 @@ class Account:
         return answer
 
     def make(self, call: Call) -> Answer:
-        """Make a call once; the answer of a list operation has all pages.
-
-        Raises:
-            MarqueeError: it failed; says what to do.
-        """
+        """Make a call once; the answer of a list operation has all pages."""
         if call.operation == "PutObject":
             return self._upload(**call.parameters)
         parameters = {
@@ -105,3 +144,14 @@ class Account:
             )
             self._clients[service] = self._session.client(service, config=own)
         return self._clients[service]
+
+
+def library(name: str) -> ModuleType:
+    """Import a part of AWS's SDK, which is an extra."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MarqueeError(
+            f"the SageMaker commands need {name.partition('.')[0]}, which is not installed here; "
+            "run: .venv/bin/pip install -e '.[aws]'"
+        ) from error

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from marquee.errors import MarqueeError
-from marquee.sagemaker.account import Account
-from marquee.sagemaker.calls import Call
+from marquee.sagemaker.account import Account, Call
 from marquee.sagemaker.hosting import VARIANT
 
 CLOUDWATCH = "cloudwatch"
@@ -27,39 +26,38 @@ def names(endpoint: str) -> list[str]:
 def errors_alarm(endpoint: str, threshold: int) -> Call:
     """Return the call for an alarm on at least so many failures of the model within a minute."""
     reason = "an update is rolled back when the model fails this often"
-    statistic = {"Statistic": "Sum", "ComparisonOperator": AT_LEAST, "TreatMissingData": QUIET}
-    return _alarm(endpoint, ERRORS, "Invocation5XXErrors", threshold, reason, **statistic)
+    more = {"Statistic": "Sum", "ComparisonOperator": AT_LEAST, "TreatMissingData": QUIET}
+    return _alarm(endpoint, ERRORS, "Invocation5XXErrors", threshold, reason, **more)
 
 
 def latency_alarm(endpoint: str, milliseconds: float) -> Call:
     """Return the call for an alarm on the 95th percentile of the model's time within a minute."""
     reason = "an update is rolled back when the model is this slow"
     above = {"ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": QUIET}
-    statistic = {"ExtendedStatistic": "p95"} | above
-    microseconds = milliseconds * 1000
-    return _alarm(endpoint, LATENCY, "ModelLatency", microseconds, reason, **statistic)
+    more = {"ExtendedStatistic": "p95"} | above
+    return _alarm(endpoint, LATENCY, "ModelLatency", milliseconds * 1000, reason, **more)
 
 
 def backlog_alarm(endpoint: str, action: str) -> Call:
     """Return the call for an alarm that does ``action`` when requests wait without an instance."""
     reason = "requests wait and there is no instance"
-    statistic = {"Statistic": "Average", "ComparisonOperator": AT_LEAST}
-    more = {"TreatMissingData": "missing", "AlarmActions": [action]}
-    return _alarm(endpoint, BACKLOG, "HasBacklogWithoutCapacity", 1, reason, **statistic, **more)
+    more = {"Statistic": "Average", "ComparisonOperator": AT_LEAST, "TreatMissingData": "missing"}
+    wakes = {"AlarmActions": [action]}
+    return _alarm(endpoint, BACKLOG, "HasBacklogWithoutCapacity", 1, reason, **more, **wakes)
 
 
 def _alarm(
     endpoint: str, kind: str, metric: str, threshold: float, reason: str, **more: Any
 ) -> Call:
-    variant = {"Name": "VariantName", "Value": VARIANT}
+    dimensions = [{"Name": "EndpointName", "Value": endpoint}]
+    if kind != BACKLOG:  # metrics of the queue know no variants
+        dimensions.append({"Name": "VariantName", "Value": VARIANT})
     alarm = {
         "AlarmName": alarm_name(endpoint, kind),
         "AlarmDescription": f"marquee: {reason}",
         "Namespace": "AWS/SageMaker",
         "MetricName": metric,
-        # Metrics of the queue know no variants.
-        "Dimensions": [{"Name": "EndpointName", "Value": endpoint}]
-        + ([] if kind == BACKLOG else [variant]),
+        "Dimensions": dimensions,
         "Period": 60,
         "EvaluationPeriods": 1,
         "Threshold": float(threshold),
@@ -86,11 +84,7 @@ def existing(account: Account, wanted: list[str]) -> list[str]:
 
 
 def check_exist(account: Account, wanted: list[str]) -> None:
-    """Refuse alarms that are not there: SageMaker would only find out during the update.
-
-    Raises:
-        MarqueeError: names them.
-    """
+    """Refuse alarms that are not there: SageMaker would only find out during the update."""
     missing = sorted({*wanted} - {*existing(account, wanted)}) if wanted else []
     if missing:
         raise MarqueeError(

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from marquee.sagemaker import alarms, endpoints
 from marquee.sagemaker import scaling as auto_scaling
-from marquee.sagemaker.account import Account
-from marquee.sagemaker.calls import Call, unread
+from marquee.sagemaker.account import Account, Call, unread
 from marquee.sagemaker.endpoints import CONFIG, ENDPOINT, MODEL
 from marquee.sagemaker.hosting import check_endpoint_name, is_ours
 
@@ -47,7 +46,7 @@ def _remains(account: Account, endpoint: str) -> dict[str, list[str]]:
     remains = {
         SCALING: [""] * auto_scaling.registered(account, endpoint),
         ALARM: alarms.existing(account, alarms.names(endpoint)),
-        ENDPOINT: [endpoint] * endpoints.exists(account, endpoint),
+        ENDPOINT: [endpoint] * (endpoint in endpoints.names(account, ENDPOINT, endpoint)),
     }
     for kind in (CONFIG, MODEL):  # those of earlier updates as well
         listed = endpoints.names(account, kind, f"{endpoint}-")

@@ -7,9 +7,8 @@ from collections.abc import Collection, Iterator
 
 from marquee.errors import MarqueeError
 from marquee.sagemaker import endpoints, objects
-from marquee.sagemaker.account import Account
-from marquee.sagemaker.calls import Call
-from marquee.sagemaker.endpoints import CONFIG, DESCRIBE, ENDPOINT, MODEL, SAGEMAKER
+from marquee.sagemaker.account import Account, Call
+from marquee.sagemaker.endpoints import CONFIG, ENDPOINT, MODEL, SAGEMAKER
 from marquee.sagemaker.hosting import Hosting
 from marquee.sagemaker.scaling import Scaling
 from marquee.sagemaker.tarball import Packed
@@ -19,11 +18,7 @@ BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 def data_address(packed: Packed, bucket: str, prefix: str, name: str) -> str:
-    """Return where a model.tar.gz belongs: the same bytes always at the same address.
-
-    Raises:
-        MarqueeError: no bucket can have that name.
-    """
+    """Return where a model.tar.gz belongs: the same bytes always at the same address."""
     if not BUCKET.fullmatch(bucket):
         raise MarqueeError(
             f"--bucket is {bucket!r}; expected a bucket's name alone: 3 to 63 lower-case letters, "
@@ -33,13 +28,13 @@ def data_address(packed: Packed, bucket: str, prefix: str, name: str) -> str:
     return f"s3://{bucket}/{key}"
 
 
-def dry_run(hosting: Hosting, packed: Packed | None, scaling: Scaling | None) -> list[Call]:
+def dry_run(hosting: Hosting, scaling: Scaling | None) -> list[Call]:
     """Return the calls of a deployment where nothing is there yet."""
     endpoint = hosting.endpoint
     return [
         endpoints.listed(ENDPOINT, endpoint),
-        *reads_of_parts(hosting, packed),
-        *parts(hosting, packed),
+        *reads_of_parts(hosting),
+        *parts(hosting),
         _creation(hosting),
         endpoints.in_service(endpoint, hosting.config_name),
         *(scaling.calls(endpoint) if scaling else ()),
@@ -47,39 +42,39 @@ def dry_run(hosting: Hosting, packed: Packed | None, scaling: Scaling | None) ->
 
 
 def deploy(
-    account: Account,
-    hosting: Hosting,
-    *,
-    packed: Packed | None = None,
-    scaling: Scaling | None = None,
-    timeout: float = 3600,
+    account: Account, hosting: Hosting, scaling: Scaling | None = None, *, timeout: float = 3600
 ) -> None:
     """Create an endpoint and wait until it is in service; a second try goes on where one ended.
-
-    Args:
-        packed: the model.tar.gz to upload to ``hosting.model_data``; None if it is there.
 
     Raises:
         MarqueeError: an endpoint of the name exists and is another, AWS refused something, or
             the endpoint failed.
     """
-    if not _begun(account, hosting):
-        make_parts(account, hosting, packed)
+    found = endpoints.find(account, hosting.endpoint)
+    if found is None:
+        make_parts(account, hosting)
         account.make_all([_creation(hosting)])
+    elif found["EndpointConfigName"] != hosting.config_name:
+        raise MarqueeError(
+            f"the endpoint {hosting.endpoint} exists with another configuration and is "
+            f"{found['EndpointStatus']}; change it with: marquee sagemaker update, name another "
+            "with --endpoint, or delete it first"
+        )
     account.make_all([endpoints.in_service(hosting.endpoint, hosting.config_name)], timeout)
     if scaling is not None:
         scaling.apply(account, hosting.endpoint)
 
 
-def reads_of_parts(hosting: Hosting, packed: Packed | None) -> list[Call]:
+def reads_of_parts(hosting: Hosting) -> list[Call]:
     """Return the calls by which :func:`make_parts` finds what is there."""
-    data = [] if packed is None else [objects.listed(hosting.model_data)]
+    data = [] if hosting.packed is None else [objects.listed(hosting.model_data)]
     return data + [endpoints.listed(kind, f"{hosting.endpoint}-") for kind in (MODEL, CONFIG)]
 
 
-def make_parts(account: Account, hosting: Hosting, packed: Packed | None) -> None:
+def make_parts(account: Account, hosting: Hosting) -> None:
     """Make what the endpoint is made of, as far as an earlier try has not."""
     there = []
+    packed = hosting.packed
     if packed is not None and objects.size(account, hosting.model_data) == packed.size:
         there.append(hosting.model_data)
     for kind, name in ((MODEL, hosting.model_name), (CONFIG, hosting.config_name)):
@@ -88,18 +83,18 @@ def make_parts(account: Account, hosting: Hosting, packed: Packed | None) -> Non
             there.append(f"{kind} {name}")
     for part in there:
         account.report(f"{part} is there already")
-    account.make_all(parts(hosting, packed, there))
+    account.make_all(parts(hosting, there))
 
 
-def parts(hosting: Hosting, packed: Packed | None, there: Collection[str] = ()) -> Iterator[Call]:
+def parts(hosting: Hosting, there: Collection[str] = ()) -> Iterator[Call]:
     """Yield the calls that make the endpoint's parts, but for those that are there already."""
+    packed = hosting.packed
     if packed is not None and hosting.model_data not in there:
         step = f"Uploading {packed.size / 1e6:.1f} MB to {hosting.model_data}"
         yield objects.upload(packed.path, hosting.model_data, GZIP, step)
-    for kind, name, request in (
-        (MODEL, hosting.model_name, hosting.model_request()),
-        (CONFIG, hosting.config_name, hosting.config_request()),
-    ):
+    requests = {MODEL: hosting.model_request(), CONFIG: hosting.config_request()}
+    for kind, request in requests.items():
+        name = request[f"{kind}Name"]
         if f"{kind} {name}" not in there:
             yield Call(SAGEMAKER, f"Create{kind}", request, f"Creating {kind} {name}")
 
@@ -107,17 +102,3 @@ def parts(hosting: Hosting, packed: Packed | None, there: Collection[str] = ()) 
 def _creation(hosting: Hosting) -> Call:
     request = {"EndpointName": hosting.endpoint, "EndpointConfigName": hosting.config_name}
     return Call(SAGEMAKER, "CreateEndpoint", request, f"Creating Endpoint {hosting.endpoint}")
-
-
-def _begun(account: Account, hosting: Hosting) -> bool:
-    """Return whether an earlier try got as far as the endpoint."""
-    if not endpoints.exists(account, hosting.endpoint):
-        return False
-    found = account.make(endpoints.named(DESCRIBE, ENDPOINT, hosting.endpoint))
-    if found["EndpointConfigName"] != hosting.config_name:
-        raise MarqueeError(
-            f"the endpoint {hosting.endpoint} exists with another configuration and is "
-            f"{found['EndpointStatus']}; change it with: marquee sagemaker update, name another "
-            "with --endpoint, or delete it first"
-        )
-    return True

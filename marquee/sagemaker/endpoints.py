@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from marquee.errors import MarqueeError
-from marquee.sagemaker.account import Account
-from marquee.sagemaker.calls import Answer, Call
+from marquee.sagemaker.account import Account, Answer, Call
 
-SAGEMAKER, DESCRIBE = "sagemaker", "Describe"
+SAGEMAKER = "sagemaker"
 IN_SERVICE = "InService"
 BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 ENDPOINT, CONFIG, MODEL = "Endpoint", "EndpointConfig", "Model"
@@ -28,19 +27,20 @@ def _names(answer: Answer, kind: str) -> list[str]:
     return [item[f"{kind}Name"] for item in answer.get(f"{kind}s", [])]
 
 
-def exists(account: Account, endpoint: str) -> bool:
-    """Return whether there is an endpoint of this name."""
-    return endpoint in names(account, ENDPOINT, endpoint)
+def described(kind: str, name: str) -> Call:
+    """Return the call that describes an endpoint, a configuration or a model."""
+    return Call(SAGEMAKER, f"Describe{kind}", {f"{kind}Name": name})
 
 
-def named(verb: str, kind: str, name: str, step: str = "") -> Call:
-    """Return the call that describes or deletes an endpoint, a configuration or a model."""
-    return Call(SAGEMAKER, f"{verb}{kind}", {f"{kind}Name": name}, step)
+def find(account: Account, endpoint: str) -> Answer | None:
+    """Return what SageMaker says of an endpoint, or None where there is none of this name."""
+    there = endpoint in names(account, ENDPOINT, endpoint)
+    return account.make(described(ENDPOINT, endpoint)) if there else None
 
 
 def deletion(kind: str, name: str) -> Call:
     """Return the call that deletes one of these, and says so."""
-    return named("Delete", kind, name, f"Deleting {kind} {name}")
+    return Call(SAGEMAKER, f"Delete{kind}", {f"{kind}Name": name}, f"Deleting {kind} {name}")
 
 
 def in_service(endpoint: str, config_name: str) -> Call:
@@ -71,7 +71,7 @@ def in_service(endpoint: str, config_name: str) -> Call:
         f"the endpoint {endpoint} is still {{pending}} after {{seconds}} s; SageMaker goes on by "
         "itself: look at its state in the console, or raise --timeout next time"
     )
-    return replace(named(DESCRIBE, ENDPOINT, endpoint), pending=pending, late=late)
+    return replace(described(ENDPOINT, endpoint), pending=pending, late=late)
 
 
 def gone(endpoint: str) -> Call:

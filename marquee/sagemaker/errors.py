@@ -8,7 +8,7 @@ from typing import Any
 
 from marquee.errors import MarqueeError
 
-# By AWS's error codes.
+# By AWS's error codes, without "Exception" at their ends.
 ADVICE = {
     "AccessDenied": "allow the action it names in your IAM policy (docs/sagemaker.md lists all)",
     "ExpiredToken": "log in again: your temporary credentials are over",
@@ -24,8 +24,26 @@ ADVICE = {
     "Throttling": "AWS asks for fewer calls: try again in a minute",
     "ServiceUnavailable": "try again in a minute",
     "InternalFailure": "the fault is AWS's: try again in a minute",
-    "InternalDependencyException": "the fault is AWS's: try again in a minute",
-    "ModelNotReadyException": "the model is still loading: try again in a minute",
+    "InternalDependency": "the fault is AWS's: try again in a minute",
+    "ModelNotReady": "the model is still loading: try again in a minute",
+}
+CREDENTIALS = (
+    "configure credentials first (aws configure, aws sso login, or AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY), or look without any: --dry-run"
+)
+NETWORK = (
+    "check the network, --region and any AWS_ENDPOINT_URL; what took longer than a minute is for "
+    "an asynchronous endpoint"
+)
+# By botocore's own classes, or those that they are made from.
+LOCAL_ADVICE = {
+    "NoCredentialsError": CREDENTIALS,
+    "PartialCredentialsError": CREDENTIALS,
+    "NoRegionError": "say --region, or set AWS_REGION",
+    "ProfileNotFound": "name one of ~/.aws/config with --profile",
+    "ParamValidationError": "mend that option",
+    "HTTPClientError": NETWORK,
+    "ConnectionError": NETWORK,
 }
 VALIDATION = (
     "check the value it names: --role must be a role that SageMaker may assume and that may read "
@@ -48,24 +66,22 @@ def explained(doing: str) -> Iterator[None]:
     except ClientError as error:
         raise _refused(doing, error.response) from error
     except (BotoCoreError, Boto3Error) as error:
-        raise MarqueeError(f"{doing} failed: {_message(error)}; {_local_advice(error)}") from error
+        message = _line(error).rstrip(".")
+        raise MarqueeError(f"{doing} failed: {message}; {_local_advice(error)}") from error
 
 
 def _refused(doing: str, response: dict[str, Any]) -> MarqueeError:
     error = response.get("Error", {})
-    code, message = str(error.get("Code", "unknown")), " ".join(str(error.get("Message")).split())
+    code, message = str(error.get("Code", "unknown")), _line(error.get("Message")).rstrip(".")
     if code == "ModelError":
         return _model_error(response)
-    return MarqueeError(
-        f"{doing} was refused ({code}): {message.rstrip('.')}; {_advice(doing, code)}"
-    )
+    return MarqueeError(f"{doing} was refused ({code}): {message}; {_advice(doing, code)}")
 
 
 def _advice(doing: str, code: str) -> str:
-    for known, advice in ADVICE.items():
-        # AWS has both AccessDenied and AccessDeniedException.
-        if code.removesuffix("Exception") == known.removesuffix("Exception"):
-            return advice
+    kind = code.removesuffix("Exception")  # AWS has both AccessDenied and AccessDeniedException
+    if kind in ADVICE:
+        return ADVICE[kind]
     if code.startswith("Validation"):
         return INVOCATION if doing.startswith("Invoke") else VALIDATION
     return "see the service's API reference for this code"
@@ -74,33 +90,16 @@ def _advice(doing: str, code: str) -> str:
 def _model_error(response: dict[str, Any]) -> MarqueeError:
     """The container answered, and not with a 200: what it said is what counts."""
     status = response.get("OriginalStatusCode", "an error")
-    message = " ".join(str(response.get("OriginalMessage", "no message")).split())
+    message = _line(response.get("OriginalMessage", "no message"))
     _, _, group = str(response.get("LogStreamArn", "")).partition("log-group:")
     more = f" (its log: {group})" if group else ""
     return MarqueeError(f"the model answered {status}: {message[:2000]}{more}")
 
 
-def _message(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".")
+def _line(message: object) -> str:
+    return " ".join(str(message).split())
 
 
 def _local_advice(error: Exception) -> str:
-    from botocore import exceptions  # noqa: PLC0415
-
-    kinds = (
-        (
-            (exceptions.NoCredentialsError, exceptions.PartialCredentialsError),
-            "configure credentials first (aws configure, aws sso login, or AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY), or look without any: --dry-run",
-        ),
-        (exceptions.NoRegionError, "say --region, or set AWS_REGION"),
-        (exceptions.ProfileNotFound, "name one of ~/.aws/config with --profile"),
-        (exceptions.ParamValidationError, "mend that option"),
-        (
-            (exceptions.HTTPClientError, exceptions.ConnectionError),
-            "check the network, --region and any AWS_ENDPOINT_URL; what took longer than a "
-            "minute is for an asynchronous endpoint",
-        ),
-    )
-    found = (advice for classes, advice in kinds if isinstance(error, classes))
-    return next(found, "see the message above; nothing more is known")
+    found = (LOCAL_ADVICE.get(kind.__name__) for kind in type(error).__mro__)
+    return next(filter(None, found), "see the message above; nothing more is known")

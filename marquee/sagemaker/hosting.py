@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from marquee.errors import MarqueeError
+from marquee.sagemaker.tarball import Packed
 
 # The name that AWS's own SDK gives the only variant.
 VARIANT = "AllTraffic"
@@ -40,13 +41,10 @@ class AsyncSettings:
 
     def __post_init__(self) -> None:
         """Refuse what AWS would refuse after minutes."""
-        for what, value in (("--output", self.output), ("--failure", self.failure)):
-            if value is not None:
-                split_s3(value, what)
-        for what, value in (
-            ("--success-topic", self.success_topic),
-            ("--error-topic", self.error_topic),
-        ):
+        for what, value in given(**{"--output": self.output, "--failure": self.failure}).items():
+            split_s3(value, what)
+        topics = {"--success-topic": self.success_topic, "--error-topic": self.error_topic}
+        for what, value in topics.items():
             if value is not None and not TOPIC.fullmatch(value):
                 raise MarqueeError(
                     f"{what} is {value!r}; expected the ARN of an SNS topic, "
@@ -76,6 +74,7 @@ class Hosting:
         startup_seconds: until the container must answer ``/ping``.
         isolated: the container reaches no network; ours needs none.
         asynchronous: settings of an asynchronous endpoint; real-time when None.
+        packed: the model.tar.gz to upload to ``model_data``; None if it is there.
     """
 
     endpoint: str
@@ -88,6 +87,7 @@ class Hosting:
     startup_seconds: int = 600
     isolated: bool = False
     asynchronous: AsyncSettings | None = None
+    packed: Packed | None = None
 
     def __post_init__(self) -> None:
         """Refuse what AWS would refuse after the upload."""
@@ -136,10 +136,8 @@ class Hosting:
             "InitialVariantWeight": 1.0,
             "ContainerStartupHealthCheckTimeoutInSeconds": self.startup_seconds,
         }
-        queue = self.asynchronous
-        return {"ProductionVariants": [variant]} | given(
-            AsyncInferenceConfig=queue.request() if queue else None
-        )
+        queue = {"AsyncInferenceConfig": self.asynchronous.request()} if self.asynchronous else {}
+        return {"ProductionVariants": [variant]} | queue
 
     def config_request(self) -> dict[str, Any]:
         """Return the parameters of ``CreateEndpointConfig``."""
@@ -157,11 +155,7 @@ def given(**values: Any) -> dict[str, Any]:
 
 
 def check_endpoint_name(name: str) -> None:
-    """Refuse a name that SageMaker does not take.
-
-    Raises:
-        MarqueeError: says what is expected.
-    """
+    """Refuse a name that SageMaker does not take."""
     if not NAME.fullmatch(name):
         raise MarqueeError(
             f"the endpoint's name is {name!r}; expected up to 50 letters, digits and single "
@@ -170,11 +164,7 @@ def check_endpoint_name(name: str) -> None:
 
 
 def split_s3(url: str, what: str) -> tuple[str, str]:
-    """Return bucket and key of an ``s3://`` address.
-
-    Raises:
-        MarqueeError: names the option ``what``.
-    """
+    """Return bucket and key of an ``s3://`` address, or refuse one that is none as ``what``."""
     found = S3.fullmatch(url)
     if found is None:
         raise MarqueeError(f"{what} is {url!r}; expected s3://BUCKET/PATH")

@@ -13,9 +13,8 @@ from urllib.parse import quote
 from marquee.errors import MarqueeError
 from marquee.interrupts import until
 from marquee.sagemaker import objects
-from marquee.sagemaker.account import RUNTIME, Account
-from marquee.sagemaker.calls import Answer, Call, unread
-from marquee.sagemaker.endpoints import CONFIG, DESCRIBE, ENDPOINT, named
+from marquee.sagemaker.account import RUNTIME, Account, Answer, Call, unread
+from marquee.sagemaker.endpoints import CONFIG, ENDPOINT, described
 from marquee.sagemaker.hosting import given, split_s3
 
 POLL_SECONDS = 2.0
@@ -38,6 +37,10 @@ class EndpointRequest:
         parameters: the model's parameters, such as ``{"top_k": "3"}``.
         model: which, where the container holds several.
         inference_id: a name for the request in logs and captured data.
+        inputs: of an asynchronous one the ``s3://`` prefix for the input; by default beside the
+            endpoint's outputs.
+        request_seconds: of an asynchronous one the model's time for it (1 to 3600; SageMaker's
+            default 900).
     """
 
     body: Path
@@ -46,6 +49,8 @@ class EndpointRequest:
     parameters: Mapping[str, str] = field(default_factory=dict)
     model: str | None = None
     inference_id: str | None = None
+    inputs: str | None = None
+    request_seconds: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse a body that is not there."""
@@ -63,13 +68,7 @@ class EndpointRequest:
 
 @dataclass(frozen=True)
 class EndpointAnswer:
-    """The model's answer.
-
-    Attributes:
-        body: its bytes.
-        content_type: their media type.
-        place: the ``s3://`` address of an asynchronous answer.
-    """
+    """The model's answer, its media type, and where an asynchronous one lies in S3."""
 
     body: bytes
     content_type: str
@@ -109,70 +108,47 @@ def dry_run(endpoint: str, request: EndpointRequest) -> list[Call]:
 
 
 def invoke(account: Account, endpoint: str, request: EndpointRequest) -> EndpointAnswer:
-    """Ask a real-time endpoint.
-
-    Raises:
-        MarqueeError: the model's own error, or AWS's.
-    """
+    """Ask a real-time endpoint, or raise the model's own error, or AWS's."""
     answer = account.make_all(dry_run(endpoint, request))
     content_type = answer.get("ContentType", "application/octet-stream")
     return EndpointAnswer(answer["Body"].read(), content_type)
 
 
-def dry_run_async(
-    endpoint: str,
-    request: EndpointRequest,
-    *,
-    inputs: str | None = None,
-    request_seconds: int | None = None,
-) -> list[Call]:
+def dry_run_async(endpoint: str, request: EndpointRequest) -> list[Call]:
     """Return the calls of :func:`invoke_async` for a request that is answered."""
     reads = [(ENDPOINT, endpoint), (CONFIG, unread("EndpointConfigName", "DescribeEndpoint"))]
-    prefix = inputs or f"s3://{UNKNOWN_BUCKET}/{INPUTS}/{endpoint}"
-    key = unread("OutputLocation", "InvokeEndpointAsync")
+    prefix = request.inputs or f"s3://{UNKNOWN_BUCKET}/{INPUTS}/{endpoint}"
+    answer = f"s3://{UNKNOWN_BUCKET}/{unread('OutputLocation', 'InvokeEndpointAsync')}"
     return [
-        *(named(DESCRIBE, *one) for one in ([] if inputs else reads)),
-        *_queued(endpoint, request, prefix, request_seconds),
-        Call(objects.S3, "ListObjectsV2", {"Bucket": UNKNOWN_BUCKET, "Prefix": key}),
-        Call(objects.S3, "GetObject", {"Bucket": UNKNOWN_BUCKET, "Key": key}),
+        *(described(*one) for one in ([] if request.inputs else reads)),
+        *_queued(endpoint, request, prefix),
+        objects.listed(answer),
+        objects.fetched(answer),
     ]
 
 
 def invoke_async(
-    account: Account,
-    endpoint: str,
-    request: EndpointRequest,
-    *,
-    inputs: str | None = None,
-    timeout: float = 900,
-    request_seconds: int | None = None,
+    account: Account, endpoint: str, request: EndpointRequest, *, timeout: float = 900
 ) -> EndpointAnswer:
     """Ask an asynchronous endpoint, and wait for the answer's object or the failure's.
-
-    Args:
-        inputs: ``s3://`` prefix for the input; by default beside the endpoint's outputs.
-        timeout: seconds to wait.
-        request_seconds: the model's time for the request (1 to 3600; SageMaker's default 900).
 
     Raises:
         MarqueeError: what the failure's object says, AWS's own error, or no answer in time.
     """
-    prefix = inputs or _inputs(account, endpoint)
-    accepted = account.make_all(_queued(endpoint, request, prefix, request_seconds))
+    prefix = request.inputs or _inputs(account, endpoint)
+    accepted = account.make_all(_queued(endpoint, request, prefix))
     account.report(f"Waiting for {accepted['OutputLocation']}")
     return _awaited(account, endpoint, accepted, timeout)
 
 
-def _queued(
-    endpoint: str, request: EndpointRequest, inputs: str, request_seconds: int | None
-) -> list[Call]:
-    """Return the calls that upload the input under ``inputs`` and queue the request."""
+def _queued(endpoint: str, request: EndpointRequest, prefix: str) -> list[Call]:
+    """Return the calls that upload the input under ``prefix`` and queue the request."""
     name = request.inference_id or str(uuid.uuid4())
-    address = f"{inputs.rstrip('/')}/{name}/{request.body.name}"
+    address = f"{prefix.rstrip('/')}/{name}/{request.body.name}"
     split_s3(address, "--input")
-    parameters = request.parameters_for(endpoint) | given(
-        InferenceId=name, InputLocation=address, InvocationTimeoutSeconds=request_seconds
-    )
+    own = {"InferenceId": name, "InputLocation": address}
+    parameters = request.parameters_for(endpoint) | own
+    parameters |= given(InvocationTimeoutSeconds=request.request_seconds)
     return [
         objects.upload(request.body, address, request.content_type),
         Call(RUNTIME, "InvokeEndpointAsync", parameters),
@@ -181,8 +157,8 @@ def _queued(
 
 def _inputs(account: Account, endpoint: str) -> str:
     """Return a prefix in the bucket that the endpoint writes to."""
-    config_name = account.make(named(DESCRIBE, ENDPOINT, endpoint))["EndpointConfigName"]
-    queue = account.make(named(DESCRIBE, CONFIG, config_name)).get("AsyncInferenceConfig")
+    config_name = account.make(described(ENDPOINT, endpoint))["EndpointConfigName"]
+    queue = account.make(described(CONFIG, config_name)).get("AsyncInferenceConfig")
     if queue is None:
         raise MarqueeError(f"{endpoint} is a real-time endpoint; invoke it without --async")
     bucket, _ = split_s3(queue["OutputConfig"]["S3OutputPath"], "the endpoint's S3OutputPath")

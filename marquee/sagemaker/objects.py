@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from marquee.sagemaker.account import Account
-from marquee.sagemaker.calls import Call
+from marquee.sagemaker.account import Account, Call
 from marquee.sagemaker.hosting import split_s3
 
 S3 = "s3"

@@ -7,12 +7,12 @@ from typing import Any
 
 from marquee.errors import MarqueeError
 from marquee.sagemaker import alarms
-from marquee.sagemaker.calls import Call
-from marquee.sagemaker.hosting import given
+from marquee.sagemaker.account import Call
 
 ALL_AT_ONCE, CANARY, LINEAR = "all-at-once", "canary", "linear"
 # SageMaker's own bounds for a step, in percent of the new fleet.
 STEPS = {CANARY: (1, 50), LINEAR: (10, 50)}
+SIZES = {CANARY: "CanarySize", LINEAR: "LinearStepSize"}
 MOST_SECONDS = 3600
 MOST_ALARMS = 10
 
@@ -70,11 +70,7 @@ class Rollout:
         return steps * self.bake + self.termination
 
     def check_fleet(self, instances: int) -> None:
-        """Refuse steps that one instance cannot take: a step is at most half of the fleet.
-
-        Raises:
-            MarqueeError: says so.
-        """
+        """Refuse steps that one instance cannot take: a step is at most half of the fleet."""
         if self.traffic != ALL_AT_ONCE and instances < 2:
             raise MarqueeError(
                 f"{self.traffic} shifts at most half of the fleet at first, so it needs at least "
@@ -84,30 +80,24 @@ class Rollout:
 
     def alarm_calls(self, endpoint: str) -> list[Call]:
         """Return the calls that make the asked-for alarms."""
-        calls = []
-        if self.errors is not None:
-            calls.append(alarms.errors_alarm(endpoint, self.errors))
-        if self.latency is not None:
-            calls.append(alarms.latency_alarm(endpoint, self.latency))
-        return calls
+        errors, latency = self.errors, self.latency
+        return [
+            *([] if errors is None else [alarms.errors_alarm(endpoint, errors)]),
+            *([] if latency is None else [alarms.latency_alarm(endpoint, latency)]),
+        ]
 
     def request(self, endpoint: str) -> dict[str, Any]:
         """Return SageMaker's ``DeploymentConfig``."""
         made = [call.parameters["AlarmName"] for call in self.alarm_calls(endpoint)]
-        size = {"Type": "CAPACITY_PERCENT", "Value": self.step}
-        routing = {
-            "Type": self.traffic.upper().replace("-", "_"),
-            "WaitIntervalInSeconds": self.bake,
-        } | given(
-            CanarySize=size if self.traffic == CANARY else None,
-            LinearStepSize=size if self.traffic == LINEAR else None,
-        )
+        kind = self.traffic.upper().replace("-", "_")
+        routing: dict[str, Any] = {"Type": kind, "WaitIntervalInSeconds": self.bake}
+        if self.traffic in SIZES:
+            routing[SIZES[self.traffic]] = {"Type": "CAPACITY_PERCENT", "Value": self.step}
         policy = {
             "TrafficRoutingConfiguration": routing,
             "TerminationWaitInSeconds": self.termination,
             "MaximumExecutionTimeoutInSeconds": self.limit,
         }
         watched = [{"AlarmName": name} for name in (*self.alarms, *made)]
-        return {"BlueGreenUpdatePolicy": policy} | given(
-            AutoRollbackConfiguration={"Alarms": watched} if watched else None
-        )
+        rollback = {"AutoRollbackConfiguration": {"Alarms": watched}} if watched else {}
+        return {"BlueGreenUpdatePolicy": policy} | rollback

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from marquee.errors import MarqueeError
-from marquee.sagemaker.account import Account
+from marquee.sagemaker.account import Account, Call, unread
 from marquee.sagemaker.alarms import backlog_alarm
-from marquee.sagemaker.calls import Call, unread
 from marquee.sagemaker.hosting import VARIANT
 
 SERVICE = "application-autoscaling"
@@ -58,17 +57,10 @@ class Scaling:
     def _policies(self, endpoint: str) -> Iterator[Call]:
         bounds = {"MinCapacity": self.minimum, "MaxCapacity": self.maximum}
         yield _call(endpoint, "RegisterScalableTarget", **bounds)
-        metric = _backlog(endpoint) if self.asynchronous else _invocations()
-        cooldown = {"ScaleOutCooldown": OUT_SECONDS, "ScaleInCooldown": IN_SECONDS}
-        yield _call(
-            endpoint,
-            "PutScalingPolicy",
-            PolicyName=f"{endpoint}-target",
-            PolicyType="TargetTrackingScaling",
-            TargetTrackingScalingPolicyConfiguration=metric
-            | cooldown
-            | {"TargetValue": float(self.target)},
-        )
+        tracking = _metric(endpoint, asynchronous=self.asynchronous)
+        tracking |= {"ScaleOutCooldown": OUT_SECONDS, "ScaleInCooldown": IN_SECONDS}
+        tracking |= {"TargetValue": float(self.target)}
+        yield _policy(endpoint, "target", "TargetTrackingScaling", tracking)
         if self.minimum == 0:
             yield _wake(endpoint)
 
@@ -86,37 +78,33 @@ def _call(endpoint: str, operation: str, **parameters: Any) -> Call:
     return Call(SERVICE, operation, _resource(endpoint) | parameters)
 
 
-def _invocations() -> dict[str, Any]:
-    kind = {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}
-    return {"PredefinedMetricSpecification": kind}
-
-
-def _backlog(endpoint: str) -> dict[str, Any]:
-    return {
-        "CustomizedMetricSpecification": {
-            "MetricName": "ApproximateBacklogSizePerInstance",
-            "Namespace": "AWS/SageMaker",
-            "Dimensions": [{"Name": "EndpointName", "Value": endpoint}],
-            "Statistic": "Average",
-        }
+def _metric(endpoint: str, *, asynchronous: bool) -> dict[str, Any]:
+    if not asynchronous:
+        kind = {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}
+        return {"PredefinedMetricSpecification": kind}
+    backlog = {
+        "MetricName": "ApproximateBacklogSizePerInstance",
+        "Namespace": "AWS/SageMaker",
+        "Dimensions": [{"Name": "EndpointName", "Value": endpoint}],
+        "Statistic": "Average",
     }
+    return {"CustomizedMetricSpecification": backlog}
 
 
 def _wake(endpoint: str) -> Call:
     """From zero to one: a backlog per instance says nothing while there is no instance."""
-    step = {"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 1}
-    return _call(
-        endpoint,
-        "PutScalingPolicy",
-        PolicyName=f"{endpoint}-wake",
-        PolicyType="StepScaling",
-        StepScalingPolicyConfiguration={
-            "AdjustmentType": "ChangeInCapacity",
-            "MetricAggregationType": "Average",
-            "Cooldown": IN_SECONDS,
-            "StepAdjustments": [step],
-        },
-    )
+    stepping = {
+        "AdjustmentType": "ChangeInCapacity",
+        "MetricAggregationType": "Average",
+        "Cooldown": IN_SECONDS,
+        "StepAdjustments": [{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 1}],
+    }
+    return _policy(endpoint, "wake", "StepScaling", stepping)
+
+
+def _policy(endpoint: str, name: str, kind: str, how: dict[str, Any]) -> Call:
+    names = {"PolicyName": f"{endpoint}-{name}", "PolicyType": kind}
+    return _call(endpoint, "PutScalingPolicy", **names, **{f"{kind}PolicyConfiguration": how})
 
 
 def described(endpoint: str) -> Call:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import tarfile
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -13,7 +12,7 @@ from typing import IO
 
 from marquee.archives import model_folder, rooms
 from marquee.archives.build import build, epoch
-from marquee.archives.digests import file_digest
+from marquee.archives.digests import file_digest, stream_digest
 from marquee.errors import MarqueeError
 from marquee.files import replacing
 from marquee.project import Project
@@ -23,13 +22,7 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Packed:
-    """A model.tar.gz.
-
-    Attributes:
-        path: the file.
-        sha256: of its bytes, in hex.
-        members: the names inside, sorted.
-    """
+    """A model.tar.gz, the SHA-256 of its bytes in hex, and the names inside, sorted."""
 
     path: Path
     sha256: str
@@ -60,8 +53,7 @@ def pack(
 
 def _chosen(project: Project, model: str, asked: tuple[str, ...]) -> list[rooms.ModelVersion]:
     known = {version.version: version for version in rooms.versions(project, model)}
-    default = rooms.default_version(project, model)
-    wanted = asked or (ALL if default is None else default,)
+    wanted = asked or (rooms.default_version(project, model) or ALL,)
     if ALL in wanted:
         return [*known.values()]
     for version in wanted:
@@ -108,28 +100,18 @@ def _write(files: Mapping[str, Path], raw: IO[bytes]) -> dict[str, str]:
     ):
         for name in sorted(files):
             digests[name] = file_digest(files[name])
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode, entry.mtime = files[name].stat().st_size, 0o644, epoch()
             with files[name].open("rb") as content:
-                archive.addfile(_entry(name, files[name]), content)
+                archive.addfile(entry, content)
     return digests
-
-
-def _entry(name: str, path: Path) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(name)
-    entry.size, entry.mode, entry.mtime = path.stat().st_size, 0o644, epoch()
-    return entry
 
 
 def _verify(path: Path, digests: Mapping[str, str]) -> None:
     """Read everything back: what is uploaded is paid for by the hour."""
     with tarfile.open(path) as archive:
-        found = {member.name: _digest(archive.extractfile(member)) for member in archive}
+        contents = ((member.name, archive.extractfile(member)) for member in archive)
+        found = {name: stream_digest(content) for name, content in contents if content}
     changed = sorted(name for name in digests if found.get(name) != digests[name])
     if changed:
         raise MarqueeError(f"{changed[0]} changed while it was packed; try again")
-
-
-def _digest(content: IO[bytes] | None) -> str:
-    total = hashlib.sha256()
-    while content is not None and (block := content.read(1 << 20)):
-        total.update(block)
-    return total.hexdigest()

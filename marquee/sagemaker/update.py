@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from marquee.errors import MarqueeError
 from marquee.sagemaker import alarms, endpoints
 from marquee.sagemaker import scaling as auto_scaling
-from marquee.sagemaker.account import Account
-from marquee.sagemaker.calls import Answer, Call, unread
+from marquee.sagemaker.account import Account, Answer, Call, unread
 from marquee.sagemaker.deploy import make_parts, parts, reads_of_parts
-from marquee.sagemaker.endpoints import CONFIG, DESCRIBE, ENDPOINT, IN_SERVICE, MODEL, SAGEMAKER
+from marquee.sagemaker.endpoints import CONFIG, ENDPOINT, IN_SERVICE, MODEL, SAGEMAKER
 from marquee.sagemaker.hosting import VARIANT, Hosting, is_ours
 from marquee.sagemaker.rollout import Rollout
 from marquee.sagemaker.scaling import Scaling
-from marquee.sagemaker.tarball import Packed
 
 
 @dataclass(frozen=True)
@@ -23,8 +21,6 @@ class Current:
     """The endpoint as it is.
 
     Attributes:
-        config_name: its configuration.
-        instance_type: of its instances.
         scales: whether by itself.
         retained: instances to keep: what it has scaled to counts for more than what it started
             with.
@@ -43,12 +39,7 @@ class Current:
 
 
 def dry_run(
-    hosting: Hosting,
-    rollout: Rollout,
-    *,
-    packed: Packed | None,
-    scaling: Scaling | None,
-    keep: bool,
+    hosting: Hosting, rollout: Rollout, scaling: Scaling | None, *, keep: bool
 ) -> list[Call]:
     """Return the calls of an update of an endpoint that scales, to the same type of instances."""
     endpoint, config_name = hosting.endpoint, unread("EndpointConfigName", "DescribeEndpoint")
@@ -57,12 +48,12 @@ def dry_run(
     rollout.check_fleet(current.retained)
     return [
         endpoints.listed(ENDPOINT, endpoint),
-        endpoints.named(DESCRIBE, ENDPOINT, endpoint),
-        endpoints.named(DESCRIBE, CONFIG, config_name),
+        endpoints.described(ENDPOINT, endpoint),
+        endpoints.described(CONFIG, config_name),
         auto_scaling.described(endpoint),
         *([alarms.described([*rollout.alarms])] if rollout.alarms else []),
-        *reads_of_parts(hosting, packed),
-        *parts(hosting, packed),
+        *reads_of_parts(hosting),
+        *parts(hosting),
         *_switch(hosting, rollout, current),
         *(scaling.calls(endpoint) if scaling else []),
         *([] if keep else _removal(hosting, current)),
@@ -73,16 +64,14 @@ def update(
     account: Account,
     hosting: Hosting,
     rollout: Rollout,
-    *,
-    packed: Packed | None = None,
     scaling: Scaling | None = None,
+    *,
     keep: bool = False,
     timeout: float = 7200,
 ) -> bool:
     """Move an endpoint to the configuration that ``hosting`` describes, as a whole.
 
-    Args:
-        keep: leave the old model and configuration in place, after a success too.
+    The old model and configuration go after a success, unless ``keep`` is true.
 
     Returns:
         Whether there was anything to change.
@@ -97,7 +86,7 @@ def update(
     if changes:
         _check(current, hosting, rollout, scaling)
         alarms.check_exist(account, [*rollout.alarms])
-        make_parts(account, hosting, packed)
+        make_parts(account, hosting)
         try:
             account.make_all(_switch(hosting, rollout, current), timeout)
         except MarqueeError:
@@ -114,34 +103,33 @@ def update(
 def _read(account: Account, endpoint: str) -> Current:
     found = _endpoint(account, endpoint)
     config_name = found["EndpointConfigName"]
-    variants = account.make(endpoints.named(DESCRIBE, CONFIG, config_name))["ProductionVariants"]
+    variants = account.make(endpoints.described(CONFIG, config_name))["ProductionVariants"]
     names = [variant["VariantName"] for variant in variants]
     if names != [VARIANT]:
         raise MarqueeError(
             f"{endpoint} has the production variants {', '.join(names)}; only endpoints with the "
             f"one that deploy makes, {VARIANT}, can be updated here"
         )
-    model_name = variants[0]["ModelName"]
-    model = ((MODEL, model_name),) if is_ours(endpoint, model_name) else ()
+    parts = ((CONFIG, config_name), (MODEL, variants[0]["ModelName"]))
+    ours = is_ours(endpoint, config_name)
     scales = auto_scaling.registered(account, endpoint)
     instances = int(found["ProductionVariants"][0].get("DesiredInstanceCount", 0))
-    own = ((CONFIG, config_name), *model)
     return Current(
         config_name,
         variants[0].get("InstanceType", ""),
         scales,
         instances if scales else 0,
-        own if is_ours(endpoint, config_name) else (),
+        tuple(part for part in parts if ours and is_ours(endpoint, part[1])),
     )
 
 
 def _endpoint(account: Account, endpoint: str) -> Answer:
-    if not endpoints.exists(account, endpoint):
+    found = endpoints.find(account, endpoint)
+    if found is None:
         raise MarqueeError(
             f"there is no endpoint {endpoint} in this region; create it with: marquee sagemaker "
             "deploy"
         )
-    found = account.make(endpoints.named(DESCRIBE, ENDPOINT, endpoint))
     if found["EndpointStatus"] != IN_SERVICE:
         raise MarqueeError(
             f"the endpoint {endpoint} is {found['EndpointStatus']}; an update needs it InService: "

@@ -1,4 +1,4 @@
-"""The front door of a ``marquee serve --front``: opened, kept open, closed."""
+"""The front door: HAProxy opened, kept open, closed, and told how the models are."""
 
 from __future__ import annotations
 
@@ -7,26 +7,31 @@ import logging
 import logging.handlers
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from marquee.errors import MarqueeError
-from marquee.front import config, launch, program
+from marquee.files import replacing
+from marquee.front import config, launch, maps, program
 from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings, read
-from marquee.front.traffic import Traffic
+from marquee.front.traffic import Traffic, as_json
 from marquee.interrupts import until
 from marquee.project import Project
-from marquee.serving.keeper import Keeper
 from marquee.torchserve.inference import Inference
 from marquee.torchserve.lastwords import last_words
 from marquee.torchserve.management import Management
-from marquee.torchserve.readiness import Prober, Timing
+from marquee.torchserve.readiness import Prober, Readiness, Timing
 from marquee.torchserve.tokens import Keys
 from marquee.versions import canaries
-from marquee.versions.canary import Watcher
+from marquee.versions.canary import TRAFFIC, Watcher
 
+log = logging.getLogger(__name__)
+
+BEAT_SECONDS = 1.0
 KEYS_SECONDS = 60
 READY_SECONDS = 120
 # A HAProxy that dies is started again, but not for ever.
@@ -36,15 +41,95 @@ TOKEN_MINUTES = 10 * 365 * 24 * 60
 LOG_BYTES, LOG_FILES = 100 << 20, 5
 
 
+class Keeper(threading.Thread):
+    """Asks the models and publishes their readiness; watches canaries where there are any."""
+
+    def __init__(
+        self, settings: FrontSettings, prober: Prober, traffic: Traffic, canaries: Watcher
+    ) -> None:
+        super().__init__(name="keeper", daemon=True)
+        self._settings, self._haproxy = settings, Haproxy(settings.folder)
+        self._prober, self._traffic, self._canaries = prober, traffic, canaries
+        self._ended = threading.Event()
+        self._names: dict[str, str] = {}
+        self.ready = False
+        self.problem = ""
+
+    def run(self) -> None:
+        """Beat until ended; a beat that fails is tried again, and /ping goes stale meanwhile."""
+        while not self._ended.wait(BEAT_SECONDS):
+            try:
+                self.beat()
+            except (MarqueeError, OSError) as error:  # OSError: the folder goes at a stop
+                self.ready, self.problem = False, str(error)
+            except Exception as error:  # noqa: BLE001 - nobody else would beat on
+                self._note_fault(error)
+
+    def _note_fault(self, error: Exception) -> None:
+        """Tell an error of ours once, not every second."""
+        problem = f"the thread that asks the models failed ({type(error).__name__}: {error})"
+        if problem != self.problem:
+            log.error("%s", problem, exc_info=error)
+        self.ready, self.problem = False, problem
+
+    def end(self) -> None:
+        """Beat no more."""
+        self._ended.set()
+
+    def beat(self) -> None:
+        """Look at everything once.
+
+        Raises:
+            MarqueeError: the server or the door does not answer.
+        """
+        readiness = self._prober.check()
+        self._publish(readiness)
+        self._publish_names(readiness)
+        sides = self._canaries.look(self._prober, self._traffic)
+        text = json.dumps({name: as_json(*both) for name, both in sides.items()})
+        with replacing(self._settings.folder / TRAFFIC) as part:
+            part.write_text(text)
+
+    def _publish(self, readiness: Readiness) -> None:
+        self.ready = readiness.ready or (self._settings.ready_when_empty and not readiness.models)
+        self.problem = "; ".join(
+            f"{name} {version} {reason}"
+            for (name, version), reason in readiness.models.items()
+            if reason
+        )
+        entries = maps.readiness(self._body(readiness), ready=self.ready)
+        self._haproxy.map(maps.STATE).set(entries)
+
+    def _body(self, readiness: Readiness) -> dict[str, Any]:
+        models = {
+            name: {"version": version, "ready": not reason} | ({"why": reason} if reason else {})
+            for (name, version), reason in readiness.models.items()
+        }
+        status = "Healthy" if self.ready else "Unhealthy"
+        return {"status": status, "models": models} | dict(self._settings.ping_fields)
+
+    def _publish_names(self, readiness: Readiness) -> None:
+        """Tell the door who answers /invocations that name nobody."""
+        names = [name for name, _ in readiness.models]
+        sole = names[0] if len(names) == 1 else ""
+        wanted = {"default": self._settings.default_model or sole, "listed": ",".join(names)}
+        if wanted != self._names:
+            door = self._haproxy.map(maps.NAMES)
+            for key, value in wanted.items():
+                if value:
+                    door.set({key: value})
+                else:
+                    door.remove(key)
+            self._names = wanted
+
+
 class Door:
     """HAProxy, and the thread that asks the models.
 
     Args:
-        project: whose server is behind it.
         settings: None reads the project's own.
         log: gets a line for each request; None writes ``logs/front.log``.
         prober: the kind of prober that asks the models.
-        canaries: whether they may get a share of the requests.
 
     Raises:
         MarqueeError: no HAProxy that will do, or impossible settings.
@@ -57,19 +142,18 @@ class Door:
         *,
         log: logging.Logger | None = None,
         prober: type[Prober] = Prober,
-        canaries: bool = True,
     ) -> None:
         self._project = project
         self.settings = settings or read(project)
-        self._prober = prober
-        self._canaries = Watcher(project) if canaries else None
         program.find()
         self.settings.api_key()
         self.haproxy = Haproxy(self.settings.folder)
         self._traffic = Traffic()
         self._log = log or _log_file(project.logs / "front.log")
         self._process: subprocess.Popen[str] | None = None
-        self._keeper: Keeper | None = None
+        key_file = self.settings.key_file
+        self._keys = None if key_file is None else Keys(key_file, "")
+        self._keeper = self._make_keeper(prober)
         self._deaths: list[float] = []
 
     def prepare(self) -> dict[str, str]:
@@ -94,33 +178,32 @@ class Door:
         Raises:
             MarqueeError: TorchServe wrote no keys, or HAProxy does not start.
         """
-        _wait_for_keys(self._project, self.settings.key_file, alive)
+        path = self.settings.key_file
+        if not until(lambda: path is None or _is_written(path) or not alive(), KEYS_SECONDS):
+            raise MarqueeError(f"TorchServe has written no {path} after {KEYS_SECONDS} s")
+        if not alive():
+            raise MarqueeError(f"TorchServe ended while starting: {last_words(self._project)}")
         config.write(self.settings)
         self._process = launch.start(self.settings, self._line)
-        self._keeper = self._make_keeper()
         self._keeper.start()
 
     def management(self) -> Management:
         """Return a connection to TorchServe itself, behind the door."""
-        return Management("http://torchserve", self._keys(), self.settings.management_socket)
+        return Management("http://torchserve", self._keys, self.settings.management_socket)
 
-    def _keys(self) -> Keys | None:
-        return None if self.settings.key_file is None else Keys(self.settings.key_file, "")
-
-    def _make_keeper(self) -> Keeper:
-        ask = Inference("http://torchserve", self._keys(), self.settings.inference_socket).problem
+    def _make_keeper(self, prober: type[Prober]) -> Keeper:
+        ask = Inference("http://torchserve", self._keys, self.settings.inference_socket).problem
         timing = Timing(self.settings.probe_interval, self.settings.probe_timeout)
         store = self._project.model_store
-        prober = self._prober(self.management(), ask, store, timing, self._lively)
-        return Keeper(self.settings, prober, self._traffic, self._canaries)
+        asking = prober(self.management(), ask, store, timing, self._lively)
+        return Keeper(self.settings, asking, self._traffic, Watcher(self._project))
 
     def _lively(self, name: str, version: str) -> float | None:
         canary = canaries.load(self._project).get(name)
         own = self._traffic.last_success(name, version)
         if canary is not None and canary.version == version:
             return own
-        default = self._traffic.last_success(name)
-        return max((one for one in (own, default) if one is not None), default=None)
+        return max(filter(None, (own, self._traffic.last_success(name))), default=None)
 
     def wait_ready(self) -> None:
         """Return when every model has answered its example.
@@ -128,15 +211,12 @@ class Door:
         Raises:
             MarqueeError: which one did not, and what it did instead.
         """
-        if not until(lambda: self._keeper is not None and self._keeper.ready, READY_SECONDS):
-            problem = "" if self._keeper is None else self._keeper.problem
+        if not until(lambda: self._keeper.ready, READY_SECONDS):
+            problem = self._keeper.problem
             raise MarqueeError(f"not all models are ready after {READY_SECONDS} s: {problem}")
 
     def check(self) -> bool:
-        """Start HAProxy again if it has died.
-
-        Returns:
-            Whether the door is open; False when somebody has closed it from elsewhere.
+        """Start HAProxy again if it has died; return False if somebody has closed it meanwhile.
 
         Raises:
             MarqueeError: it dies again and again.
@@ -152,9 +232,8 @@ class Door:
                 f"the front door ended {len(self._deaths)} times within {RESTART_SECONDS} s; its "
                 f"last words are in {self._project.logs / 'front.log'}"
             )
-        self._log.warning(
-            "HAProxy ended with status %s; starting it again", self._process.returncode
-        )
+        code = self._process.returncode
+        self._log.warning("HAProxy ended with status %s; starting it again", code)
         self._process = launch.start(self.settings, self._line)
         return True
 
@@ -163,8 +242,7 @@ class Door:
         try:
             return self.haproxy.close(on_progress, forced)
         finally:
-            if self._keeper is not None:
-                self._keeper.end()
+            self._keeper.end()
 
     def _line(self, line: str) -> None:
         self._log.info("%s", line)
@@ -179,13 +257,6 @@ def _log_file(path: Path) -> logging.Logger:
         logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES)
     )
     return logger
-
-
-def _wait_for_keys(project: Project, path: Path | None, alive: Callable[[], bool]) -> None:
-    if not until(lambda: path is None or _is_written(path) or not alive(), KEYS_SECONDS):
-        raise MarqueeError(f"TorchServe has written no {path} after {KEYS_SECONDS} s")
-    if not alive():
-        raise MarqueeError(f"TorchServe ended while starting: {last_words(project)}")
 
 
 def _is_written(path: Path) -> bool:

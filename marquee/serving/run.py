@@ -23,11 +23,9 @@ WATCH_SECONDS = 0.5
 
 
 class Foreground:
-    """What runs until it is told to stop. It says nothing; subclasses tell people of each step.
+    """What runs until it is told to stop: a server, behind a door where there is one.
 
-    Args:
-        project: whose server.
-        door: takes the requests, with the server behind it; None where there is none.
+    Subclasses tell people of each step.
     """
 
     # Whether a second signal ends the wait for the requests in flight.
@@ -87,13 +85,22 @@ class Foreground:
 
     def _stop(self, hurried: Callable[[], bool]) -> None:
         """Answer what is in flight, then end everything."""
-        self._stopping()
+        self._say("Stopping.")
         cut_off = self.door.close(self._draining, hurried) if self.door else 0
         if cut_off:
-            self._cut_off(cut_off)
+            why = "" if hurried() else ": they took too long"
+            self._say(f"{cut_off} requests were cut off{why}.")
         elsewhere = self._server is not None and not server.pid_file(self.project).exists()
         if server.stop(self.project) or elsewhere:
-            self._stopped()
+            self._say("Stopped.")
+
+    def _draining(self, count: int) -> None:
+        seconds = self.door.settings.drain_timeout if self.door else 0
+        hurry = "; Ctrl-C does not wait for them" if self.hurries else ""
+        self._say(f"Answering {count} requests in flight, for up to {seconds} s{hurry}.")
+
+    def _say(self, text: str) -> None:
+        """Tell people of a step."""
 
     def _output(self) -> AbstractContextManager[IO[str]] | None:
         """Return what takes the server's output; None for its own file."""
@@ -112,15 +119,3 @@ class Foreground:
     def _watching(self) -> AbstractContextManager[Callable[[], None]]:
         """Lend what is called now and then while the server runs."""
         return nullcontext(lambda: None)
-
-    def _stopping(self) -> None:
-        """Say that the stop begins."""
-
-    def _draining(self, count: int) -> None:
-        """Say how many requests are waited for."""
-
-    def _cut_off(self, count: int) -> None:
-        """Say how many requests were not waited for."""
-
-    def _stopped(self) -> None:
-        """Say that everything has ended."""

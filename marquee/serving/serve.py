@@ -19,11 +19,7 @@ from marquee.torchserve.loaded import ModelId
 
 
 def run(project: Project, *, front: bool = False) -> None:
-    """Serve until told to stop.
-
-    Args:
-        project: what to serve.
-        front: whether HAProxy takes the requests, with TorchServe behind it.
+    """Serve until told to stop; with ``front`` HAProxy takes the requests, before TorchServe.
 
     Raises:
         MarqueeError: why it does not start, or what ended it.
@@ -56,18 +52,16 @@ class Terminal(Foreground):
 
     def _ready(self) -> None:
         properties = self.project.properties
-        self._console.print(
+        self._say(
             f"Ready: inference {properties['inference_address']}, "
             f"management {properties['management_address']}, "
             f"metrics {properties['metrics_address']}/metrics"
         )
         names = {name for name, _ in loaded.models(self.project)}
-        lines = [*curl_lines(self.project, names)]
-        if lines:
-            self._console.print("Try, from another shell in this folder:")
-        for line in lines:
-            self._console.print(f"  {line}", markup=False)
-        self._console.print("Ctrl-C stops everything.")
+        lines = [f"  {line}" for line in curl_lines(self.project, names)]
+        for line in ["Try, from another shell in this folder:", *lines] if lines else ():
+            self._say(line)
+        self._say("Ctrl-C stops everything.")
         sys.stdout.flush()
 
     @contextmanager
@@ -81,15 +75,5 @@ class Terminal(Foreground):
 
             yield show
 
-    def _draining(self, count: int) -> None:
-        seconds = self.door.settings.drain_timeout if self.door else 0
-        self._console.print(
-            f"Answering {count} requests in flight, for up to {seconds} s; "
-            "Ctrl-C does not wait for them."
-        )
-
-    def _cut_off(self, count: int) -> None:
-        self._console.print(f"{count} requests were cut off.")
-
-    def _stopped(self) -> None:
-        self._console.print("Stopped.")
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -36,7 +35,6 @@ class Process:
     """The server's Java process.
 
     Attributes:
-        pid: process id.
         since: when it was started.
         java: its version, such as ``17.0.15``; empty where Java does not say.
         memory: bytes that it holds in RAM.
@@ -93,17 +91,20 @@ def status(project: Project) -> Status:
     """Return the state of the project's server, which need not run."""
     pid = running_pid(project)
     process = None if pid is None else _process(pid)
-    readiness, problem = (None, NOT_RUNNING) if process is None else _readiness(project)
-    configured = project.properties if pid is None else _as_bound(project.properties, pid)
+    readiness, problem = None, NOT_RUNNING if process is None else None
+    if process is not None:
+        try:
+            readiness = ready(project)
+        except MarqueeError as error:
+            problem = str(error)
+    configured = project.properties
     return Status(
         process=process,
-        addresses={
-            name: Address(url, _answers(url)) for name, url in _addresses(project.properties)
-        },
+        addresses={name: Address(url, _answers(url)) for name, url in _addresses(configured)},
         tokens=_tokens(project),
         readiness=readiness,
         problem=problem,
-        warnings=exposure.warnings(configured),
+        warnings=exposure.warnings(configured if pid is None else _as_bound(configured, pid)),
     )
 
 
@@ -135,24 +136,13 @@ def _java_version(executable: Path) -> str:
     return next(named, "").strip('"')
 
 
-def _readiness(project: Project) -> tuple[Readiness | None, str | None]:
-    try:
-        return ready(project), None
-    except MarqueeError as error:
-        return None, str(error)
-
-
 def _addresses(properties: Mapping[str, str]) -> list[tuple[str, str]]:
-    web = [(name.removesuffix("_address"), properties[name]) for name in ADDRESSES]
-    grpc = [
-        (
-            name.removesuffix("_port").replace("grpc_", "gRPC "),
-            f"grpc://{properties.get(name.replace('_port', '_address'), '127.0.0.1')}"
-            f":{properties[name]}",
-        )
-        for name in GRPC_PORTS
-    ]
-    return web + grpc
+    found = [(name.removesuffix("_address"), properties[name]) for name in ADDRESSES]
+    for name in GRPC_PORTS:
+        what = name.removesuffix("_port")
+        url = f"grpc://{properties.get(f'{what}_address', '127.0.0.1')}:{properties[name]}"
+        found.append((what.replace("grpc_", "gRPC "), url))
+    return found
 
 
 def _answers(url: str) -> bool:
@@ -170,28 +160,21 @@ def _as_bound(properties: Mapping[str, str], pid: int) -> dict[str, str]:
 
     It may have been started from a shell with other variables than this one.
     """
-    bound = _listening(pid)
     real = dict(properties)
+    try:
+        found = psutil.Process(pid).net_connections("inet")
+    except psutil.Error:
+        return real
+    bound = {one.laddr.port: one.laddr.ip for one in found if one.status == psutil.CONN_LISTEN}
     for name in ADDRESSES:
         port = urlsplit(properties[name]).port
         if port in bound:
-            real[name] = f"http://{_bracketed(bound[port])}:{port}"
+            host = f"[{bound[port]}]" if ":" in bound[port] else bound[port]
+            real[name] = f"http://{host}:{port}"
     port = int(properties["grpc_management_port"])
     if port in bound:
         real["grpc_management_address"] = bound[port]
     return real
-
-
-def _listening(pid: int) -> dict[int, str]:
-    try:
-        found = psutil.Process(pid).net_connections("inet")
-    except psutil.Error:
-        return {}
-    return {one.laddr.port: one.laddr.ip for one in found if one.status == psutil.CONN_LISTEN}
-
-
-def _bracketed(ip: str) -> str:
-    return f"[{ip}]" if ipaddress.ip_address(ip).version == 6 else ip
 
 
 def _tokens(project: Project) -> dict[str, Token] | None:
@@ -201,12 +184,11 @@ def _tokens(project: Project) -> dict[str, Token] | None:
     if not keys.path.is_file():
         return {}
     found = json.loads(keys.path.read_text())
-    written = datetime.fromtimestamp(keys.path.stat().st_mtime, timezone.utc)
-    now = datetime.now(timezone.utc)
+    file_age = timedelta(seconds=time.time() - keys.path.stat().st_mtime)
     made = {}
     for kind in ("inference", "management"):
         left = keys.left(found[kind])
-        age = now - written if left is None else keys.lifetime - left
+        age = file_age if left is None else keys.lifetime - left
         made[kind] = Token(max(age, timedelta()), left)
     return made
 
@@ -223,26 +205,17 @@ def ready(project: Project) -> Readiness:
     """
     front = running(project)
     if front is not None:
-        return _published(front.ping()["models"])
+        published = front.ping()["models"].items()
+        return Readiness({(n, str(one["version"])): one.get("why") for n, one in published})
     with Management.of(project) as api, Inference.of(project) as inference:
         prober = Prober(api, inference.problem, project.model_store, Timing())
-        return _settled(prober, defaults(project), api)
+        wanted = {name: api.default(name) or one for name, one in defaults(project).items()}
+        if not wanted:
+            raise MarqueeError("the model store holds nothing that can be served: make archive")
 
+        def settled() -> bool:
+            prober.check(wanted)
+            return not prober.awaits_answer
 
-def _published(models: Mapping[str, Mapping[str, Any]]) -> Readiness:
-    """Read what ``/ping`` says; see :class:`marquee.serving.keeper.Keeper`."""
-    return Readiness({(n, str(one["version"])): one.get("why") for n, one in models.items()})
-
-
-def _settled(prober: Prober, wanted: Mapping[str, str], api: Management) -> Readiness:
-    """Wait until every model has answered, or has not for as long as it may take."""
-    current = {name: api.default(name) or version for name, version in wanted.items()}
-    if not current:
-        raise MarqueeError("the model store holds nothing that can be served: make archive")
-
-    def settled() -> bool:
-        prober.check(current)
-        return not prober.awaits_answer
-
-    until(settled, Timing().patience)
-    return prober.check(current)  # an answer may have come since the last look
+        until(settled, Timing().patience)  # each has answered, or had as long as it may take
+        return prober.check(wanted)  # an answer may have come since the last look

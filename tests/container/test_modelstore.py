@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -170,6 +172,16 @@ def test_an_archive_that_is_not_safe_is_not_unpacked(project: Project, tmp_path:
         archive.writestr("../../climbs", "out")
     with pytest.raises(MarqueeError, match=r"'\.\./\.\./climbs' leads out"):
         add(project, path, batch_size=5)
+
+
+def test_an_archive_for_which_there_is_no_room_is_told(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_archive(tmp_path / "a.mar")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
+    with pytest.raises(MarqueeError, match=r"0 MB free; give the container more room in /tmp"):
+        add(project, path, batch_size=5)
+    assert list(project.model_store.iterdir()) == []
 
 
 def test_the_same_model_twice_is_refused(project: Project, tmp_path: Path) -> None:

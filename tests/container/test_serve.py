@@ -176,7 +176,7 @@ def test_sigterm_while_models_load_ends_it_cleanly(tmp_path: Path) -> None:
             time.sleep(0.1)
         served.terminate()
         assert served.wait() == 0, served.printed()
-        assert served.printed().rstrip().endswith("\nStopped")
+        assert served.printed().rstrip().endswith("\nStopped.")
         assert "Ready" not in served.printed()
 
 

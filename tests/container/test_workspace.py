@@ -52,7 +52,7 @@ def test_what_is_written_is_what_was_meant(make: Make, options: str) -> None:
 
 def test_a_safe_range_that_is_too_narrow_is_refused() -> None:
     with pytest.raises(MarqueeError, match="8080-8082; expected room for three ports beside 8080"):
-        workspace.ports(ContainerSettings(safe_ports=(8080, 8082)))
+        workspace.inner_ports(ContainerSettings(safe_ports=(8080, 8082)))
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:

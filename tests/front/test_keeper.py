@@ -15,10 +15,12 @@ from marquee.front import config, launch, maps, program, runtime
 from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings
 from marquee.front.traffic import Traffic
-from marquee.serving import keeper
-from marquee.serving.keeper import Keeper
+from marquee.project import Project
+from marquee.serving import door
+from marquee.serving.door import Keeper
 from marquee.torchserve.management import Management
 from marquee.torchserve.readiness import Prober, Readiness, Timing
+from marquee.versions.canary import Watcher
 from tests.front.support import wait_for
 
 
@@ -39,13 +41,13 @@ class Moody(Prober):
 def test_a_keeper_outlives_what_nobody_expected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(keeper, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(door, "BEAT_SECONDS", 0.01)
     monkeypatch.setattr(Keeper, "_publish_names", lambda *_: None)
     published: list[dict[str, str]] = []
     state = SimpleNamespace(set=published.append)
     monkeypatch.setattr(Haproxy, "map", lambda *_: state)
     settings = FrontSettings(folder=tmp_path, inference_address="http://127.0.0.1:8080")
-    made = Keeper(settings, Moody(), Traffic())
+    made = Keeper(settings, Moody(), Traffic(), Watcher(Project(tmp_path)))
     made.start()
     wait_for(lambda: made.ready, "a beat that ends well")
     made.end()

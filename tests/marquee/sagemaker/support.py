@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from marquee.sagemaker.account import Account
-from marquee.sagemaker.calls import Answer, Call
+from marquee.sagemaker.account import Account, Answer, Call
 from marquee.sagemaker.hosting import AsyncSettings, Hosting
 from marquee.sagemaker.tarball import Packed, write
 

@@ -10,8 +10,7 @@ from botocore.stub import Stubber
 
 from marquee.errors import MarqueeError
 from marquee.sagemaker import endpoints, errors, objects
-from marquee.sagemaker.account import Account
-from marquee.sagemaker.calls import Call, as_json
+from marquee.sagemaker.account import Account, Call, as_json
 from tests.marquee.sagemaker.support import REGION
 
 LISTED = Call("sagemaker", "ListModels", {})

@@ -11,8 +11,7 @@ from click.testing import CliRunner, Result
 from marquee.cli.main import main
 from marquee.project import Project
 from marquee.sagemaker import account as accounts
-from marquee.sagemaker.account import Account
-from marquee.sagemaker.calls import Answer, Call
+from marquee.sagemaker.account import Account, Answer, Call
 from tests.marquee.sagemaker.support import BUCKET, IMAGE, REGION, ROLE, TOPIC
 
 BASE = ["--role", ROLE, "--image", IMAGE]

@@ -39,8 +39,8 @@ def test_an_endpoint_from_a_tarball(account: Account, tmp_path: Path) -> None:
     address = data_address(packed, BUCKET, "/some/prefix/", "painter")
     key = f"some/prefix/painter/{packed.sha256[:16]}/model.tar.gz"
     assert address == f"s3://{BUCKET}/{key}"
-    wanted = hosting(model_data=address, count=2, startup_seconds=900, isolated=True)
-    deploy(account, wanted, packed=packed)
+    wanted = hosting(model_data=address, packed=packed, count=2, startup_seconds=900, isolated=True)
+    deploy(account, wanted)
     stored = client("s3").get_object(Bucket=BUCKET, Key=key)
     assert stored["Body"].read() == packed.path.read_bytes()
     found = client("sagemaker").describe_endpoint(EndpointName="painter")
@@ -75,18 +75,18 @@ def test_an_asynchronous_endpoint(account: Account) -> None:
 
 def test_a_second_try_goes_on_where_the_first_ended(account: Account, tmp_path: Path) -> None:
     packed, steps = small_tarball(tmp_path), list[str]()
-    wanted = hosting(model_data=data_address(packed, BUCKET, "", "painter"))
+    wanted = hosting(model_data=data_address(packed, BUCKET, "", "painter"), packed=packed)
     account.make(objects.upload(packed.path, wanted.model_data, "x/y"))
     client("sagemaker").create_model(**wanted.model_request())
     account.report = steps.append
-    deploy(account, wanted, packed=packed)
+    deploy(account, wanted)
     assert steps[:4] == [
         f"{wanted.model_data} is there already",
         f"Model {wanted.model_name} is there already",
         f"Creating EndpointConfig {wanted.config_name}",
         "Creating Endpoint painter",
     ]
-    deploy(account, wanted, packed=packed)
+    deploy(account, wanted)
     with pytest.raises(MarqueeError, match="exists with another configuration and is InService"):
         deploy(account, hosting(count=3))
 
@@ -94,7 +94,7 @@ def test_a_second_try_goes_on_where_the_first_ended(account: Account, tmp_path: 
 def test_a_dry_run_names_the_calls_that_are_made(account: RecordedAccount) -> None:
     queue, scaling = hosting(asynchronous=QUEUE), Scaling(0, 3, 5, asynchronous=True)
     deploy(account, queue, scaling=scaling)
-    assert account.operations == operations(dry_run(queue, None, scaling))
+    assert account.operations == operations(dry_run(queue, scaling))
     account.operations.clear()
     delete(account, "painter")
     assert account.operations == operations(dry_delete("painter"))

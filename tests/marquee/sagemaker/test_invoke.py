@@ -94,7 +94,8 @@ def test_an_asynchronous_request(account: Account, runtime: Stubber, photo: Path
     answer = {"OutputLocation": f"s3://{BUCKET}/{OUTPUT}", "InferenceId": "first"}
     runtime.add_response("invoke_endpoint_async", answer, expected)
     put(OUTPUT, b"[1, 2]")
-    reply = invoke_async(account, "painter", asked(photo, inference_id="first"), request_seconds=60)
+    request = asked(photo, inference_id="first", request_seconds=60)
+    reply = invoke_async(account, "painter", request)
     assert reply.body == b"[1, 2]"
     assert reply.content_type == "application/json"
     assert reply.place == f"s3://{BUCKET}/{OUTPUT}"
@@ -116,7 +117,7 @@ def test_a_failures_object_is_told(account: Account, runtime: Stubber, photo: Pa
     with pytest.raises(
         MarqueeError, match=rf"the model failed: out of memory \(whole in .*{FAILURE}"
     ):
-        invoke_async(account, "painter", asked(photo), inputs=f"s3://{BUCKET}/in/")
+        invoke_async(account, "painter", asked(photo, inputs=f"s3://{BUCKET}/in/"))
     stored = boto3.client("s3", region_name=REGION).list_objects_v2(Bucket=BUCKET, Prefix="in/")
     (key,) = [one["Key"] for one in stored["Contents"]]
     assert key.endswith("/photo.jpg")
@@ -126,7 +127,7 @@ def test_no_answer_in_time(account: Account, runtime: Stubber, photo: Path) -> N
     accepted(runtime)
     words = "no answer within 0 s .*a failure leaves no trace.*it may still come, to s3://"
     with pytest.raises(MarqueeError, match=words):
-        invoke_async(account, "painter", asked(photo), inputs=f"s3://{BUCKET}/in", timeout=0.05)
+        invoke_async(account, "painter", asked(photo, inputs=f"s3://{BUCKET}/in"), timeout=0.05)
 
 
 def test_a_real_time_endpoint_has_no_queue(account: Account, photo: Path) -> None:

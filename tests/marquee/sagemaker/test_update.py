@@ -100,8 +100,7 @@ def test_a_canary_with_alarms_and_then_the_old_parts_go(
     account.report = steps.append
     plan = Rollout("canary", 25, 120, 60, 1800, alarms=("theirs",), errors=3, latency=250)
     assert update(account, new, plan)
-    options: dict[str, Any] = {"packed": None, "scaling": None, "keep": False}
-    assert account.operations == operations(dry_run(new, plan, **options))
+    assert account.operations == operations(dry_run(new, plan, None, keep=False))
     assert steps[-4:-2] == ["Updating Endpoint painter", "Updating: Baking"]
     found = cloudwatch.describe_alarms(AlarmNamePrefix="painter-marquee-")["MetricAlarms"]
     errors, latency = found

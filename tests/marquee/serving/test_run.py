@@ -22,6 +22,7 @@ from marquee.serving.run import Foreground
 from marquee.torchserve import server
 
 LONG = 60.0
+WAITING = "Answering 2 requests in flight, for up to 120 s; Ctrl-C does not wait for them."
 MOMENTS = ("start", "open", "opened", "load", "answer", "ready", "watch")
 # What begins although a signal has come: nobody looks before.
 UNHEEDED = {"open": ["opened", "load"], "opened": ["load"], "ready": ["watch"]}
@@ -99,11 +100,9 @@ class Told(Foreground):
     def _watching(self) -> Iterator[Callable[[], None]]:
         yield lambda: self.stage.at("watch")
 
-    def _cut_off(self, count: int) -> None:
-        self.stage.steps.append(f"cut off {count}")
-
-    def _stopped(self) -> None:
-        self.stage.steps.append("stopped")
+    def _say(self, text: str) -> None:
+        if text not in ("Stopping.", WAITING):
+            self.stage.steps.append(text)
 
 
 def door_of(stage: Stage) -> Any:
@@ -115,6 +114,7 @@ def door_of(stage: Stage) -> Any:
         check=lambda: stage.open,
         close=stage.close,
         haproxy=SimpleNamespace(closing=stage.closing),
+        settings=SimpleNamespace(drain_timeout=120),
     )
 
 
@@ -147,7 +147,7 @@ def test_a_signal_at_any_moment_ends_it_in_order(
     Told(built).run()
     assert time.monotonic() - start < LONG  # no wait went on to its end
     begun = [*MOMENTS[: MOMENTS.index(moment) + 1], *UNHEEDED.get(moment, [])]
-    assert built.steps == [*begun, "close", "stop", "stopped"]
+    assert built.steps == [*begun, "close", "stop", "Stopped."]
     assert signal.getsignal(number) == before
 
 
@@ -160,20 +160,20 @@ def test_a_second_signal_hurries_and_disturbs_nothing(stage: Callable[..., Stage
             send(signal.SIGTERM)
 
     Impatient(built).run()
-    assert built.steps[-4:] == ["close", "cut off 2", "stop", "stopped"]
+    assert built.steps[-4:] == ["close", "2 requests were cut off.", "stop", "Stopped."]
 
     class Patient(Impatient):
         hurries = False
 
     built = stage("watch", send)
     Patient(built).run()
-    assert built.steps[-3:] == ["close", "stop", "stopped"]
+    assert built.steps[-3:] == ["close", "stop", "Stopped."]
 
 
 def test_a_door_that_is_closed_from_elsewhere_ends_it(stage: Callable[..., Stage]) -> None:
     built = stage("", open=False)
     Told(built).run()
-    assert built.steps[-4:] == ["watch", "close", "stop", "stopped"]
+    assert built.steps[-4:] == ["watch", "close", "stop", "Stopped."]
 
 
 @pytest.mark.parametrize(("closed", "wanted"), [(True, False), (False, True), (False, False)])
@@ -184,7 +184,7 @@ def test_a_wanted_end_is_quiet(stage: Callable[..., Stage], closed: bool, wanted
     else:
         with pytest.raises(MarqueeError, match="TorchServe ended by itself: "):
             Told(built).run()
-    assert built.steps[-2:] == ["stop", "stopped"]
+    assert built.steps[-2:] == ["stop", "Stopped."]
 
 
 def test_what_keeps_it_from_starting_is_told_when_all_has_ended(
@@ -196,7 +196,7 @@ def test_what_keeps_it_from_starting_is_told_when_all_has_ended(
     built = stage("load", fail)
     with pytest.raises(MarqueeError, match="the moon is full"):
         Told(built).run()
-    assert built.steps == ["start", "open", "opened", "load", "close", "stop", "stopped"]
+    assert built.steps == ["start", "open", "opened", "load", "close", "stop", "Stopped."]
 
 
 def test_a_server_without_a_door(stage: Callable[..., Stage]) -> None:
@@ -204,4 +204,4 @@ def test_a_server_without_a_door(stage: Callable[..., Stage]) -> None:
     bare = Told(built)
     bare.door = None
     bare.run()
-    assert built.steps == ["start", "opened", "load", "ready", "watch", "stop", "stopped"]
+    assert built.steps == ["start", "opened", "load", "ready", "watch", "stop", "Stopped."]
