@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import time
 from collections.abc import Mapping
@@ -183,11 +182,10 @@ def _tokens(project: Project) -> dict[str, Token] | None:
         return None
     if not keys.path.is_file():
         return {}
-    found = json.loads(keys.path.read_text())
     file_age = timedelta(seconds=time.time() - keys.path.stat().st_mtime)
     made = {}
     for kind in ("inference", "management"):
-        left = keys.left(found[kind])
+        left = keys.left(keys.entry(kind))
         age = file_age if left is None else keys.lifetime - left
         made[kind] = Token(max(age, timedelta()), left)
     return made

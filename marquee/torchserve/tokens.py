@@ -11,10 +11,13 @@ from typing import Any
 import httpx
 
 from marquee.errors import MarqueeError
+from marquee.interrupts import until
 
 KINDS = ("inference", "management", "API")
 # Renewed when less than this is left, so that a printed token is good for a while.
 MARGIN = timedelta(minutes=5)
+# How long half a file is read again before it counts as damaged.
+WHOLE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -37,22 +40,34 @@ class Keys:
         Raises:
             MarqueeError: no server runs, or it does not renew its keys.
         """
-        left = self.left(self._entry(kind))
+        left = self.left(self.entry(kind))
         if left is not None and left < min(MARGIN, self.lifetime / 2):
             self._renew(kind)
-        return str(self._entry(kind)["key"])
+        return str(self.entry(kind)["key"])
 
-    def _entry(self, kind: str) -> dict[str, Any]:
+    def entry(self, kind: str) -> dict[str, Any]:
+        """Return a kind's ``key`` and, unless it lives for ever, its ``expiration time``.
+
+        Raises:
+            MarqueeError: no server runs, or the file is damaged.
+        """
+        # TorchServe writes the file in place: for a moment there is half of it.
+        keys = until(self._read, WHOLE_SECONDS)
+        if kind not in keys:
+            raise MarqueeError(f"{self.path} is damaged; restart the server")
+        entry: dict[str, Any] = keys[kind]
+        return entry
+
+    def _read(self) -> dict[str, Any]:
         try:
             keys = json.loads(self.path.read_text())
         except FileNotFoundError as error:
             raise MarqueeError(
                 f"no server of this project runs with tokens (no {self.path}); start it: make serve"
             ) from error
-        except ValueError as error:
-            raise MarqueeError(f"{self.path} is damaged; restart the server") from error
-        entry: dict[str, Any] = keys[kind]
-        return entry
+        except ValueError:
+            return {}
+        return keys if isinstance(keys, dict) else {}
 
     @staticmethod
     def left(entry: dict[str, Any]) -> timedelta | None:
@@ -61,7 +76,7 @@ class Keys:
         return None if text is None else moment(text) - datetime.now(timezone.utc)
 
     def _renew(self, kind: str) -> None:
-        api_key = self._entry("API")["key"]
+        api_key = self.entry("API")["key"]
         url = f"{self.management_address}/token"
         try:
             answer = httpx.get(

@@ -1,4 +1,5 @@
 import json
+import threading
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -36,6 +37,16 @@ def test_no_server_and_damaged_files_are_told(tmp_path: Path) -> None:
     keys.path.write_text("{")
     with pytest.raises(MarqueeError, match="damaged"):
         keys.get("inference")
+
+
+def test_half_a_file_is_read_again(tmp_path: Path) -> None:
+    keys = write_keys(tmp_path / "key_file.json", 30)
+    whole = keys.path.read_text()
+    keys.path.write_text(whole[:20])
+    rest = threading.Timer(0.2, keys.path.write_text, [whole])
+    rest.start()
+    assert keys.get("inference") == "secret01"
+    rest.join()
 
 
 @pytest.mark.parametrize(
