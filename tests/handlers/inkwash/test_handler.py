@@ -28,6 +28,7 @@ def handler() -> InkwashHandler:
     return load(InkwashHandler(), WEIGHTS)
 
 
+@pytest.mark.slow
 def test_a_large_photo_is_painted_small_and_refused_large(handler: InkwashHandler) -> None:
     photo = flat(8000, 7900)
     assert len(photo) < 250_000

@@ -219,6 +219,7 @@ def test_a_budget_without_room_for_the_halo_is_refused(generator: Generator) -> 
         paint(generator, noise(50, 50), max_pixels=400)
 
 
+@pytest.mark.slow
 def test_tiled_is_close_to_untiled(demo: Generator) -> None:
     picture = photo(720, 540)
     whole = paint(demo, picture)

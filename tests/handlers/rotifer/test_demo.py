@@ -106,6 +106,7 @@ def test_average_precision_by_hand() -> None:
     assert precisions[1:] == [0, 0, 0, 0]
 
 
+@pytest.mark.slow
 def test_the_demo_weights_find_what_is_drawn() -> None:
     random = np.random.default_rng(77)
     scenes = [draw_scene(random) for _ in range(30)]

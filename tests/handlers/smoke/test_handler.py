@@ -119,6 +119,7 @@ def test_every_form_of_a_tile(handler: SmokeHandler, body: bytes, headers: dict[
     assert np.abs(found - EXPECTED).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_several_tiles_and_several_requests_are_one_batch(handler: SmokeHandler) -> None:
     tiles = np.stack([SCENE, SCENE[::-1], SCENE[:, ::-1]])
     together = asked(handler, npy(tiles), AS_NPY)
@@ -264,6 +265,7 @@ def test_json_is_the_same_without_the_fast_library(
     assert parse_json(b"[[1, 2.5]]") == [[1, 2.5]]
 
 
+@pytest.mark.slow
 def test_the_demo_model_finds_smoke_in_scenes_it_has_not_seen(tmp_path: Path) -> None:
     demo = started(tmp_path, ROOM / "demo" / "smoke.pth")
     rng = np.random.default_rng(77)

@@ -101,6 +101,7 @@ def test_bfloat16_stays_within_the_originals_tolerance(golden: SmokeNet) -> None
     assert error.mean() < 1e-3
 
 
+@pytest.mark.slow
 def test_a_batch_gives_what_single_tiles_give(golden: SmokeNet) -> None:
     tiles = torch.cat([scene(), scene().flip(2), scene().flip(3)])
     with torch.inference_mode():

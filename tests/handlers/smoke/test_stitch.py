@@ -68,6 +68,7 @@ def test_the_halo_is_as_wide_as_the_network_sees(wide: SmokeNet) -> None:
         assert 100 < reach <= HALO - 15
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 @pytest.mark.parametrize("size", [(450, 600), (701, 257)])
 def test_windows_give_what_the_whole_scene_gives(network: SmokeNet, size: tuple[int, int]) -> None:
@@ -103,6 +104,7 @@ def test_a_large_scene_has_no_grid_and_equals_single_tiles_in_their_centres(
         assert (found[0][around] - patch)[inner].abs().max() < 1e-5
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_bytes_stay_bytes_until_a_window_is_read(network: SmokeNet) -> None:
     seen: list[Tensor] = []

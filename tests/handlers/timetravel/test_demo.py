@@ -33,6 +33,7 @@ def test_small_enough_for_git() -> None:
     assert EXAMPLE.stat().st_size < 100_000
 
 
+@pytest.mark.slow
 def test_people_never_seen_get_the_right_age(demo: TimetravelHandler) -> None:
     assert isinstance(demo.network, AgeingNetwork)
     verdict = judge(demo.network, people=12, seed=4321)
