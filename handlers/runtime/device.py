@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from handlers.runtime.gpu import versions, why_unusable
 from handlers.runtime.settings import SettingsError
+
+logger = logging.getLogger(__name__)
 
 DTYPES = {
     "fp32": torch.float32,
@@ -17,6 +21,10 @@ DTYPES = {
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
 }
+
+
+class DeviceError(ValueError):
+    """There is no GPU that works, and the CPU was not said to do; raised while the model loads."""
 
 
 @dataclass(frozen=True)
@@ -33,29 +41,75 @@ class Placement:
         return moved.to(memory_format=self.layout)
 
     def batch(self, items: list[Tensor]) -> Tensor:
-        """Stack items of one shape to a batch here; floating numbers take this dtype."""
-        stacked = torch.stack(items)
+        """Stack items of one shape to a batch here; floating numbers take this dtype.
+
+        They travel in their own type, bytes as bytes, and are converted where they arrive.
+        """
+        stacked = self._stacked(items).to(self.device, non_blocking=True)
         dtype = self.dtype if stacked.is_floating_point() else stacked.dtype
         layout = self.layout if stacked.dim() == 4 else torch.preserve_format
-        return stacked.to(device=self.device, dtype=dtype, memory_format=layout)
+        return stacked.to(dtype=dtype, memory_format=layout)
+
+    def _stacked(self, items: list[Tensor]) -> Tensor:
+        if self.device.type != "cuda":
+            return torch.stack(items)
+        # From memory that is never paged out, the GPU fetches by itself, and at twice the speed.
+        # PyTorch keeps such memory for the next batch.
+        shape = (len(items), *items[0].shape)
+        return torch.stack(items, out=torch.empty(shape, dtype=items[0].dtype, pin_memory=True))
 
 
 def place(
-    gpu_id: int | None, precision: str, layout: torch.memory_format = torch.channels_last
+    gpu_id: int | None,
+    precision: str,
+    layout: torch.memory_format = torch.channels_last,
+    wanted: str = "assigned",
 ) -> Placement:
-    """Choose the device that TorchServe gave this worker, else the CPU.
+    """Choose the device: the GPU that TorchServe gave this worker, else the CPU.
+
+    From here on, "cuda" without a number is that GPU in this thread.
+
+    Args:
+        gpu_id: TorchServe's; None where it gave none.
+        precision: as in ``Settings``.
+        layout: of the network's weights and its batches.
+        wanted: the setting ``device``.
 
     Raises:
+        DeviceError: the GPU cannot be used, or there is none, and the CPU was not said to do.
         SettingsError: fp16 on a CPU, where it is slow and often not implemented.
     """
-    if gpu_id is not None and torch.cuda.is_available():
+    device = torch.device("cpu") if wanted == "cpu" else _device(gpu_id, wanted)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
         # fp32 means fp32: TF32 keeps only 10 bits of the mantissa.
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
         torch.backends.cudnn.allow_tf32 = precision == "tf32"
-        return Placement(torch.device("cuda", gpu_id), DTYPES[precision], layout)
+        return Placement(device, DTYPES[precision], layout)
     if precision == "fp16":
         raise SettingsError("marquee.precision fp16 needs a GPU; use bf16 or fp32 on a CPU")
-    return Placement(torch.device("cpu"), DTYPES[precision], layout)
+    return Placement(device, DTYPES[precision], layout)
+
+
+def _device(gpu_id: int | None, wanted: str) -> torch.device:
+    if gpu_id is None:
+        if wanted == "gpu":
+            raise DeviceError(
+                "marquee.device is gpu, and TorchServe gave this worker none: it gives those that "
+                "nvidia-smi lists, unless number_of_gpu or deviceType says otherwise; say any or "
+                "cpu if the CPU will do"
+            )
+        return torch.device("cpu")
+    reason = why_unusable(gpu_id)
+    if not reason:
+        return torch.device("cuda", gpu_id)
+    if wanted == "any":
+        logger.warning("GPU %d cannot be used, the CPU is: %s (%s)", gpu_id, reason, versions())
+        return torch.device("cpu")
+    raise DeviceError(
+        f"TorchServe gave this worker GPU {gpu_id}, which cannot be used: {reason} ({versions()}); "
+        "mend that, or set marquee.device to any or cpu if the CPU will do"
+    )
 
 
 def map_tensors(value: Any, change: Callable[[Tensor], Any]) -> Any:
@@ -71,4 +125,15 @@ def map_tensors(value: Any, change: Callable[[Tensor], Any]) -> Any:
 
 def to_host(output: Any) -> Any:
     """Bring an output to the CPU, floating numbers as float32."""
-    return map_tensors(output, lambda t: t.float().cpu() if t.is_floating_point() else t.cpu())
+    devices: set[torch.device] = set()
+
+    def fetched(tensor: Tensor) -> Tensor:
+        devices.add(tensor.device)
+        numbers = tensor.float() if tensor.is_floating_point() else tensor
+        return numbers.to("cpu", non_blocking=True)
+
+    moved = map_tensors(output, fetched)
+    for device in devices:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)  # the copies went on in the background, side by side
+    return moved

@@ -6,14 +6,13 @@ import logging
 import os
 import threading
 
-import torch
-
 from handlers.runtime.errors import (
     InsufficientMemory,
     InternalError,
     RequestError,
     TooLarge,
     Unavailable,
+    raised,
 )
 from handlers.runtime.memory import is_out_of_memory
 
@@ -29,8 +28,6 @@ def refusal_of(error: BaseException, code: str, request_id: str) -> RequestError
     Args:
         code: what raised it, such as "the model".
     """
-    if isinstance(error, torch.AcceleratorError):
-        return device_lost()
     if is_out_of_memory(error):
         return InsufficientMemory("not enough memory for this input; send less")
     return InternalError(
@@ -40,9 +37,11 @@ def refusal_of(error: BaseException, code: str, request_id: str) -> RequestError
     )
 
 
-def device_lost() -> RequestError:
+def device_lost(cause: BaseException | None = None) -> RequestError:
     """Return what is answered once the device's context is lost, until the worker has ended."""
-    return Unavailable("the device failed and this worker is being replaced; send it again")
+    error = Unavailable("the device failed and this worker is being replaced; send it again")
+    error.reason = "" if cause is None else raised(cause)
+    return error
 
 
 def check_answer_size(body: bytes, limit: int) -> None:

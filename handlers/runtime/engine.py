@@ -13,7 +13,9 @@ from torch import Tensor
 from handlers.runtime.device import Placement, map_tensors, to_host
 from handlers.runtime.endings import device_lost
 from handlers.runtime.errors import InsufficientMemory, InternalError, RequestError
-from handlers.runtime.memory import is_out_of_memory
+from handlers.runtime.finite import check_finite
+from handlers.runtime.lostdevice import is_lost_on
+from handlers.runtime.memory import is_out_of_memory, is_outside_allocator
 from handlers.runtime.outcome import Outcome
 
 logger = logging.getLogger(__name__)
@@ -27,7 +29,8 @@ class Engine:
 
     Out of memory halves the batch and tries again. Any other failure of a batch tries its
     items one by one. An error that poisons the device's context ends all work: ``poisoned``
-    is then true and the worker must be replaced.
+    is then true and the worker must be replaced. In half precision, an output that is not
+    finite is an error of its item.
     """
 
     def __init__(
@@ -72,24 +75,37 @@ class Engine:
         # Tried again here, outside of the handler of the exception, whose traceback would
         # keep the failed attempt's tensors alive.
         error = outcomes
-        if isinstance(error, torch.AcceleratorError):
+        if is_lost_on(self._placement.device, error):
             self.poisoned = True
-            return [Outcome(error=device_lost()) for _ in items]
+            return [Outcome(error=device_lost(error)) for _ in items]
         if len(items) == 1:
-            return [Outcome(error=_final(error))]
+            return [self._try_alone(items[0], error)]
         parts = 2 if is_out_of_memory(error) else len(items)
         size = -(-len(items) // parts)
-        self._release()
         return [
             outcome
             for start in range(0, len(items), size)
             for outcome in self._run_chunk(items[start : start + size])
         ]
 
+    def _try_alone(self, item: Tensor, error: Exception) -> Outcome:
+        """Settle an item that failed alone: once more, where memory was short that is free now."""
+        if self._placement.device.type != "cuda" or not is_outside_allocator(error):
+            return Outcome(error=_final(error))
+        outcomes = self._try([item])
+        if not isinstance(outcomes, Exception):
+            return outcomes[0]
+        if is_lost_on(self._placement.device, outcomes):
+            self.poisoned = True
+            return Outcome(error=device_lost(outcomes))
+        return Outcome(error=_final(outcomes))
+
     def _try(self, items: list[Tensor]) -> list[Outcome] | Exception:
         try:
             with torch.inference_mode():
-                output = to_host(self._forward(self._placement.batch(items)))
+                output = self._forward(self._placement.batch(items))
+                check_finite(output, self._placement.dtype)
+                output = to_host(output)
             return [Outcome(_pick(output, index)) for index in range(len(items))]
         except RequestError as error:
             return error
@@ -98,10 +114,6 @@ class Engine:
             if len(items) == 1 and not is_out_of_memory(error):
                 logger.exception("the network failed on one item")
             return error.with_traceback(None)
-
-    def _release(self) -> None:
-        if self._placement.device.type == "cuda":
-            torch.cuda.empty_cache()
 
 
 def _pick(output: Output, index: int) -> Output:

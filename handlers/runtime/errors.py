@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import sysconfig
 import traceback
+from collections.abc import Iterator
 from pathlib import PurePath
 
 # TorchServe cuts error bodies of more than about 128 kB off with a TCP reset.
@@ -92,6 +93,16 @@ def raised(error: BaseException) -> str:
     if not own:
         return said
     return f"{said} ({PurePath(own[-1].filename).name}, line {own[-1].lineno})"
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that led to it, also where it was raised ``from None``."""
+    link: BaseException | None = error
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:
+        yield link
+        seen.add(id(link))
+        link = link.__cause__ or link.__context__
 
 
 class Unavailable(RequestError):

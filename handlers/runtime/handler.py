@@ -100,11 +100,14 @@ class VisionHandler(Worker):
 
         Raises:
             LoadError: the example was not answered with 200.
+            DeviceError: the GPU that TorchServe assigned cannot be used.
             SettingsError, WeightsError: what is wrong with the configuration or the weights.
         """
         self._configure(context)
         properties, config = context.system_properties, context.model_yaml_config
-        self.placement = place(properties.get("gpu_id"), self.settings.precision, self.layout)
+        gpu_id, settings = properties.get("gpu_id"), self.settings
+        self.placement = place(gpu_id, settings.precision, self.layout, settings.device)
+        self.device = self.placement.device
         self.weights = self.model_dir / _serialized_file(context.manifest)
         self.network = self.placement.network(self.load())
         self._interface = Interface(

@@ -10,6 +10,7 @@ from handlers.runtime.cores import cores
 from handlers.runtime.torchserve import response_timeout
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+DEVICES = ("assigned", "gpu", "cpu", "any")
 # All whole numbers, and the smallest that makes sense.
 LEAST = {
     "max_pixels": 1,
@@ -32,6 +33,9 @@ class Settings:
 
     Attributes:
         precision: fp32 (exact), tf32 (fp32 with TF32 matrix units), bf16 or fp16.
+        device: ``assigned`` is the GPU that TorchServe assigned, or the CPU where it assigned none;
+            ``gpu`` refuses to load without one; ``cpu`` leaves it alone; ``any`` takes the CPU
+            when the GPU cannot be used.
         max_pixels: pixels an input image may have.
         max_items: inputs one request may hold.
         max_batch: items the network gets in one call; 0 means TorchServe's batch size.
@@ -43,6 +47,7 @@ class Settings:
     """
 
     precision: str = "fp32"
+    device: str = "assigned"
     max_pixels: int = 64_000_000
     max_items: int = 64
     max_batch: int = 0
@@ -73,6 +78,8 @@ class Settings:
     def _check(self) -> None:
         if self.precision not in PRECISIONS:
             raise SettingsError(f"marquee.precision is {self.precision!r}, expected {PRECISIONS}")
+        if self.device not in DEVICES:
+            raise SettingsError(f"marquee.device is {self.device!r}, expected {DEVICES}")
         for name, least in LEAST.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:

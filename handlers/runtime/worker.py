@@ -17,6 +17,7 @@ from handlers.runtime.channel import guard_log
 from handlers.runtime.endings import check_answer_size, device_lost, exit_soon, refusal_of
 from handlers.runtime.errors import RequestError, Unprocessable
 from handlers.runtime.exchange import Answer, Context, Exchange, header_text, identity
+from handlers.runtime.lostdevice import is_lost, is_lost_on
 from handlers.runtime.media import JSON
 from handlers.runtime.metrics import StageMetrics, WorkerMemory
 from handlers.runtime.request import Row
@@ -38,6 +39,7 @@ class Worker(ABC):
         example_headers: request headers that the archive's own example needs.
         model_dir: the folder that the archive is unpacked into.
         settings: the ``marquee:`` section of model-config.yaml.
+        device: where the model runs; the CPU until it is known.
     """
 
     unexplained: str = "this model has no explanations"
@@ -45,6 +47,7 @@ class Worker(ABC):
 
     model_dir: Path
     settings: Settings
+    device = torch.device("cpu")
     # What is said to have failed, where a request's failure is nobody else's.
     _user_code = "the model"
     _device_lost = False
@@ -110,11 +113,15 @@ class Worker(ABC):
         try:
             yield
         except RequestError as error:
+            self._device_lost |= is_lost(error)  # of which it may be the model's own telling
             exchange.fail(error)
         # The boundary: nothing may escape to TorchServe, which would end the whole batch.
         except (Exception, SystemExit) as error:
             logger.exception("request %s failed", exchange.request_id or "without id")
-            self._device_lost |= isinstance(error, torch.AcceleratorError)
+            if is_lost_on(self.device, error):
+                self._device_lost = True
+                exchange.fail(device_lost(error))
+                return
             exchange.fail(refusal_of(error, self._user_code, exchange.request_id))
 
     def _check_device(self) -> None:

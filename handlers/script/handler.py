@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from handlers.runtime.channel import enable_log
 from handlers.runtime.device import place
 from handlers.runtime.exchange import Answer, Context, Exchange
+from handlers.runtime.lostdevice import is_lost
 from handlers.runtime.media import JSON
 from handlers.runtime.outcome import Outcome
 from handlers.runtime.stopwatch import shared_stage
@@ -51,15 +50,14 @@ class ScriptHandler(Worker):
 
         Raises:
             ScriptError, WeightsError, SettingsError: what is wrong with the folder.
+            DeviceError: the GPU that TorchServe assigned cannot be used.
             LoadError: the example was not answered with 200.
         """
         self._configure(context)
         options = read_options(self.settings)
         self.example_headers = options.example_headers
         gpu_id = context.system_properties.get("gpu_id")
-        self._device = place(gpu_id, self.settings.precision).device
-        if self._device.type == "cuda":
-            torch.cuda.set_device(self._device)  # a script's plain "cuda" means this worker's
+        self.device = place(gpu_id, self.settings.precision, wanted=self.settings.device).device
         self.model_dir = self.model_dir.resolve()
         inner = self.model_dir / FOLDER
         folder = inner if inner.is_dir() else self.model_dir
@@ -70,7 +68,7 @@ class ScriptHandler(Worker):
         functions = load_script(folder, options.program)
         self._context = ScriptContext(context, folder)
         accept = os.environ.get(ACCEPT_VARIABLE) or JSON
-        defaults = Defaults(self._device, max_bytes)
+        defaults = Defaults(self.device, max_bytes)
         self._model = ScriptModel(functions, defaults, self._context, accept)
         self._model.load(folder)
         enable_log()  # the script may have set up logging of its own
@@ -103,7 +101,9 @@ class ScriptHandler(Worker):
     def _outcomes(self, inputs: list[Any]) -> list[Outcome]:
         try:
             return self._stacker.run(inputs)
-        except torch.AcceleratorError as error:
+        except Exception as error:
+            if not is_lost(error):
+                raise
             return [Outcome(error=error)] * len(inputs)
 
     def _invoke(self, step: Callable[[Invocation], Answer | None], invocation: Invocation) -> None:
@@ -129,7 +129,7 @@ class ScriptHandler(Worker):
             "script": self._functions,
             "stacked": self._stackable,
             "consumes": list(codec.READABLE) if "input_fn" not in self._functions else ["*/*"],
-            "device": str(self._device),
+            "device": str(self.device),
             "limits": {"max_response_size": self._max_response},
         }
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from handlers.runtime.device import map_tensors
+from handlers.runtime.lostdevice import is_lost
 from handlers.runtime.outcome import Outcome
 
 logger = logging.getLogger(__name__)
@@ -60,9 +61,9 @@ class Stacker:
         """Run a group; where even comparing its outputs fails, say of memory, one by one."""
         try:
             return self._run_group(key, inputs)
-        except torch.AcceleratorError:
-            raise
-        except Exception:
+        except Exception as error:
+            if is_lost(error):
+                raise
             logger.exception("%d inputs are predicted one by one", len(inputs))
         return [self._alone(data) for data in inputs]
 
@@ -96,9 +97,9 @@ class Stacker:
             output = self._predict(torch.cat(inputs))
             total = sum(sizes)
             return [Outcome(_rows(output, end - size, size, total)) for size, end in _ends(sizes)]
-        except torch.AcceleratorError:
-            raise
-        except Exception as error:  # noqa: BLE001 - say, of a model that takes one item only
+        except Exception as error:  # say, of a model that takes one item only
+            if is_lost(error):
+                raise
             reason = " ".join(str(error).split())[:300]
             logger.info("%d inputs cannot be predicted together: %s", len(inputs), reason)
             return None

@@ -93,6 +93,92 @@ def test_a_lost_device_ends_all_work() -> None:
     assert network.batches == [1, 1]
 
 
+class Gpu(Placement):
+    """A GPU that computes on the CPU."""
+
+    def batch(self, items: list[Tensor]) -> Tensor:
+        return torch.stack(items).to(self.dtype)
+
+
+def gpu(monkeypatch: pytest.MonkeyPatch, *, broken: bool = False) -> tuple[Gpu, list[str]]:
+    """Return such a GPU, and what it was asked after errors; a broken one fails at that."""
+    calls: list[str] = []
+
+    def empty_cache() -> None:
+        calls.append("empty_cache")
+        if broken:
+            raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda _: calls.append("synchronize"))
+    monkeypatch.setattr(torch.cuda, "empty_cache", empty_cache)
+    return Gpu(torch.device("cuda", 0), torch.float32), calls
+
+
+def test_out_of_memory_gives_back_what_is_kept_and_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    placement, calls = gpu(monkeypatch)
+    network = Network(fits=2)
+    results = Engine(network, placement, 8).run(items(1, 2, 3, 4))
+    assert doubled(results) == [2, 4, 6, 8]
+    assert network.batches == [4, 2, 2]
+    assert calls == ["synchronize", "empty_cache"]
+
+
+def test_a_cache_that_cannot_be_emptied_is_a_lost_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    placement, _ = gpu(monkeypatch, broken=True)
+    network = Network(fits=2)
+    engine = Engine(network, placement, 8)
+    results = engine.run(items(1, 2, 3, 4))
+    assert engine.poisoned
+    assert all(isinstance(result.error, Unavailable) for result in results)
+    assert network.batches == [4]
+
+
+def test_a_lost_device_says_so_whatever_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    placement, _ = gpu(monkeypatch, broken=True)
+    engine = Engine(Network(error=ValueError("odd"), bad=1), placement, 1)
+    (result,) = engine.run(items(1))
+    assert engine.poisoned
+    assert isinstance(result.error, Unavailable)
+    assert "odd" in result.error.reason
+
+
+def test_memory_that_pytorch_kept_from_a_library_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    placement, calls = gpu(monkeypatch)
+    failures = ["CUDNN_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", ""]
+
+    def network(batch: Tensor) -> Tensor:
+        failure = failures.pop(0)
+        if failure:
+            raise RuntimeError(failure)
+        return batch * 2
+
+    engine = Engine(network, placement, 1)
+    first, second = engine.run(items(1))[0], engine.run(items(2))[0]
+    assert isinstance(first.error, InsufficientMemory)
+    assert doubled([second]) == [4]
+    assert calls == ["synchronize", "empty_cache"] * 2
+
+
+@pytest.mark.parametrize(("dtype", "name"), [(torch.float16, "fp16"), (torch.bfloat16, "bf16")])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_half_precision_that_overflows_fails_its_item(
+    dtype: torch.dtype, name: str, value: float
+) -> None:
+    def network(batch: Tensor) -> Output:
+        return {"scores": torch.where(batch == 3, value, batch * 2), "count": batch.int()}
+
+    half = Placement(torch.device("cpu"), dtype)
+    bad, good = Engine(network, half, 8).run(items(3, 4))
+    assert isinstance(bad.error, InternalError)
+    assert f"runs in {name}" in bad.error.message
+    assert "marquee.precision" in bad.error.message
+    assert float(good.get()["scores"][0, 0, 0]) == 8
+    (single,) = Engine(network, CPU, 8).run(items(3))
+    assert not single.get()["scores"].isfinite().any()
+
+
 def test_outputs_of_several_tensors_are_split_and_joined() -> None:
     def network(batch: Tensor) -> Output:
         return {"twice": batch * 2, "parts": (batch, [batch.sum(dim=(1, 2, 3)).int()])}

@@ -233,6 +233,12 @@ class Faulty(Reddish):
         return pixels
 
 
+def refused_after(cause: Exception) -> Unprocessable:
+    error = Unprocessable("not with me")
+    error.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "statuses"),
     [
@@ -241,6 +247,11 @@ class Faulty(Reddish):
         (MemoryError(), [200, 507, 200]),
         # Nothing is begun on a lost device any more.
         (torch.AcceleratorError("gone"), [200, 503, 503]),
+        (RuntimeError("TorchScript: CUDA error: device-side assert triggered"), [200, 503, 503]),
+        # In the model's own words, but lost all the same.
+        (refused_after(torch.AcceleratorError("gone")), [200, 422, 503]),
+        # Refused for the one request alone: its memory did not suffice, but the device is there.
+        (torch.AcceleratorError("CUDA error: out of memory"), [200, 507, 200]),
     ],
 )
 def test_what_a_request_raises_is_its_own_affair(
@@ -250,3 +261,28 @@ def test_what_a_request_raises_is_its_own_affair(
     faulty.error = error
     batch = [prediction(body) for body in (RED, BLUE, RED)]
     assert [answer.status for answer in answers(faulty, *batch)] == statuses
+
+
+def test_a_device_that_no_longer_answers_is_lost_whatever_was_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faulty = load(Faulty(), tmp_path / "none.pth")
+    faulty.error = RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")
+
+    def gone(_: torch.device) -> None:
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(torch.cuda, "synchronize", gone)
+    batch = [prediction(body) for body in (RED, BLUE, RED)]
+    assert [answer.status for answer in answers(faulty, *batch)] == [200, 500, 200]
+    faulty.device = torch.device("cuda", 0)
+    batch = [prediction(body) for body in (RED, BLUE, RED)]
+    assert [answer.status for answer in answers(faulty, *batch)] == [200, 503, 503]
+
+
+def test_a_device_lost_while_loading_says_how(tmp_path: Path) -> None:
+    faulty = Faulty()
+    faulty.error = torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+    (tmp_path / "example.png").write_bytes(BLUE)
+    with pytest.raises(LoadError, match=r"example.png was answered with 503: .*illegal memory"):
+        load(faulty, tmp_path / "none.pth")

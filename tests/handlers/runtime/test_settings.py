@@ -1,7 +1,6 @@
 import pytest
 
 from handlers.runtime.cores import cores
-from handlers.runtime.device import place
 from handlers.runtime.settings import (
     Settings,
     SettingsError,
@@ -21,6 +20,7 @@ def test_defaults_and_values() -> None:
     [
         ({"presicion": "fp32"}, "presicion is unknown; known are .*precision"),
         ({"precision": "fp8"}, "'fp8'"),
+        ({"device": "cuda"}, "device is 'cuda', expected .*assigned"),
         ({"max_pixels": 0}, "max_pixels is 0"),
         ({"max_items": "3"}, "max_items is '3'"),
         ({"threads": -1}, "threads is -1"),
@@ -47,9 +47,3 @@ def test_explanations_have_less_than_half_of_it() -> None:
     assert explain_seconds(Settings(explain_seconds=50), {"responseTimeout": 100}) == 50
     with pytest.raises(SettingsError, match="explain_seconds is 51, expected at most half"):
         explain_seconds(Settings(explain_seconds=51), {"responseTimeout": 100})
-
-
-def test_half_precision_is_for_gpus() -> None:
-    assert place(None, "fp32").device.type == "cpu"
-    with pytest.raises(SettingsError, match="needs a GPU"):
-        place(None, "fp16")

@@ -294,10 +294,14 @@ def test_an_answer_names_its_worker(tmp_path: Path) -> None:
     assert {reply.headers["x-marquee-version"] for reply in replies} == {"script/unknown"}
 
 
+OF_TORCHSCRIPT = "RuntimeError('CUDA error: device-side assert triggered')"
+
+
 @pytest.mark.parametrize("function", ["predict_fn(data, model)", "output_fn(data, accept)"])
 @pytest.mark.parametrize("stack", ["never", "always"])
+@pytest.mark.parametrize("error", ["torch.AcceleratorError('gone')", OF_TORCHSCRIPT])
 def test_a_lost_device_answers_the_rest_of_the_batch_and_ends_the_worker(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stack: str, function: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str, stack: str, function: str
 ) -> None:
     ended: list[bool] = []
     monkeypatch.setattr(worker, "exit_soon", lambda: ended.append(True))
@@ -308,7 +312,7 @@ def input_fn(data, content_type): return bytes(data).decode()
 def predict_fn(data, model): return data
 def {function}:
     if data == "lost":
-        raise torch.AcceleratorError("gone")
+        raise {error}
     return data
 """
     folder = make_folder(tmp_path / "m", script)
