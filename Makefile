@@ -64,6 +64,14 @@ coverage: $(INSTALLED)  ## run the tests without a server, and hold the share of
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
+.PHONY: gpu-check
+gpu-check: gpu-check-bundle  ## check everything on this machine's GPU, in eight minutes
+	@cd build/gpu-check && exec $(abspath $(BIN))/python -m bench.gpu --out ..
+
+.PHONY: gpu-check-bundle
+gpu-check-bundle: archive  ## make build/gpu-check/, to be copied to a machine with a GPU
+	@$(BIN)/python -m bench.gpu_bundle build/gpu-check
+
 .PHONY: dist
 dist: $(INSTALLED)  ## build what a release has, sdist and wheel, into dist/
 	@rm -rf dist

@@ -1,6 +1,6 @@
 """Photo to ink-wash painting: an image in, an image of (nearly) the same shape out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from handlers.inkwash.model import MIN_SIDE, Generator, load_generator
-from handlers.inkwash.paint import MAX_PIXELS, instance_norm, paint, run
+from handlers.inkwash.paint import instance_norm, paint, run
 from handlers.runtime import (
     JPEG,
     JSON,
@@ -25,7 +25,9 @@ from handlers.runtime import (
 )
 from handlers.runtime.blur import blurred
 from handlers.runtime.explain import METHOD, STEPS, attribute
+from handlers.runtime.finite import check_finite
 from handlers.runtime.heatmap import picture_of
+from handlers.runtime.parts import at_once, in_parts
 from handlers.runtime.region import Box, cut, region_of, region_parameter
 from handlers.runtime.result import check_jpeg_size
 from handlers.runtime.settings import SettingsError
@@ -85,7 +87,7 @@ class InkwashHandler(VisionHandler):
         return load_generator(self.weights)
 
     def preprocess(self, request: Request) -> Tensor:
-        """Return (3, H, W) in [-1, 1], the shorter side as ``size`` says."""
+        """Return (3, H, W) uint8, the shorter side as ``size`` says."""
         image = request.payload.image(upright=request.parameters["upright"])
         width, height = _target(image.size, request.parameters["size"])
         if min(width, height) < MIN_SIDE:
@@ -103,21 +105,26 @@ class InkwashHandler(VisionHandler):
             )
         if (width, height) != image.size:
             image = image.resize((width, height), Image.Resampling.BILINEAR)
-        pixels = torch.from_numpy(np.array(image))  # (H, W, 3) uint8
-        return (pixels.permute(2, 0, 1).float() / 255 - 0.5) / 0.5
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
     def forward(self, batch: Tensor) -> Tensor:
-        """Paint (N, 3, H, W); large pictures one by one, in tiles, to bound the memory."""
-        generator = cast(Generator, self.network)
-        if batch.shape[2] * batch.shape[3] * len(batch) <= MAX_PIXELS:
-            painted: Tensor = generator(batch)
-            return painted
-        return torch.cat([paint(generator, photo[None]) for photo in batch])
+        """Paint photos (N, 3, H, W): (N, 3, 4 ceil(H/4), 4 ceil(W/4)), both uint8."""
+        generator, dtype = cast(Generator, self.network), self.placement.dtype
+        paintings: list[Tensor] = []
+
+        def paint_some(photos: Sequence[Tensor]) -> None:
+            numbers = _numbers(torch.stack([*photos])).to(dtype)
+            painted = paint(generator, numbers) if len(photos) == 1 else generator(numbers)
+            check_finite(painted, dtype)
+            paintings.append(_pixels(painted))
+
+        pixels = batch.shape[2] * batch.shape[3]
+        in_parts(paint_some, [*batch], at_once(batch.device, pixels))
+        return torch.cat(paintings)
 
     def postprocess(self, output: Tensor, request: Request) -> Result:
-        """``output`` (3, 4 ceil(H/4), 4 ceil(W/4)) in [-1, 1]; cut to 8 bits, not rounded."""
-        pixels = ((output + 1) / 2 * 255).to(torch.uint8)
-        return Result(image=pixels.permute(1, 2, 0).numpy())
+        """``output`` is the picture, (3, H, W) uint8."""
+        return Result(image=output.permute(1, 2, 0).numpy())
 
     def explain(self, request: Request) -> Result:
         """Explain how dark the ink is in a region, against the same photo without details.
@@ -126,7 +133,7 @@ class InkwashHandler(VisionHandler):
         instance norms, which undo any change of contrast, jump from nothing to the full picture.
         """
         box = region_of(request)
-        photo = self.preprocess(request)
+        photo = _numbers(self.preprocess(request))
         if photo[0].numel() > EXPLAINED_PIXELS:
             raise TooLarge(
                 f"at this size the photo has {photo[0].numel()} pixels, at most "
@@ -141,6 +148,16 @@ class InkwashHandler(VisionHandler):
             baseline=blurred(photo, sigma=min(photo.shape[1:]) / 10),
         )
         return attribution.result(picture_of(photo), list(box))
+
+
+def _numbers(pixels: Tensor) -> Tensor:
+    """Return uint8 as float32 in [-1, 1]."""
+    return (pixels.float() / 255 - 0.5) / 0.5
+
+
+def _pixels(numbers: Tensor) -> Tensor:
+    """Return numbers in [-1, 1] as uint8; cut to 8 bits, not rounded."""
+    return ((numbers.float() + 1) / 2 * 255).to(torch.uint8)
 
 
 def _darkness(painting: Tensor, box: Box) -> Tensor:

@@ -10,8 +10,11 @@ several threads at a time.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +22,8 @@ from torch.nn import functional
 
 from handlers.inkwash.model import MIN_SIDE, Generator, ResidualBlock
 from handlers.runtime import tiles
+from handlers.runtime.memory import is_out_of_memory
+from handlers.runtime.parts import PIXELS_ON_GPU, at_once, in_parts
 
 # 64 channels of 2**20 float32 pixels are 256 MiB, and up to three such arrays live at a time.
 MAX_PIXELS = 1 << 20
@@ -27,6 +32,8 @@ SAMPLE_SIDE = 96
 EPS = 1e-5
 
 Norm = Callable[[Tensor], Tensor]
+# A tile's rows and columns.
+Place: TypeAlias = tuple[tiles.Span, tiles.Span]
 
 
 @dataclass(frozen=True)
@@ -42,9 +49,10 @@ class Moments:
 
 
 def paint(generator: Generator, image: Tensor, max_pixels: int = MAX_PIXELS) -> Tensor:
-    """Paint one picture, never more than ``max_pixels`` of it at a time.
+    """Paint one picture, never more than ``max_pixels`` of it at a time on a CPU.
 
-    Up to ``max_pixels`` this is the generator itself. Above, the picture is
+    Up to ``max_pixels`` this is the generator itself; on a GPU also above, up to
+    ``PIXELS_ON_GPU``, if its memory suffices. Beyond that, the picture is
     painted in tiles that meet without a seam, but it is an approximation: the
     means and variances of the instance norms are those of an evenly spaced
     sample of ``max_pixels`` pixels, not of the whole picture. Contrast and tone
@@ -56,7 +64,7 @@ def paint(generator: Generator, image: Tensor, max_pixels: int = MAX_PIXELS) -> 
     Args:
         generator: on any device, of any float type, in eval or train mode alike.
         image: (1, 3, H, W) RGB in [-1, 1], on the generator's device and of its type.
-        max_pixels: pixels in one pass, halo included; the memory grows with it.
+        max_pixels: pixels in one tile, halo included; the memory grows with it.
 
     Returns:
         (1, 3, 4 * ceil(H / 4), 4 * ceil(W / 4)) RGB in [-1, 1].
@@ -67,11 +75,27 @@ def paint(generator: Generator, image: Tensor, max_pixels: int = MAX_PIXELS) -> 
     """
     _check(image)
     with torch.inference_mode():
-        if image.shape[2] * image.shape[3] <= max_pixels:
-            whole: Tensor = generator(image)
+        whole = _paint_whole(generator, image, max_pixels)
+        if whole is not None:
             return whole
+        if image.is_cuda:
+            torch.cuda.empty_cache()
         statistics = estimate_statistics(generator, image, max_pixels)
         return paint_tiles(generator, image, statistics, max_pixels)
+
+
+def _paint_whole(generator: Generator, image: Tensor, max_pixels: int) -> Tensor | None:
+    """Paint without tiles, or return None where that needs too much memory."""
+    pixels = image.shape[2] * image.shape[3]
+    if pixels > (max(max_pixels, PIXELS_ON_GPU) if image.is_cuda else max_pixels):
+        return None
+    try:
+        whole: Tensor = generator(image)
+    except RuntimeError as error:
+        if pixels <= max_pixels or not is_out_of_memory(error):
+            raise
+        return None
+    return whole
 
 
 def _check(image: Tensor) -> None:
@@ -122,11 +146,19 @@ def paint_tiles(
         least = (2 * margin + 4) ** 2
         raise ValueError(f"max_pixels is {max_pixels}; tiles with their halo need {least}")
     painting = image.new_empty(1, 3, _round_up(height), _round_up(width))
-    for rows in spans(height, core, margin):
-        for columns in spans(width, core, margin):
-            tile = image[:, :, rows.source, columns.source]
-            painted = paint_with(generator, tile, statistics)
-            painting[:, :, rows.target, columns.target] = painted[:, :, rows.core, columns.core]
+
+    def fill(places: Sequence[Place]) -> None:
+        parts = [image[:, :, rows.source, columns.source] for rows, columns in places]
+        painted = paint_with(generator, torch.cat(parts), statistics)
+        for (rows, columns), tile in zip(places, painted, strict=True):
+            painting[0, :, rows.target, columns.target] = tile[:, rows.core, columns.core]
+
+    by_size: dict[tuple[int, int], list[Place]] = defaultdict(list)
+    for rows, columns in product(spans(height, core, margin), spans(width, core, margin)):
+        size = rows.read_to - rows.read_from, columns.read_to - columns.read_from
+        by_size[size].append((rows, columns))
+    for (high, wide), places in by_size.items():
+        in_parts(fill, places, at_once(image.device, high * wide))
     return painting
 
 

@@ -18,9 +18,9 @@ from handlers.runtime import (
 from handlers.runtime.explain import METHOD, STEPS, attribute
 from handlers.runtime.region import region_of, region_parameter
 from handlers.smoke.explanation import area, band_means, only_scene
-from handlers.smoke.model import TILE, load_network
+from handlers.smoke.model import load_network
 from handlers.smoke.overlay import OPACITY, THRESHOLD, composite, overlay
-from handlers.smoke.scene import TIFF, read_scenes
+from handlers.smoke.scene import TIFF, check_range, read_scenes
 from handlers.smoke.stitch import WINDOW, predict, window_of
 
 
@@ -57,11 +57,15 @@ class SmokeHandler(VisionHandler):
     def load(self) -> nn.Module:
         """The U-Net, from the state dict that pack.py made."""
         self.window = window_of(self.settings.options)
-        return load_network(self.weights)
+        network = load_network(self.weights)
+        if self.placement.dtype == torch.float16:
+            network.scale_down()
+        return network
 
     def preprocess(self, request: Request) -> Tensor:
         """Return (N, 6, H, W): the numbers as they are, neither divided nor normalised."""
         scenes = read_scenes(request.payloads, self.settings.max_pixels)
+        check_range(scenes, self.settings.precision)
         if request.accept == PNG and len(scenes) > 1:
             raise BadRequest(
                 f"a picture shows one scene, {len(scenes)} were sent; send one, or accept "
@@ -70,12 +74,8 @@ class SmokeHandler(VisionHandler):
         return torch.from_numpy(scenes).permute(0, 3, 1, 2)
 
     def forward(self, batch: Tensor) -> Tensor:
-        """Return (N, 1, H, W); scenes larger than a tile go one by one, in windows."""
-        if batch.shape[2:] == (TILE, TILE):
-            probabilities: Tensor = self.network(batch)
-            return probabilities
-        dtype, window = self.placement.dtype, self.window
-        return torch.stack([predict(self.network, s, dtype=dtype, window=window) for s in batch])
+        """Return (N, 1, H, W), in windows where a scene is large."""
+        return predict(self.network, batch, self.window)
 
     def postprocess(self, output: Tensor, request: Request) -> Result:
         """``output`` (N, 1, H, W) is answered as it was asked: channels last, N always there."""

@@ -6,6 +6,7 @@ stand in the order of the original's file, so that its weights go in one after t
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
@@ -20,6 +21,9 @@ STRIDE = 16  # four poolings: sides must be multiples of this
 WIDTH = 24
 JOINED = 32  # channels of the convolution behind each concatenation
 EPS = 1e-3  # Keras' default, a hundred times PyTorch's
+# Bands without data (-9999) grow to 2e6 inside, and fp16 ends at 65504. So much smaller they fit
+# with room for other weights; what lies below fp16's normal numbers, 6e-5, was under 0.06.
+HALF_SCALE = 2.0**-10
 # Keras keeps 0.01 of the old statistics; PyTorch's momentum is the share of the new ones.
 MOMENTUM = 0.99
 
@@ -85,7 +89,12 @@ class SmokeNet(nn.Module):
 
     In: (N, 6, H, W), sides multiples of 16, ABI bands 1 to 6 as numbers 0 to 255, not
     normalised. Out: (N, 1, H, W) in [0, 1].
+
+    Attributes:
+        scale: of all numbers inside; 1 unless they would leave half precision's range.
     """
+
+    scale = 1.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,11 +106,16 @@ class SmokeNet(nn.Module):
         self.out = nn.Conv2d(WIDTH, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return probabilities."""
-        return torch.sigmoid(self.logits(x))
+        """Return probabilities, float32 at least; NaN where half precision had no room."""
+        scores = self.logits(x)
+        # An infinity would come out of the sigmoid as a plausible 0 or 1.
+        return torch.sigmoid(scores.masked_fill(~scores.isfinite(), math.nan))
 
     def logits(self, x: Tensor) -> Tensor:
         """Return what the sigmoid gets; training wants it without."""
+        own = self.out.weight.dtype
+        precise = torch.promote_types(own, torch.float32)
+        x = x.to(own) if self.scale == 1 else (x.to(precise) * self.scale).to(own)
         skips = []
         for down in self.down:
             x, skip = down(x)
@@ -110,7 +124,20 @@ class SmokeNet(nn.Module):
         for up, skip in zip(self.up, reversed(skips), strict=True):
             x = up(x, skip)
         scores: Tensor = self.out(x)
-        return scores
+        return scores.to(precise) / self.scale
+
+    def scale_down(self, scale: float = HALF_SCALE) -> None:
+        """Compute with numbers ``scale`` times as large; the answer stays what it is.
+
+        Convolutions, ReLUs, poolings and norms with fixed statistics let a factor of their input
+        through when what they add is multiplied by it as well. A power of two changes no digit.
+        """
+        self.scale *= scale
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.get_buffer("running_mean").mul_(scale)
+            if isinstance(module, (nn.BatchNorm2d, nn.Conv2d, nn.ConvTranspose2d)):
+                module.get_parameter("bias").data.mul_(scale)
 
 
 def load_network(path: Path) -> SmokeNet:

@@ -17,14 +17,15 @@ TIFF = "image/tiff"
 # Bands are 0 to 255, a little outside when normalised or without data (-9999); anything far
 # from that would overflow in the network.
 LARGEST = 1e6
+# What the numbers of some formats reach, where that is less.
+LARGEST_OF = {"fp16": 65504.0}
 
 
 def read_scenes(payloads: Sequence[Payload], max_pixels: int) -> Array:
     """Return the scenes of one request.
 
     Returns:
-        (N, H, W, 6), H and W at least 256; float32, or uint8 where that was sent and a scene is
-        larger than a tile.
+        (N, H, W, 6), H and W at least 256; uint8 where that was sent, else float32.
 
     Raises:
         BadRequest: what was sent is no such scene, or the scenes differ in size.
@@ -41,13 +42,34 @@ def read_scenes(payloads: Sequence[Payload], max_pixels: int) -> Array:
             "time (or raise marquee.max_pixels in model-config.yaml)"
         )
     scenes = np.concatenate(parts) if len(parts) > 1 else parts[0]
-    if scenes.dtype == np.uint8 and sizes[0] != (TILE, TILE):
+    if scenes.dtype == np.uint8:
         return np.ascontiguousarray(scenes)
-    if scenes.dtype != np.uint8 and (scenes.max() > LARGEST or scenes.min() < -LARGEST):
-        raise BadRequest(
-            f"the numbers go from {scenes.min():g} to {scenes.max():g}; expected bands as 0 to 255"
-        )
+    if _beyond(scenes, LARGEST):
+        raise BadRequest(f"{_range(scenes)}; expected bands as 0 to 255")
     return np.ascontiguousarray(scenes, dtype=np.float32)
+
+
+def check_range(scenes: Array, precision: str) -> None:
+    """Refuse numbers that the format the network runs in cannot hold.
+
+    Raises:
+        BadRequest: names the precision, and what to do.
+    """
+    largest = LARGEST_OF.get(precision, LARGEST)
+    if scenes.dtype != np.uint8 and _beyond(scenes, largest):
+        raise BadRequest(
+            f"{_range(scenes)}, and this server runs the model in {precision}, which holds "
+            f"numbers up to {largest:g}; expected bands as 0 to 255 (or serve it with "
+            "marquee.precision bf16 or fp32)"
+        )
+
+
+def _beyond(scenes: Array, largest: float) -> bool:
+    return bool(scenes.max() > largest or scenes.min() < -largest)
+
+
+def _range(scenes: Array) -> str:
+    return f"the numbers go from {scenes.min():g} to {scenes.max():g}"
 
 
 def _read(payload: Payload) -> Array:

@@ -9,14 +9,17 @@ centre; towards its border it sees zeros where the scene goes on, and differs.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from handlers.runtime import tiles
+from handlers.runtime.parts import at_once, in_parts
 from handlers.runtime.settings import SettingsError
 from handlers.smoke.model import STRIDE
 
@@ -29,6 +32,9 @@ HALO = 160
 # 1024 x 1024 x 48 channels in float32 are 200 MB, the largest array there is in a window.
 WINDOW = 1024
 
+# A scene's number, and a window's rows and columns.
+Place: TypeAlias = tuple[int, tiles.Span, tiles.Span]
+
 
 def spans(length: int, window: int) -> Iterator[tiles.Span]:
     """Cut one side into spans that read at most ``window`` pixels each."""
@@ -36,29 +42,42 @@ def spans(length: int, window: int) -> Iterator[tiles.Span]:
     return tiles.spans(length, length, count, HALO, STRIDE)
 
 
-def predict(
-    network: Callable[[Tensor], Tensor],
-    scene: Tensor,
-    *,
-    dtype: torch.dtype = torch.float32,
-    window: int = WINDOW,
-) -> Tensor:
-    """Return the probabilities (1, H, W) of a scene (6, H, W) of any number type.
+def predict(network: Callable[[Tensor], Tensor], scenes: Tensor, window: int = WINDOW) -> Tensor:
+    """Return the probabilities (N, 1, H, W) of scenes (N, 6, H, W), float32.
+
+    Windows of one shape go through the network together on a GPU, one by one on a CPU.
 
     Args:
-        network: (N, 6, h, w) of ``dtype`` to (N, 1, h, w), for sides that are multiples of 16.
-        scene: on the network's device; uint8 is kept as it is, four times smaller than float32.
-        dtype: the network's number type.
+        network: (n, 6, h, w) of any float type to (n, 1, h, w), for sides that are multiples of
+            16.
+        scenes: on the network's device, of any number type; uint8 is kept as it is until it is
+            read, four times smaller than float32.
         window: longest side, halo included, that the network gets at a time.
     """
-    height, width = scene.shape[1:]
-    probabilities = scene.new_empty((1, height, width), dtype=dtype)
-    for rows in spans(height, window):
-        for columns in spans(width, window):
-            part = scene[:, rows.source, columns.source]
-            result = network(whole_cells(part[None].to(dtype)))[0]
-            probabilities[:, rows.target, columns.target] = result[:, rows.core, columns.core]
+    count, _, height, width = scenes.shape
+    probabilities = scenes.new_empty((count, 1, height, width), dtype=torch.float32)
+
+    def fill(places: Sequence[Place]) -> None:
+        parts = [scenes[n, :, rows.source, columns.source] for n, rows, columns in places]
+        stacked = torch.stack(parts)
+        numbers = stacked if stacked.is_floating_point() else stacked.float()
+        results = network(whole_cells(numbers))
+        for (n, rows, columns), result in zip(places, results, strict=True):
+            probabilities[n, :, rows.target, columns.target] = result[:, rows.core, columns.core]
+
+    for (high, wide), places in _places(scenes.shape, window).items():
+        in_parts(fill, places, at_once(scenes.device, high * wide))
     return probabilities
+
+
+def _places(shape: torch.Size, window: int) -> dict[tuple[int, int], list[Place]]:
+    """Return what is read of each scene, by the windows' heights and widths."""
+    count, _, height, width = shape
+    groups: dict[tuple[int, int], list[Place]] = defaultdict(list)
+    for rows, columns in product(spans(height, window), spans(width, window)):
+        size = rows.read_to - rows.read_from, columns.read_to - columns.read_from
+        groups[size] += [(n, rows, columns) for n in range(count)]
+    return groups
 
 
 def window_of(options: Mapping[str, Any]) -> int:

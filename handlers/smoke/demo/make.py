@@ -143,7 +143,7 @@ def save_picture(network: SmokeNet, path: Path) -> None:
     """Save a scene of nine windows beside its overlay, a quarter as large."""
     bands, _ = draw(np.random.default_rng(PICTURE_SEED), 2048, 2048)
     with torch.inference_mode():
-        found = predict(network, torch.from_numpy(bands).permute(2, 0, 1))[0].numpy()
+        found = predict(network, torch.from_numpy(bands).permute(2, 0, 1)[None])[0, 0].numpy()
     plain = overlay(bands, np.zeros_like(found), threshold=1.0)
     both = Image.fromarray(np.concatenate([plain, overlay(bands, found)], axis=1))
     path.parent.mkdir(parents=True, exist_ok=True)

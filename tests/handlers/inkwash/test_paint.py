@@ -125,6 +125,48 @@ def test_no_pass_exceeds_the_budget(generator: Generator, height: int, width: in
     assert max(seen) <= SMALL_BUDGET
 
 
+def test_tiles_of_one_size_go_together_where_that_pays(
+    generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture, sizes = noise(301, 405), []
+    statistics = estimate_statistics(generator, picture, SMALL_BUDGET)
+    alone = paint_tiles(generator, picture, statistics, SMALL_BUDGET)
+    generator.model[0].register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    paint_tiles(generator, picture, statistics, SMALL_BUDGET)
+    assert set(sizes) == {1}
+    sizes.clear()
+    monkeypatch.setattr(module, "at_once", lambda device, pixels: 4)
+    together = paint_tiles(generator, picture, statistics, SMALL_BUDGET)
+    assert 1 < max(sizes) <= 4
+    assert (together - alone).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_a_gpu_paints_larger_pictures_whole_if_they_fit(
+    generator: Generator, monkeypatch: pytest.MonkeyPatch, fits: bool
+) -> None:
+    picture = noise(150, 170)
+    whole, tiled = generator(picture), paint(generator, picture, SMALL_BUDGET)
+    emptied: list[bool] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(True))
+    on_gpu = picture.as_subclass(OnGpu)
+
+    def limit(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if not fits and inputs[0].shape[2:] == picture.shape[2:]:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    generator.model[0].register_forward_pre_hook(limit)
+    painted = paint(generator, on_gpu, SMALL_BUDGET).as_subclass(Tensor)
+    assert torch.equal(painted, whole if fits else tiled)
+    assert emptied == ([] if fits else [True])
+
+
+class OnGpu(Tensor):
+    """Says that it is on a GPU."""
+
+    is_cuda = True
+
+
 @pytest.mark.parametrize("length", [5, 72, 73, 301, 1000])
 def test_spans_cover_a_side_once_on_the_grid_of_strides(length: int) -> None:
     cut = list(spans(length, core=72, margin=28))

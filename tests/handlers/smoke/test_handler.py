@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from handlers.runtime import jsontext
+from handlers.runtime.errors import BadRequest
 from handlers.runtime.exchange import Answer, Exchange
 from handlers.runtime.jsonbody import parse_json
 from handlers.smoke.demo.export import write_geotiff
@@ -24,6 +25,7 @@ from handlers.smoke.demo.scenes import draw
 from handlers.smoke.handler import SmokeHandler
 from handlers.smoke.overlay import composite
 from handlers.smoke.pack import pack
+from handlers.smoke.scene import check_range
 from tests.handlers.smoke.test_geotiff import tiff
 from tests.support import GOLDEN, ROOT
 
@@ -277,3 +279,13 @@ def test_the_demo_model_finds_smoke_in_scenes_it_has_not_seen(tmp_path: Path) ->
         common += int((found & truth).sum())
         either += int((found | truth).sum())
     assert common / either >= 0.80
+
+
+def test_half_precision_refuses_what_it_cannot_hold() -> None:
+    scenes = np.zeros((1, 256, 256, 6), np.float32)
+    scenes[0, 0, 0, 0] = 1e6
+    check_range(scenes, "fp32")
+    check_range(scenes.astype(np.uint8), "fp16")
+    check_range(np.clip(scenes, -9999, 9999), "fp16")
+    with pytest.raises(BadRequest, match=r"0 to 1e\+06, and this server runs .* in fp16.* 65504"):
+        check_range(scenes, "fp16")

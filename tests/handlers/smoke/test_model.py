@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from handlers.runtime.errors import InternalError
+from handlers.runtime.finite import check_finite
 from handlers.runtime.weights import WeightsError
 from handlers.smoke.model import SmokeNet, load_network
 from handlers.smoke.pack import read_keras
@@ -27,11 +29,15 @@ MODULES = {"Conv2D": nn.Conv2d, "Conv2DTranspose": nn.ConvTranspose2d}
 MODULES["BatchNormalization"] = nn.BatchNorm2d
 
 
-@pytest.fixture(scope="module")
-def golden() -> SmokeNet:
+def read() -> SmokeNet:
     network = read_keras(SMOKE / "smoke_unet.h5")
     assert isinstance(network, SmokeNet)
     return network
+
+
+@pytest.fixture(scope="module")
+def golden() -> SmokeNet:
+    return read()
 
 
 def scene() -> Tensor:
@@ -114,3 +120,32 @@ def test_another_networks_weights_are_refused(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.ones(3)}, tmp_path / "other.pth")
     with pytest.raises(WeightsError, match=r"other\.pth: does not fit SmokeNet"):
         load_network(tmp_path / "other.pth")
+
+
+def without_data() -> Tensor:
+    """The scene with a hole, as satellites' products have it."""
+    holed = scene()
+    holed[..., 96:160, 32:128] = -9999
+    return holed
+
+
+@pytest.mark.parametrize("bands", [scene(), without_data(), scene() * 250], ids=["", "hole", "250"])
+@torch.inference_mode()
+def test_scaled_down_half_precision_holds_every_number(bands: Tensor) -> None:
+    network = read().eval()
+    exact = network(bands)
+    network.scale_down()
+    torch.testing.assert_close(network(bands), exact, rtol=0, atol=1e-5)
+    network.half()
+    half = network(bands.half())
+    assert half.dtype == torch.float32
+    assert (half - exact).abs().mean() < 2e-3
+
+
+@torch.inference_mode()
+def test_half_precision_that_overflows_shows() -> None:
+    network = read().eval().half()
+    assert network(scene().half()).isfinite().all()
+    assert network(without_data().half()).isnan().any()
+    with pytest.raises(InternalError, match="runs in fp16"):
+        check_finite(network(without_data().half()), torch.float16)

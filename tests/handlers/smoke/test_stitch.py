@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from handlers.runtime.settings import SettingsError
+from handlers.smoke import stitch
 from handlers.smoke.demo.scenes import draw
 from handlers.smoke.model import SmokeNet, load_network
 from handlers.smoke.stitch import HALO, WINDOW, predict, spans, window_of
@@ -73,8 +74,8 @@ def test_the_halo_is_as_wide_as_the_network_sees(wide: SmokeNet) -> None:
 @pytest.mark.parametrize("size", [(450, 600), (701, 257)])
 def test_windows_give_what_the_whole_scene_gives(network: SmokeNet, size: tuple[int, int]) -> None:
     scene = bands(*size)
-    whole = predict(network, scene, window=4096)
-    stitched = predict(network, scene, window=496)
+    whole = predict(network, scene[None], window=4096)[0]
+    stitched = predict(network, scene[None], window=496)[0]
     assert stitched.shape == (1, *size)
     assert (stitched - whole).abs().max() < 1e-5
 
@@ -86,7 +87,7 @@ def test_a_large_scene_has_no_grid_and_equals_single_tiles_in_their_centres(
 ) -> None:
     side, window = 576, 512
     scene = bands(side, side, seed=12)
-    found = predict(network, scene, window=window)
+    (found,) = predict(network, scene[None], window=window)
     for top, left in ((0, 0), (0, 320), (144, 208), (256, 160), (320, 320)):
         tile = scene[:, top : top + TILE, left : left + TILE].float()
         alone = network(tile[None])[0]
@@ -115,12 +116,34 @@ def test_bytes_stay_bytes_until_a_window_is_read(network: SmokeNet) -> None:
         return found
 
     scene = bands(500, 300)
-    predict(watched, scene, window=400)
+    predict(watched, scene[None], window=400)
     assert scene.dtype == torch.uint8
     assert len(seen) > 1
+    assert all(len(tile) == 1 for tile in seen)  # together they are slower, on a CPU
     assert all(tile.dtype == torch.float32 for tile in seen)
     assert max(tile.shape[2] * tile.shape[3] for tile in seen) <= 400 * 400
     assert all(side % 16 == 0 for tile in seen for side in tile.shape[2:])
+
+
+@torch.inference_mode()
+def test_windows_of_one_shape_go_together_where_that_pays(
+    network: SmokeNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def watched(windows: Tensor) -> Tensor:
+        sizes.append(len(windows))
+        found: Tensor = network(windows)
+        return found
+
+    scenes = torch.stack([bands(500, 300), bands(500, 300, seed=4)])
+    alone = predict(network, scenes, window=400)
+    monkeypatch.setattr(stitch, "at_once", lambda device, pixels: 3)
+    together = predict(watched, scenes, window=400)
+    assert max(sizes) > 1
+    assert max(sizes) <= 3
+    assert (together - alone).abs().max() < 1e-5
+    assert (alone[1] - predict(network, scenes[1:], window=400)[0]).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize(
