@@ -52,22 +52,25 @@ class Timing:
 
 
 def measure(work: Callable[[], object], device: torch.device, seconds: float = 0.4) -> Timing:
-    """Call ``work`` for about so long, five times at least, after two calls that do not count."""
+    """Call ``work`` for about so long, five times at least, after two calls that do not count.
+
+    Without any seconds it is called once, after one: to see that it can be.
+    """
     gpu = device.type == "cuda"
     gc.collect()
     if gpu:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-    for _ in range(2):
+    for _ in range(2 if seconds else 1):
         work()
     taken: list[float] = []
-    while len(taken) < 5 or sum(taken) < seconds:
+    while len(taken) < (5 if seconds else 1) or sum(taken) < seconds:
         _wait(device)
         start = time.perf_counter()
         work()
         _wait(device)
         taken.append(time.perf_counter() - start)
-        if sum(taken) > 20 * seconds:
+        if sum(taken) > max(20 * seconds, 1):
             break
     peak = torch.cuda.max_memory_allocated(device) / 1e6 if gpu else None
     return Timing(statistics.median(taken), min(taken), max(taken), len(taken), peak)

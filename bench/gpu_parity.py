@@ -12,7 +12,7 @@ import io
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -256,17 +256,28 @@ def check(model: str, archive: Path, golden: Path, report: gpu_archive.Report, g
         with tempfile.TemporaryDirectory() as folder:
             path = weights(Path(folder))
             for precision in PRECISIONS if gpu else NO_FP16:
-                handler = gpu_archive.load(archive, path, gpu_id, precision=precision)
-                for found in compare(handler):
-                    report.add(
-                        "agreement",
-                        model=f"{model} {case}",
-                        precision=precision,
-                        what=found.what,
-                        found=found.found,
-                        limit=found.limit if precision == "fp32" else None,
-                        failed=precision == "fp32" and not found.kept,
-                    )
+                name = f"{model} {case}"
+                try:
+                    handler = gpu_archive.load(archive, path, gpu_id, precision=precision)
+                    note(report, name, precision, compare(handler))
+                except Exception as error:
+                    if precision == "fp32":
+                        raise
+                    report.add("impossible", what=f"{name}, {precision}", why=str(error)[:300])
+
+
+def note(report: gpu_archive.Report, name: str, precision: str, found: Sequence[Agreement]) -> None:
+    """Write down how far the answers in one number format are from the reference."""
+    for one in found:
+        report.add(
+            "agreement",
+            model=name,
+            precision=precision,
+            what=one.what,
+            found=one.found,
+            limit=one.limit if precision == "fp32" else None,
+            failed=precision == "fp32" and not one.kept,
+        )
 
 
 def main() -> None:

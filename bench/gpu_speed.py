@@ -43,6 +43,8 @@ class Subject:
     def __init__(self, model: str, archive: Path, folder: Path, device: torch.device) -> None:
         self.model, self.archive, self.folder, self.device = model, archive, folder, device
         self.gpu_id = 0 if device.type == "cuda" else None
+        # A CPU only tries whether it all runs.
+        self.seconds, self.side = (SECONDS, 256) if device.type == "cuda" else (0.0, 64)
         self._weights: Path | None = None
 
     @property
@@ -78,7 +80,8 @@ class Subject:
 
     def inputs(self, network: Any, dtype: torch.dtype) -> Inputs:
         """Return what makes inputs: random numbers, for timetravel faces and ages."""
-        side = {"cifar": (3, 32, 32), "smoke": (6, 256, 256), "inkwash": (3, 256, 256)}
+        square = (self.side, self.side)
+        side = {"cifar": (3, 32, 32), "smoke": (6, *square), "inkwash": (3, *square)}
         if self.model == "timetravel":
             face = (3, network.face_side, network.face_side)
             return lambda n: (self._random(n, face, dtype), torch.full((n,), 40.0).to(self.device))
@@ -151,13 +154,14 @@ def by_batch(
     subject: Subject, report: gpu_archive.Report, ceilings: Ceilings, batches: tuple[int, ...]
 ) -> None:
     """Measure each way and batch."""
+    device = subject.device
     for way, precision in WAYS:
         if way == "graph" and subject.gpu_id is None:
             continue
         with attempt(report, f"{subject.model}, {way}, {precision}"):
             network = subject.handler(precision).network
             make = subject.inputs(network, DTYPES[precision])
-            runner = compiled(network, subject.device) if way == "compiled" else network
+            runner = compiled(network, device) if way == "compiled" else network
             for batch in batches:
                 with attempt(report, f"{subject.model}, {way}, {precision}, batch {batch}"):
                     inputs = make(batch)
@@ -165,7 +169,7 @@ def by_batch(
                     call = run_as(way, runner, inputs)
                     call()
                     first = time.perf_counter() - start
-                    timing = measure(call, subject.device, SECONDS)
+                    timing = measure(call, device, subject.seconds)
                     work = work_of(lambda network=network, inputs=inputs: network(*inputs))  # type: ignore[misc]
                     shares = ceilings.share(work, timing.seconds, precision)
                     names = {"model": subject.model, "way": way, "precision": precision}
@@ -220,7 +224,7 @@ def against_original(subject: Subject, report: gpu_archive.Report, ceilings: Cei
 
             if not baselines:
                 baselines = _baselines(subject, handler.network, items)
-            timing = measure(ours, device, SECONDS * 5)
+            timing = measure(ours, device, subject.seconds * 5)
             shares = ceilings.share(work_of(ours), timing.seconds, precision)
             report.add(
                 "against",
@@ -237,7 +241,8 @@ def _baselines(subject: Subject, network: Any, items: list[Tensor]) -> dict[str,
     """Time the original's loop, in fp32 and as PyTorch runs fp32 unless it is told otherwise."""
     plain = network.to(memory_format=torch.contiguous_format)
     if subject.model == "timetravel":
-        face = items[0][None, :3].to(subject.device)
+        sent = items[0][None, :3].to(subject.device)
+        face = sent if sent.is_floating_point() else sent.float() / 127.5 - 1
 
         def loop() -> object:
             return gpu_original.show_ages(plain, face, AGES)
@@ -246,9 +251,9 @@ def _baselines(subject: Subject, network: Any, items: list[Tensor]) -> dict[str,
         def loop() -> object:
             return gpu_original.paint_photos(plain, items, subject.device)
 
-    found = {"fp32": measure(loop, subject.device, SECONDS * 5).seconds}
+    found = {"fp32": measure(loop, subject.device, subject.seconds * 5).seconds}
     torch.backends.cudnn.allow_tf32 = True
-    found["PyTorch's default"] = measure(loop, subject.device, SECONDS * 5).seconds
+    found["PyTorch's default"] = measure(loop, subject.device, subject.seconds * 5).seconds
     set_tf32("fp32")
     if subject.model == "inkwash":
         network.to(memory_format=torch.channels_last)

@@ -108,7 +108,7 @@ class Engine:
                 output = to_host(output)
             return [Outcome(_pick(output, index)) for index in range(len(items))]
         except RequestError as error:
-            return error
+            return error.with_traceback(None)
         except Exception as error:  # the network is user code: it may raise anything
             logger.warning("a batch of %d failed: %s", len(items), _one_line(error))
             if len(items) == 1 and not is_out_of_memory(error):
