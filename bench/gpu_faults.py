@@ -10,7 +10,6 @@ import argparse
 import io
 import json
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -82,10 +81,10 @@ def handler_of(kind: str, report: gpu_archive.Report, gpu: bool) -> Any:
 
 def started(kind: str, report: gpu_archive.Report, gpu: bool) -> Any:
     """Return such a handler, loaded, in a folder without an example."""
-    folder = tempfile.mkdtemp()
+    folder = report.path.parent  # of who started this, and deletes it
     config = {"batchSize": BATCH, "marquee": {"max_batch_pixels": BATCH * SIDE * SIDE * 8}}
     handler = handler_of(kind, report, gpu)
-    return gpu_archive.start(handler, Path(folder) / "none", 0 if gpu else None, config)
+    return gpu_archive.start(handler, folder / "none", 0 if gpu else None, config)
 
 
 def statuses(handler: Any, *bodies: bytes) -> list[int]:
