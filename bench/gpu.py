@@ -61,7 +61,7 @@ class Run:
             why = f"ended after {seconds:.0f} s, its time"
             found.append({"kind": "impossible", "what": f"the rest of {module} {name}", "why": why})
         elif code and module != "faults":
-            self._add(f"{module} {name}", said[-300:], right=False)
+            self._add(f"{module} {name}", said.rpartition("\n")[2][:300], right=False)
             print(said, flush=True)  # noqa: T201
         return found, code or 0
 
@@ -72,7 +72,7 @@ class Run:
             )
         except subprocess.TimeoutExpired:
             return None, ""
-        return done.returncode, " ".join((done.stderr or done.stdout).split())
+        return done.returncode, (done.stderr or done.stdout).strip()
 
     def _add(self, what: str, found: str, right: bool) -> None:
         self.findings.append({"kind": "check", "what": what, "found": found, "failed": not right})

@@ -109,8 +109,8 @@ def test_a_step_that_fails_is_wrong(tmp_path: Path) -> None:
     failing = gpu.Run(tmp_path, tmp_path, "cpu", quick=True, deadline=far)
     failing.parity("cifar")
     (wrong,) = gpu_table.failures(failing.findings)
-    assert "parity cifar" in wrong
-    assert "handler.py" in wrong or "model-config.json" in wrong
+    assert wrong.startswith("parity cifar: FileNotFoundError: ")
+    assert "MANIFEST.json" in wrong
 
 
 def lines(sizes: list[int], **statuses: list[int]) -> list[dict[str, Any]]:
