@@ -25,6 +25,7 @@ from bench.contenders import ours, torchserve
 from bench.contenders.network import Classifier
 from bench.contenders.start import Asked, Setting, Start
 from bench.growth_record import RESULTS, Point, kept, write
+from bench.lone import lone_client
 from bench.machine import Usage, described, others_share
 from bench.outcome import Outcome
 from bench.pictures import EXACT, REDUCED, photo, pictures
@@ -126,6 +127,10 @@ class Question:
         return found
 
     def _asked(self, url: str, clients: int) -> Outcome:
+        if clients == 1:
+            return lone_client(
+                url, self.asked, self.right, seconds=SECONDS, tolerance=self.tolerance
+            )
         return closed_loop(
             url,
             self.asked,

@@ -74,7 +74,7 @@ class Record:
         Raises:
             ValueError: they measured something else, or elsewhere; the message says what.
         """
-        for name in ("network", "taken", "versions"):
+        for name in ("network", "taken", "machine", "versions"):
             if getattr(self, name) != getattr(more, name):
                 raise ValueError(
                     f"{name} was {getattr(self, name)} and is {getattr(more, name)}: "

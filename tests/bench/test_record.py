@@ -31,7 +31,12 @@ def test_rounds_are_counted_on() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [{"network": "lenet"}, {"taken": 1}, {"versions": {"torch": "2.15"}}],
+    [
+        {"network": "lenet"},
+        {"taken": 1},
+        {"versions": {"torch": "2.15"}},
+        {"machine": {"cores": "4"}},
+    ],
 )
 def test_what_is_not_comparable_is_refused(other: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="append to another file"):
