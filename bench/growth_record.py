@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from bench.plot import OURS, THEIRS, save
@@ -25,6 +24,7 @@ TITLES = {
     "models": "models, 2 clients each",
     "pixels": "pixels of a JPEG, 4 clients",
 }
+HEADS = ("", "answers a second", "p50 / p99 ms", "CPU ms an answer", "MB", "failed", "others")
 DRAWN = {"body": ("p50_ms", "p50 in ms"), "pixels": ("cpu_ms", "CPU ms an answer")}
 WIDE = ("clients", "body", "batch", "pixels")
 UNITS = ((10**6, "M"), (10**3, "k"), (1, ""))
@@ -42,6 +42,7 @@ class Point:
         cpu_ms: CPU milliseconds of the server for an answer.
         resident_mb: memory of the server afterwards.
         others: share of all cores that others kept busy meanwhile.
+        failed: answers of another status than 200: beyond the queue's 100 places they are 503.
     """
 
     axis: str
@@ -53,6 +54,7 @@ class Point:
     cpu_ms: float
     resident_mb: float
     others: float
+    failed: int = 0
 
 
 def kept(path: Path, renewed: Sequence[str]) -> list[Point]:
@@ -75,8 +77,7 @@ def render(points: Sequence[Point], machine: Mapping[str, str]) -> str:
     lines += [", ".join(f"{name} {value}" for name, value in machine.items())]
     for axis, title in TITLES.items():
         rows = [_row(each) for each in points if each.axis == axis]
-        heads = (title, "", "answers a second", "p50 / p99 ms", "CPU ms an answer", "MB", "others")
-        lines += ["", *grid(heads, rows)] if rows else []
+        lines += ["", *grid((title, *HEADS), rows)] if rows else []
     return "\n".join(lines) + "\n"
 
 
@@ -84,12 +85,11 @@ def _row(each: Point) -> list[str]:
     times = f"{number(each.p50_ms)} / {number(each.p99_ms)}"
     memory, others = f"{each.resident_mb:.0f}", f"{each.others:.0%}".replace("%", " %")
     middle = [number(each.rate), times, number(each.cpu_ms)]
-    return [short(each.value), each.series, *middle, memory, others]
+    return [short(each.value), each.series, *middle, memory, str(each.failed), others]
 
 
 def draw(points: Sequence[Point], path: Path) -> None:
     """Write a plot with a panel an axis."""
-    mpl.rcParams["svg.hashsalt"] = "marquee"
     figure = Figure(figsize=(11, 6), layout="constrained")
     axes: Any = figure.subplots(2, 3)
     for panel, axis in zip(axes.flat, TITLES, strict=True):

@@ -18,8 +18,7 @@ OURS, THEIRS = "#c0392b", "#7f8c8d"
 
 
 def draw(record: Record, path: Path) -> None:
-    """Write the plot, as SVG that is the same for the same figures."""
-    mpl.rcParams["svg.hashsalt"] = "marquee"
+    """Write the plot."""
     figure = Figure(figsize=(11, 5.5), layout="constrained")
     axes: Any = figure.subplots(2, len(PANELS), sharey=True)
     names = [name for name in reversed(CONTENDERS) if name in present(record)]
@@ -52,5 +51,6 @@ def plain(title: str) -> str:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure without the hour at which it was made."""
-    figure.savefig(path, metadata={"Date": None})
+    """Write a figure as SVG that is the same for the same figures."""
+    with mpl.rc_context({"svg.hashsalt": "marquee", "svg.fonttype": "none"}):
+        figure.savefig(path, metadata={"Date": None})

@@ -1,6 +1,6 @@
 """What every server does with a request, so that only the serving differs.
 
-BENCH_WEIGHTS names the weight file, BENCH_THREADS the threads that PyTorch may use.
+BENCH_WEIGHTS names the weight file.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Classifier:
     """
 
     def __init__(self, weights: Path | None = None) -> None:
-        torch.set_num_threads(int(os.environ.get("BENCH_THREADS", "1")))
+        torch.set_num_threads(1)  # its threads spin while they wait, and take turns badly
         self._network = load_network(weights or Path(os.environ["BENCH_WEIGHTS"]))
 
     def probabilities(self, batch: Tensor) -> list[list[float]]:

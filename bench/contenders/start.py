@@ -39,12 +39,11 @@ class Setting:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def environment(self, *, threads: int = 1, **extra: str) -> dict[str, str]:
+    def environment(self, **extra: str) -> dict[str, str]:
         """Return the variables of a server that runs code of this folder."""
         own = {
             "PYTHONPATH": str(ROOT),
             "BENCH_WEIGHTS": str(self.weights),
-            "BENCH_THREADS": str(threads),
             "JAVA_HOME": str(java.find_home()),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }

@@ -27,5 +27,5 @@ def test_axes_that_are_measured_again_are_replaced(tmp_path: Path) -> None:
 
 def test_an_axis_without_points_has_no_table() -> None:
     page = render([POINT], {"cores": "2"})
-    assert "| 8 | marquee | 332 | 20 / 41 | 5.4 | 600 | 2 % |" in page
+    assert "| 8 | marquee | 332 | 20 / 41 | 5.4 | 600 | 0 | 2 % |" in page
     assert "batchSize, 64 clients | " not in page
