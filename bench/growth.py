@@ -28,7 +28,7 @@ from bench.growth_record import RESULTS, Point, kept, write
 from bench.lone import lone_client
 from bench.machine import Usage, described, others_share
 from bench.outcome import Outcome
-from bench.pictures import EXACT, REDUCED, photo, pictures
+from bench.pictures import EXACT, SMALL_REDUCED, photo, pictures
 from bench.servers import Expected, Server
 from bench.wrk import closed_loop
 from marquee.project import Project
@@ -198,7 +198,7 @@ def pixels(bench: Bench) -> Iterator[Point]:
         for series, server in (("marquee", bench.marquee), ("stock handler", bench.stock)):
             with server.awake():
                 asked = server.start.asked(sent)
-                question = Question(server, asked, right, tolerance=REDUCED)
+                question = Question(server, asked, right, tolerance=SMALL_REDUCED)
                 yield question.point("pixels", width * height, series, clients=4)
 
 
