@@ -108,6 +108,16 @@ demo: $(INSTALLED)  ## train the demo weights again (hours on two cores)
 lock: $(INSTALLED)  ## resolve pyproject.toml to requirements.lock again
 	@scripts/lock $(VENV)
 
+.PHONY: bench
+bench: $(INSTALLED)  ## compare with the alternatives in ten minutes, after installing them once
+	@$(BIN)/python -m bench.install
+	@$(BIN)/python -m bench.compare
+
+.PHONY: bench-growth
+bench-growth: $(INSTALLED)  ## show how cost grows with clients, bodies, batches, workers, models, pixels
+	@$(BIN)/python -m bench.install
+	@$(BIN)/python -m bench.growth
+
 .PHONY: clean
 clean:  ## remove everything that was built, the environment and your weights excepted
 	@rm -rf model_store/*.mar model_store/.marquee.json logs build dist .coverage .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,130 @@
+"""What `bench.growth` measured: its record, a table and a plot for each axis."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from bench.plot import OURS, THEIRS, save
+from bench.table import grid, number
+from tests.support import ROOT
+
+RESULTS = ROOT / "bench" / "results"
+# How a value of an axis is called, and by which measure the axis is drawn.
+TITLES = {
+    "clients": "clients",
+    "body": "bytes of the body, 1 client",
+    "batch": "batchSize, 64 clients",
+    "workers": "workers, 32 clients",
+    "models": "models, 2 clients each",
+    "pixels": "pixels of a JPEG, 4 clients",
+}
+HEADS = ("", "answers a second", "p50 / p99 ms", "CPU ms an answer", "MB", "failed", "others")
+DRAWN = {"body": ("p50_ms", "p50 in ms"), "pixels": ("cpu_ms", "CPU ms an answer")}
+WIDE = ("clients", "body", "batch", "pixels")
+UNITS = ((10**6, "M"), (10**3, "k"), (1, ""))
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of an axis.
+
+    Attributes:
+        axis, value: what grew, and how far.
+        series: who was asked.
+        rate: answers a second.
+        p50_ms, p99_ms: of the time to an answer.
+        cpu_ms: CPU milliseconds of the server for an answer.
+        resident_mb: memory of the server afterwards.
+        others: share of all cores that others kept busy meanwhile.
+        failed: answers of another status than 200: beyond the queue's 100 places they are 503.
+    """
+
+    axis: str
+    value: float
+    series: str
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    cpu_ms: float
+    resident_mb: float
+    others: float
+    failed: int = 0
+
+
+def kept(path: Path, renewed: Sequence[str]) -> list[Point]:
+    """Return what a record has of the axes that are not measured again."""
+    if not path.is_file():
+        return []
+    found = [Point(**each) for each in json.loads(path.read_text())["points"]]
+    return [each for each in found if each.axis not in renewed]
+
+
+def short(value: float) -> str:
+    """Return 10 k for 10000, 2.07 M for 1920 x 1080 pixels."""
+    size, unit = next((pair for pair in UNITS if value >= pair[0]), UNITS[-1])
+    return f"{value / size:.3g} {unit}".strip()
+
+
+def render(points: Sequence[Point], machine: Mapping[str, str]) -> str:
+    """Return the whole page, in Markdown."""
+    lines = ["# How cost grows", "", "cifar (VGG11) by marquee: " + " · ".join(TITLES) + ".", ""]
+    lines += [", ".join(f"{name} {value}" for name, value in machine.items())]
+    for axis, title in TITLES.items():
+        rows = [_row(each) for each in points if each.axis == axis]
+        lines += ["", *grid((title, *HEADS), rows)] if rows else []
+    return "\n".join(lines) + "\n"
+
+
+def _row(each: Point) -> list[str]:
+    times = f"{number(each.p50_ms)} / {number(each.p99_ms)}"
+    memory, others = f"{each.resident_mb:.0f}", f"{each.others:.0%}".replace("%", " %")
+    middle = [number(each.rate), times, number(each.cpu_ms)]
+    return [short(each.value), each.series, *middle, memory, str(each.failed), others]
+
+
+def draw(points: Sequence[Point], path: Path) -> None:
+    """Write a plot with a panel an axis."""
+    figure = Figure(figsize=(11, 6), layout="constrained")
+    axes: Any = figure.subplots(2, 3)
+    for panel, axis in zip(axes.flat, TITLES, strict=True):
+        _panel(panel, axis, [each for each in points if each.axis == axis])
+    save(figure, path)
+
+
+def _panel(panel: Any, axis: str, points: Sequence[Point]) -> None:
+    if not points:
+        panel.set_axis_off()
+        return
+    value, label = DRAWN.get(axis, ("rate", "answers a second"))
+    for series in sorted({each.series for each in points}):
+        own = [each for each in points if each.series == series]
+        colour = OURS if series == "marquee" else THEIRS
+        heights = [getattr(each, value) for each in own]
+        panel.plot([each.value for each in own], heights, marker="o", color=colour, label=series)
+    panel.set(xlabel=TITLES[axis], ylabel=label)
+    if axis in WIDE:
+        panel.set_xscale("log")
+    if axis in DRAWN:
+        panel.set_yscale("log")
+        panel.legend(fontsize=8)
+    else:
+        panel.set_ylim(bottom=0)
+    panel.spines[["top", "right"]].set_visible(False)
+
+
+def write(points: Sequence[Point], machine: Mapping[str, str], path: Path) -> str:
+    """Write record, table and plot; return the table."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = ",\n  ".join(json.dumps(asdict(each)) for each in points)
+    head = json.dumps({"machine": dict(machine)}, indent=1)[:-2]
+    path.write_text(f'{head},\n "points": [\n  {lines}\n ]\n}}\n')
+    text = render(points, machine)
+    path.with_suffix(".md").write_text(text)
+    draw(points, path.with_suffix(".svg"))
+    return text

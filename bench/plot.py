@@ -1,0 +1,56 @@
+"""The record as a picture: answers a second, and the price of one in CPU."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from bench.contenders.all import CONTENDERS
+from bench.record import Record
+from bench.table import median, present
+
+PANELS = (("png-1", "1 client"), ("png-8", "8 clients"), ("png-32", "32 clients"))
+OURS, THEIRS = "#c0392b", "#7f8c8d"
+
+
+def draw(record: Record, path: Path) -> None:
+    """Write the plot."""
+    figure = Figure(figsize=(11, 5.5), layout="constrained")
+    axes: Any = figure.subplots(2, len(PANELS), sharey=True)
+    names = [name for name in reversed(CONTENDERS) if name in present(record)]
+    for column, (load, title) in enumerate(PANELS):
+        _bars(axes[0][column], record, names, load, "rate")
+        _bars(axes[1][column], record, names, load, "cpu_s")
+        axes[0][column].set_title(title)
+        axes[0][column].set_xlabel("answers a second")
+        axes[1][column].set_xlabel("CPU seconds per 1000 answers")
+    save(figure, path)
+
+
+def _bars(axis: Any, record: Record, names: list[str], load: str, value: str) -> None:
+    samples = [record.of(name, load) for name in names]
+    middles = [median(each, lambda sample: getattr(sample, value)) for each in samples]
+    colours = [OURS if name in ("marquee", "front") else THEIRS for name in names]
+    axis.barh([plain(CONTENDERS[name].title) for name in names], middles, color=colours)
+    for place, (middle, each) in enumerate(zip(middles, samples, strict=True)):
+        found = [getattr(sample, value) for sample in each]
+        axis.plot([min(found), max(found)], [place, place], color="black", linewidth=1)
+        axis.annotate(f" {middle:.3g}", (max(found), place), va="center", fontsize=7)
+    axis.margins(x=0.15)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(labelsize=8)
+
+
+def plain(title: str) -> str:
+    """Return a row's title without Markdown, short enough for an axis."""
+    return re.sub(r"\*\*|:.*", "", title)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as SVG that is the same for the same figures."""
+    with mpl.rc_context({"svg.hashsalt": "marquee", "svg.fonttype": "none"}):
+        figure.savefig(path, metadata={"Date": None})
