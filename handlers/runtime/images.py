@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Callable
 from functools import partial
 
@@ -13,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from handlers.runtime import jpegfile, pngfile
 from handlers.runtime.errors import BadRequest, TooLarge, Unprocessable
 from handlers.runtime.looks import is_image, looks_like
+from handlers.runtime.quiet import quiet
 from handlers.runtime.tifffile import check_tiff
 
 # Formats whose decoders run in-process and are widely fuzzed. Not among them: EPS and
@@ -94,6 +94,16 @@ def open_image(
         return mended
 
 
+def pixels_by_header(data: bytes) -> int:
+    """Return how many pixels the beginning of a JPEG or PNG file promises; 0 of anything else."""
+    try:
+        with quiet(), Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
+            pixels: int = image.width * image.height
+            return pixels
+    except Exception:  # noqa: BLE001 - what is damaged is told where it is decoded
+        return 0
+
+
 def _read(
     data: bytes,
     *,
@@ -143,19 +153,17 @@ def _transposed(picture: Image.Image, orientation: int) -> Image.Image:
 
 
 def _identify(data: bytes, max_pixels: int) -> Image.Image:
-    with warnings.catch_warnings():
-        # max_pixels is checked below, by our own number and with our own words.
-        warnings.simplefilter("ignore")
-        try:
+    try:
+        with quiet():  # max_pixels is checked below, by our own number and with our own words
             return Image.open(io.BytesIO(data), formats=FORMATS)
-        except MemoryError:
-            raise
-        except Image.DecompressionBombError as error:
-            raise TooLarge(f"the image has far more than {max_pixels} pixels") from error
-        except UnidentifiedImageError as error:
-            raise _unidentified(data) from error
-        except Exception as error:
-            raise Damaged(error) from error
+    except MemoryError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise TooLarge(f"the image has far more than {max_pixels} pixels") from error
+    except UnidentifiedImageError as error:
+        raise _unidentified(data) from error
+    except Exception as error:
+        raise Damaged(error) from error
 
 
 def _unidentified(data: bytes) -> BadRequest:
@@ -189,14 +197,13 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _decode(image: Image.Image) -> Image.Image:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
+    try:
+        with quiet():
             image.load()
-        except MemoryError:
-            raise
-        except Exception as error:  # decoders raise almost anything on damaged data
-            raise Damaged(error) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise almost anything on damaged data
+        raise Damaged(error) from error
     return image
 
 
