@@ -16,7 +16,7 @@ from handlers.cifar.model import CLASSES, load_network, normalise
 
 class BareHandler:
     def initialize(self, context):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-        torch.set_num_threads(2)
+        torch.set_num_threads(1)
         model_dir = Path(context.system_properties["model_dir"])
         self.network = load_network(next(model_dir.glob("*.pth")))
 
