@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from handlers.runtime.ahead import Ahead
+from handlers.runtime.channel import serves_torchserve
 from handlers.runtime.device import Placement, place
 from handlers.runtime.engine import Engine, Output
 from handlers.runtime.errors import TooLarge, Unprocessable
@@ -139,11 +140,14 @@ class VisionHandler(Worker):
         batch_size = int(properties.get("batch_size") or 1)
         self._engine = Engine(self.forward, self.placement, self.settings.max_batch or batch_size)
         for path, seconds in islice(self._warm_up().items(), 1):
-            if not self.settings.threads and self.placement.device.type == "cpu":
+            # Elsewhere, as where archives are made, a second more is worth more than threads.
+            if serves_torchserve() and self.placement.device.type == "cpu":
                 self._choose_threads(path, seconds)
 
     def _choose_threads(self, example: Path, took: float) -> None:
         """Find out how many threads the network is worth, by an example that ``took`` seconds."""
+        if self.settings.threads:
+            return
 
         def answer() -> float:
             exchange = self._example(example)
@@ -161,11 +165,14 @@ class VisionHandler(Worker):
 
     def _answer_predictions(self, exchanges: list[Exchange]) -> None:
         waiting: list[Exchange] = []
+        pixels = 0
         for exchange in self._ahead.begun(exchanges, self._begin):
-            waiting += [exchange] if exchange.items is not None else []
-            if sum(map(held_pixels, waiting)) >= self._pace.max_pixels:
+            if exchange.items is not None:
+                waiting.append(exchange)
+                pixels += held_pixels(exchange)
+            if pixels >= self._pace.max_pixels:
                 self._complete(waiting)
-                waiting = []
+                waiting, pixels = [], 0
         self._complete(waiting)
 
     def _complete(self, waiting: list[Exchange]) -> None:

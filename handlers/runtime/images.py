@@ -85,13 +85,14 @@ def open_image(
     read = partial(
         _read, max_pixels=max_pixels, upright=upright, reduced_to=reduced_to, spend=spend
     )
-    try:
-        return read(data)
-    except Damaged:
-        mended = _read_leniently(data, read)
-        if mended is None:
-            raise
-        return mended
+    with quiet():  # what Pillow warns of is refused or passed over, by our own bounds
+        try:
+            return read(data)
+        except Damaged:
+            mended = _read_leniently(data, read)
+            if mended is None:
+                raise
+            return mended
 
 
 def pixels_by_header(data: bytes) -> int:
@@ -154,8 +155,7 @@ def _transposed(picture: Image.Image, orientation: int) -> Image.Image:
 
 def _identify(data: bytes, max_pixels: int) -> Image.Image:
     try:
-        with quiet():  # max_pixels is checked below, by our own number and with our own words
-            return Image.open(io.BytesIO(data), formats=FORMATS)
+        return Image.open(io.BytesIO(data), formats=FORMATS)
     except MemoryError:
         raise
     except Image.DecompressionBombError as error:
@@ -198,8 +198,7 @@ def _orientation(image: Image.Image) -> int:
 
 def _decode(image: Image.Image) -> Image.Image:
     try:
-        with quiet():
-            image.load()
+        image.load()
     except MemoryError:
         raise
     except Exception as error:  # decoders raise almost anything on damaged data
