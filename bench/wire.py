@@ -40,10 +40,12 @@ class WireWorker:
         metrics = own if own.is_file() else ROOT / "config" / "metrics.yaml"
         options = {"type": "unix", "name": str(address)}
         words = [f"--sock-{name}={value}" for name, value in options.items()]
+        environment = clean_environment()
+        environment.pop("OMP_WAIT_POLICY", None)  # of the tests' own; a plain server has none
         self.process = subprocess.Popen(
             [sys.executable, str(PROGRAM), *words, f"--metrics-config={metrics}"],
             cwd=folder,
-            env=clean_environment(PYTHONPATH=str(folder), **env),
+            env=environment | env | {"PYTHONPATH": str(folder)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
