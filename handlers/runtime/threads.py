@@ -20,6 +20,9 @@ SECONDS = 1.0
 ROUNDS = 5
 # How many times as fast twice the threads have to be.
 GAIN = 1.25
+# What takes less on one thread stays there: called again and again as here, a small network may
+# be faster on two, but between requests its threads fall asleep, or spin beside other work.
+SMALL_SECONDS = 0.02
 
 
 def choose_threads(
@@ -74,6 +77,8 @@ def _measured(
 def _worth(best: dict[int, float]) -> int:
     """Return the largest number up to which every step was a gain."""
     fewest, *others = sorted(best)
+    if best[fewest] < SMALL_SECONDS:
+        return fewest
     for more in others:
         wanted = 1 + (GAIN - 1) * (more / fewest - 1)
         if best[fewest] < best[more] * wanted:
