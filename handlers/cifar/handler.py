@@ -58,14 +58,31 @@ class CifarHandler(VisionHandler):
         ),
     )
 
+    preprocess_in_threads = True
+
     def load(self) -> nn.Module:
         """LeNet or VGG11, told apart by the keys of the weight file."""
         return load_network(self.weights)
 
     def preprocess(self, request: Request) -> Tensor:
-        """Return (N, 3, 32, 32) in [-1, 1], N the number of pictures in the request."""
-        pixels = np.concatenate([_pixels(payload) for payload in request.payloads])
-        return normalise(torch.from_numpy(pixels))
+        """Return (N, 3, 32, 32), N the number of pictures in the request.
+
+        Bytes, which ``forward`` normalises for the whole batch; or, where numbers were sent that
+        are no bytes, float32 in [-1, 1].
+        """
+        pixels = torch.from_numpy(np.concatenate([_pixels(one) for one in request.payloads]))
+        return pixels if pixels.dtype == torch.uint8 else normalise(pixels)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Return logits (N, 10) for what ``preprocess`` returns."""
+        logits: Tensor = self.network(self._normalised(batch))
+        return logits
+
+    def _normalised(self, batch: Tensor) -> Tensor:
+        """Return pictures as the network takes them, in its number format."""
+        if batch.dtype != torch.uint8:
+            return batch
+        return normalise(batch).to(self.placement.dtype)
 
     def postprocess(self, output: Tensor, request: Request) -> Result:
         """``output`` holds logits (N, 10); N = 1 is answered without a list around it."""
@@ -89,6 +106,8 @@ class CifarHandler(VisionHandler):
 
     def _only_picture(self, request: Request) -> Tensor:
         pictures = self.preprocess(request)
+        if pictures.dtype == torch.uint8:
+            pictures = normalise(pictures)
         if len(pictures) != 1:
             raise BadRequest(f"one picture a request is explained, {len(pictures)} were sent")
         return pictures[0]

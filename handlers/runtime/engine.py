@@ -138,6 +138,8 @@ def _joined(outcomes: list[Outcome], *, several: bool) -> Outcome:
     if failed or not several:
         return (failed or outcomes)[0]
     try:
+        if len(outcomes) == 1:
+            return Outcome(map_tensors(outcomes[0].output, lambda tensor: tensor[None]))
         return Outcome(_stack([outcome.output for outcome in outcomes]))
     except Exception as error:  # as much memory again; and outputs that do not fit together
         logger.exception("the %d outputs of one request cannot be put together", len(outcomes))

@@ -93,6 +93,8 @@ class Exchange:
 def header_text(value: object) -> str:
     """Return ``value`` as one line of ASCII: TorchServe's protocol breaks on anything else."""
     text = " ".join(str(value).split())
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(letter if " " <= letter <= "~" else "?" for letter in text)
 
 

@@ -8,12 +8,15 @@ import time
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from handlers.runtime.ahead import Ahead
+from handlers.runtime.channel import serves_torchserve
 from handlers.runtime.device import Placement, place
 from handlers.runtime.engine import Engine, Output
 from handlers.runtime.errors import TooLarge, Unprocessable
@@ -26,10 +29,14 @@ from handlers.runtime.request import Interface, Request, parse_request
 from handlers.runtime.result import Result
 from handlers.runtime.settings import explain_seconds
 from handlers.runtime.stopwatch import shared_stage
+from handlers.runtime.threads import choose_threads
 from handlers.runtime.torchserve import response_timeout
 from handlers.runtime.worker import Worker
 
 logger = logging.getLogger(__name__)
+
+# An example that takes longer at its first call is not worth another one.
+COLD_SECONDS = 3.0
 
 
 class VisionHandler(Worker):
@@ -47,6 +54,8 @@ class VisionHandler(Worker):
         unexplained: why this model has no explanations, where it has none.
         layout: memory layout of the network; one that already has it is not copied.
         example_headers: request headers that the archive's own example needs.
+        preprocess_in_threads: whether ``preprocess`` may run for several requests of a batch at
+            once. Pictures are then decoded side by side; it must not keep anything on ``self``.
 
     What ``load`` finds on ``self``:
         weights: path of the archive's weight file, its "serialized file".
@@ -65,6 +74,7 @@ class VisionHandler(Worker):
     explain_produces: tuple[str, ...] = (PNG, JPEG, JSON, NPY)
     explain_parameters: tuple[Parameter, ...] = ()
     layout: torch.memory_format = torch.channels_last
+    preprocess_in_threads: bool = False
 
     weights: Path
     placement: Placement
@@ -125,23 +135,44 @@ class VisionHandler(Worker):
             explain_seconds(self.settings, config),
             self.settings.max_batch_pixels,
         )
+        threads = self.threads if self.preprocess_in_threads else 1
+        self._ahead = Ahead(threads, self.settings.max_pixels)
         batch_size = int(properties.get("batch_size") or 1)
         self._engine = Engine(self.forward, self.placement, self.settings.max_batch or batch_size)
-        self._warm_up()
+        for path, seconds in islice(self._warm_up().items(), 1):
+            # Elsewhere, as where archives are made, a second more is worth more than threads.
+            if serves_torchserve() and self.placement.device.type == "cpu":
+                self._choose_threads(path, seconds)
+
+    def _choose_threads(self, example: Path, took: float) -> None:
+        """Find out how many threads the network is worth, by an example that ``took`` seconds."""
+        if self.settings.threads:
+            return
+
+        def answer() -> float:
+            exchange = self._example(example)
+            self.answer([exchange])
+            return exchange.watch.seconds["model"]
+
+        if took < COLD_SECONDS:  # that was the first call, much slower than those to come
+            start = time.monotonic()
+            if not answer():
+                return  # the example is refused
+            took = time.monotonic() - start
+        choose_threads(answer, self.threads, took)
 
     # The request's way
 
     def _answer_predictions(self, exchanges: list[Exchange]) -> None:
         waiting: list[Exchange] = []
-        for exchange in exchanges:
-            with self._guarded(exchange):
-                self._check_device()
-                self._pace.check(exchange)
-                self._begin(exchange)
-            waiting += [exchange] if exchange.items is not None else []
-            if sum(map(held_pixels, waiting)) >= self._pace.max_pixels:
+        pixels = 0
+        for exchange in self._ahead.begun(exchanges, self._begin):
+            if exchange.items is not None:
+                waiting.append(exchange)
+                pixels += held_pixels(exchange)
+            if pixels >= self._pace.max_pixels:
                 self._complete(waiting)
-                waiting = []
+                waiting, pixels = [], 0
         self._complete(waiting)
 
     def _complete(self, waiting: list[Exchange]) -> None:
@@ -156,7 +187,13 @@ class VisionHandler(Worker):
         self._device_lost |= self._engine.poisoned
 
     def _begin(self, exchange: Exchange) -> None:
-        """Read the request, and leave its items for the batch."""
+        """Read the request, and leave its items for the batch; raises nothing."""
+        with self._guarded(exchange):
+            self._check_device()
+            self._pace.check(exchange)
+            self._read(exchange)
+
+    def _read(self, exchange: Exchange) -> None:
         request = parse_request(exchange.row, exchange.headers, self._interface, exchange.watch)
         exchange.request = request
         with exchange.watch.stage("preprocess"):

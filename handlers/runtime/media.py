@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from email.message import Message
+from functools import lru_cache
 
 from handlers.runtime.errors import NotAcceptable
 
@@ -75,7 +76,8 @@ def matches(media: str, pattern: str) -> bool:
     return subtype == "*" and media.split("/", 1)[0] == kind
 
 
-def negotiate(accept: str | None, produces: Sequence[str]) -> str:
+@lru_cache(maxsize=64)
+def negotiate(accept: str | None, produces: tuple[str, ...]) -> str:
     """Choose the type to answer in; at equal weight the model's own order decides.
 
     Raises:

@@ -15,6 +15,7 @@ class Stopwatch:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = dict.fromkeys(STAGES, 0.0)
         self._inner = 0.0
+        self._sharers: dict[str, int] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -28,11 +29,19 @@ class Stopwatch:
             self.seconds[name] += elapsed - self._inner
             self._inner = outer + elapsed
 
+    def share(self, name: str) -> float:
+        """Return the seconds of a stage, divided by the requests that went through it together."""
+        return self.seconds[name] / self._sharers.get(name, 1)
+
     def server_timing(self) -> str:
         """Return the value of a ``Server-Timing`` header, in milliseconds (W3C Server Timing)."""
         return ", ".join(
             f"{name};dur={seconds * 1000:.2f}" for name, seconds in self.seconds.items()
         )
+
+    def waited_with(self, sharers: int, name: str, seconds: float) -> None:
+        """Take over the seconds of a stage that ``sharers`` requests went through together."""
+        self.seconds[name], self._sharers[name] = seconds, sharers
 
 
 @contextmanager
@@ -42,4 +51,4 @@ def shared_stage(name: str, watches: Sequence[Stopwatch]) -> Iterator[None]:
     with shared.stage(name):
         yield
     for watch in watches:
-        watch.seconds[name] = shared.seconds[name]
+        watch.waited_with(len(watches), name, shared.seconds[name])

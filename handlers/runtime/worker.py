@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,13 +14,14 @@ from typing import Any
 import torch
 
 from handlers.runtime import jsontext
-from handlers.runtime.channel import guard_log
+from handlers.runtime.channel import guard_log, serves_torchserve
 from handlers.runtime.endings import check_answer_size, device_lost, exit_soon, refusal_of
 from handlers.runtime.errors import RequestError, Unprocessable
 from handlers.runtime.exchange import Answer, Context, Exchange, header_text, identity
 from handlers.runtime.lostdevice import is_lost, is_lost_on
 from handlers.runtime.media import JSON
 from handlers.runtime.metrics import StageMetrics, WorkerMemory
+from handlers.runtime.readahead import read_ahead
 from handlers.runtime.request import Row
 from handlers.runtime.settings import Settings, threads_per_worker
 from handlers.runtime.torchserve import max_response_size, take_bodies_as_bytes
@@ -40,6 +42,7 @@ class Worker(ABC):
         model_dir: the folder that the archive is unpacked into.
         settings: the ``marquee:`` section of model-config.yaml.
         device: where the model runs; the CPU until it is known.
+        threads: this worker's share of the cores.
     """
 
     unexplained: str = "this model has no explanations"
@@ -48,6 +51,7 @@ class Worker(ABC):
     model_dir: Path
     settings: Settings
     device = torch.device("cpu")
+    threads: int
     # What is said to have failed, where a request's failure is nobody else's.
     _user_code = "the model"
     _device_lost = False
@@ -60,9 +64,12 @@ class Worker(ABC):
         """Set up what does not depend on the model."""
         take_bodies_as_bytes()
         guard_log()
+        if serves_torchserve():
+            read_ahead()
         self.model_dir = Path(context.system_properties["model_dir"])
         self.settings = Settings.from_yaml(context.model_yaml_config)
-        torch.set_num_threads(threads_per_worker(self.settings, context.model_yaml_config))
+        self.threads = threads_per_worker(self.settings, context.model_yaml_config)
+        torch.set_num_threads(self.threads)
         self._max_response = max_response_size()
         self._metrics = StageMetrics(context.metrics, context.model_name)
         self._memory = WorkerMemory(context.metrics, context.model_name, context.manifest)
@@ -133,12 +140,19 @@ class Worker(ABC):
         check_answer_size(answer.body, self._max_response)
         exchange.answer = answer
 
-    def _warm_up(self) -> None:
-        """Answer the archive's examples once: first calls compile, allocate and tune."""
+    def _warm_up(self) -> dict[Path, float]:
+        """Answer the archive's examples once: first calls compile, allocate and tune.
+
+        Returns:
+            The seconds that each took.
+        """
+        took = {}
         for path in sorted(self.model_dir.glob("example.*")):
-            exchange = self._example(path)
+            start, exchange = time.monotonic(), self._example(path)
             self.answer([exchange])
             self._check_example(path.name, exchange)
+            took[path] = time.monotonic() - start
+        return took
 
     def _example(self, path: Path) -> Exchange:
         return Exchange({"body": path.read_bytes()}, self.example_headers, f"warm-up {path.name}")

@@ -103,10 +103,11 @@ def encode(prediction: Any, accept: str) -> tuple[bytes, str]:
         ) from error
 
 
-def _by_preference(accept: str) -> list[str]:
+def _by_preference(accept: str) -> tuple[str, ...]:
     """Return the known types as the client lists them: of equal weight the first one wins."""
     listed = [media_type(part) for part in accept.split(",")]
-    return sorted(WRITABLE, key=lambda media: listed.index(media) if media in listed else math.inf)
+    rank = {media: at for at, media in reversed([*enumerate(listed)])}
+    return tuple(sorted(WRITABLE, key=lambda media: rank.get(media, math.inf)))
 
 
 def _numbers(tensor: Tensor) -> Array:

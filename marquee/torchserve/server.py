@@ -33,6 +33,11 @@ LOAD_SECONDS = 600
 STOP_SECONDS = 15
 # torchserve --stop --foreground looks for the end this often, and then removes the pid file.
 WANTED_SECONDS = 2
+# How PyTorch's threads (OpenMP) wait for one another, by GNU's names and Intel's. By default they
+# spin, and take the core from whoever else has work to do. It is read when the library is loaded,
+# before any code of an archive runs: only who starts TorchServe can say it.
+PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE"}
+WAITING = {*PASSIVE, "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}
 
 
 @dataclass(frozen=True)
@@ -173,6 +178,7 @@ def variables(project: Project) -> dict[str, str]:
         "TEMP": str(project.make_temp()),
         "LOG_LOCATION": str(project.logs),
         "METRICS_LOCATION": str(project.logs),
+        **({} if WAITING & project.environ.keys() else PASSIVE),
     }
 
 

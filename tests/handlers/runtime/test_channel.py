@@ -26,6 +26,7 @@ def stdout(monkeypatch: pytest.MonkeyPatch) -> Stdout:
         sys.modules["__main__"], "__file__", "ts/model_service_worker.py", raising=False
     )
     monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler(stream)])
+    monkeypatch.setattr(logging.getLogger(), "filters", [])
     metrics = logging.getLogger(METRICS)
     for name in ("handlers", "propagate", "level", "disabled"):
         monkeypatch.setattr(metrics, name, [] if name == "handlers" else getattr(metrics, name))
@@ -51,6 +52,18 @@ def test_measurements_arrive_and_nothing_else_looks_like_one(stdout: Stdout) -> 
     assert lines[0] == "| [METRICS]no:1"
     assert "| [PID]1" in lines
     assert [line for line in lines if line.startswith("[")] == ["[METRICS]yes:1"]
+
+
+def test_torchserves_line_for_every_batch_is_left_out_and_no_other(
+    stdout: Stdout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "level", logging.INFO)
+    guard_log()
+    guard_log()
+    assert len(logging.getLogger().filters) == 1
+    logging.info("Backend received inference at: %d", 7)
+    logging.info("Connection accepted: %s.", "x")
+    assert stdout.getvalue().splitlines() == ["Connection accepted: x."]
 
 
 def test_other_processes_log_as_they_like() -> None:

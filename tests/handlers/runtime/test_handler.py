@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -286,3 +287,35 @@ def test_a_device_lost_while_loading_says_how(tmp_path: Path) -> None:
     (tmp_path / "example.png").write_bytes(BLUE)
     with pytest.raises(LoadError, match=r"example.png was answered with 503: .*illegal memory"):
         load(faulty, tmp_path / "none.pth")
+
+
+@pytest.mark.parametrize(
+    ("threads", "example", "expected"), [(0, RED, [True]), (1, RED, []), (0, b"no picture", [])]
+)
+def test_a_worker_measures_its_example_unless_its_threads_are_set(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    threads: int,
+    example: bytes,
+    expected: list[bool],
+) -> None:
+    class Picky(Reddish):
+        def preprocess(self, request: Request) -> Tensor:
+            if request.payload.data != RED:
+                raise Unprocessable("not red")
+            return super().preprocess(request)
+
+    def choose(run: Callable[[], float], most: int, took: float) -> None:
+        assert most == handler.threads
+        assert took > 0
+        measured.append(run() > 0)
+
+    measured: list[bool] = []
+    monkeypatch.setattr("handlers.runtime.handler.serves_torchserve", lambda: True)
+    monkeypatch.setattr("handlers.runtime.handler.choose_threads", choose)
+    (tmp_path / "example.png").write_bytes(example)
+    handler = Picky()
+    before = torch.get_num_threads()
+    load(handler, tmp_path / "none.pth", marquee={"threads": threads})
+    torch.set_num_threads(before)
+    assert measured == expected

@@ -75,11 +75,11 @@ def test_damaged_exif_does_not_spoil_the_picture() -> None:
     assert opened(data).shape == (24, 32, 3)
 
 
-def test_a_reduced_jpeg_stays_twice_as_large_as_needed() -> None:
+def test_a_reduced_jpeg_stays_six_times_as_large_as_needed() -> None:
     data = encoded(Image.new("RGB", (1024, 768)), "JPEG")
     assert open_image(data, max_pixels=LIMIT).size == (1024, 768)
     reduced = open_image(data, max_pixels=LIMIT, reduced_to=(32, 32))
-    assert reduced.size == (128, 96)
+    assert reduced.size == (256, 192)
     wide = encoded(Image.new("RGB", (2048, 64)), "JPEG")
     assert open_image(wide, max_pixels=LIMIT, reduced_to=(32, 32)).size == (2048, 64)
 

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from handlers.runtime.stopwatch import STAGES, Stopwatch
+from handlers.runtime.stopwatch import STAGES, Stopwatch, shared_stage
 
 
 def test_an_inner_stage_is_not_counted_twice() -> None:
@@ -21,6 +21,14 @@ def test_a_stage_that_fails_is_counted() -> None:
         time.sleep(0.01)
         _ = 1 / 0
     assert watch.seconds["model"] >= 0.01
+
+
+def test_a_shared_stage_is_waited_for_by_each_and_spent_once() -> None:
+    watches = [Stopwatch(), Stopwatch()]
+    with shared_stage("model", watches):
+        time.sleep(0.01)
+    assert [one.seconds["model"] >= 0.01 for one in watches] == [True, True]
+    assert sum(one.share("model") for one in watches) == watches[0].seconds["model"]
 
 
 def test_the_header_names_all_stages() -> None:

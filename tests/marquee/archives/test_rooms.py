@@ -49,7 +49,7 @@ def test_our_models_and_their_versions() -> None:
 
 def test_every_setting_but_the_list_of_versions_reaches_the_archive(project: Project) -> None:
     (model,) = versions(project, "inkwash")
-    assert model.config["batchSize"] == 4
+    assert model.config["batchSize"] == 1
     assert model.config["marquee"]["max_items"] == 1
     assert model.config["marquee"]["version"] == "1.0"
     assert not {"versions", "default", "curl", "weights"} & set(model.config["marquee"])

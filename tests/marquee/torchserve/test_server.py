@@ -30,3 +30,9 @@ def test_who_stops_a_server_takes_its_pid_file_away(
     assert not running.end_is_wanted
     server.pid_file(project).unlink()
     assert running.end_is_wanted
+
+
+def test_pytorchs_threads_wait_without_spinning_unless_the_user_says_how(tmp_path: Path) -> None:
+    assert server.variables(Project(tmp_path, {}))["OMP_WAIT_POLICY"] == "PASSIVE"
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
+        assert "OMP_WAIT_POLICY" not in server.variables(Project(tmp_path, {name: "1"}))
