@@ -3,8 +3,9 @@
     .venv/bin/python -m bench.request_way NAME=FOLDER ... [--batches 1,8,32] [--rounds 5]
 
 Each folder is an unpacked archive (an older one shows what a change brought); ``bare=FOLDER`` has
-cifar's network answered by bench/contenders/bare_handler.py. Real worker processes, asked over TorchServe's
-own protocol without its Java; milliseconds and CPU milliseconds an item, and log lines a batch.
+cifar's network answered by bench/contenders/bare_handler.py. Real worker processes, asked over
+TorchServe's own protocol without its Java; milliseconds and CPU milliseconds an item, and log
+lines a batch.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def start(name: str, folder: Path, temp: Path, **env: str) -> WireWorker:
     if name.startswith(BARE):
         handler = "bare_handler.py"
         shutil.copyfile(ROOT / "bench" / "contenders" / handler, copy / handler)
-        env |= {"BENCH_WEIGHTS": str(next(copy.glob("*.pth"))), "PYTHONPATH": str(ROOT)}
+        env |= {"BENCH_WEIGHTS": str(next(copy.glob("*.pth")))}
     return WireWorker(copy, handler, 32, temp, **env)
 
 

@@ -6,6 +6,7 @@ socket, in TorchServe's binary protocol, and its log lines are read as Java read
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import subprocess
@@ -45,7 +46,7 @@ class WireWorker:
         self.process = subprocess.Popen(
             [sys.executable, str(PROGRAM), *words, f"--metrics-config={metrics}"],
             cwd=folder,
-            env=environment | env | {"PYTHONPATH": str(folder)},
+            env=environment | env | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -47,7 +47,11 @@ class Setting:
             "JAVA_HOME": str(java.find_home()),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
-        return clean_environment(**own | extra)
+        inherited = clean_environment()
+        inherited.pop(
+            "OMP_WAIT_POLICY", None
+        )  # of the tests' own; no server's documents ask for it
+        return inherited | own | extra
 
 
 @dataclass(frozen=True)
