@@ -50,7 +50,7 @@ class Setting:
         inherited = clean_environment()
         inherited.pop(
             "OMP_WAIT_POLICY", None
-        )  # of the tests' own; no server's documents ask for it
+        )  # of the tests
         return inherited | own | extra
 
 
