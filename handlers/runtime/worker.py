@@ -17,6 +17,7 @@ from handlers.runtime.channel import guard_log
 from handlers.runtime.endings import check_answer_size, device_lost, exit_soon, refusal_of
 from handlers.runtime.errors import RequestError, Unprocessable
 from handlers.runtime.exchange import Answer, Context, Exchange, header_text, identity
+from handlers.runtime.heap import give_freed_memory_back, reuse_freed_memory
 from handlers.runtime.lostdevice import is_lost, is_lost_on
 from handlers.runtime.media import JSON
 from handlers.runtime.metrics import StageMetrics, WorkerMemory
@@ -37,6 +38,9 @@ class Worker(ABC):
     Attributes:
         unexplained: why there are no explanations, where there are none.
         example_headers: request headers that the archive's own example needs.
+        reuses_memory: whether freed memory is kept for the tensors to come while a batch is
+            answered, and given back after it. It pays where layers of many megabytes follow each
+            other; see ``handlers.runtime.heap``.
         model_dir: the folder that the archive is unpacked into.
         settings: the ``marquee:`` section of model-config.yaml.
         device: where the model runs; the CPU until it is known.
@@ -44,6 +48,7 @@ class Worker(ABC):
 
     unexplained: str = "this model has no explanations"
     example_headers: Mapping[str, str] = MappingProxyType({})
+    reuses_memory: bool = False
 
     model_dir: Path
     settings: Settings
@@ -60,6 +65,8 @@ class Worker(ABC):
         """Set up what does not depend on the model."""
         take_bodies_as_bytes()
         guard_log()
+        if self.reuses_memory:
+            reuse_freed_memory()
         self.model_dir = Path(context.system_properties["model_dir"])
         self.settings = Settings.from_yaml(context.model_yaml_config)
         torch.set_num_threads(threads_per_worker(self.settings, context.model_yaml_config))
@@ -93,6 +100,8 @@ class Worker(ABC):
                 (explanations if exchange.asks_explanation else predictions).append(exchange)
         self._answer_predictions(predictions)
         self._answer_explanations(explanations)
+        if self.reuses_memory:
+            give_freed_memory_back()
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
