@@ -8,39 +8,50 @@ before it is written to. See mallopt(3) and malloc_trim(3).
 from __future__ import annotations
 
 import ctypes
+import mmap
 import sys
 from functools import cache
+from pathlib import Path
 
 # Numbers of malloc.h.
 TRIM_THRESHOLD, MMAP_MAX = -1, -4
 NEVER = 2**31 - 1
+# Small requests grow the process by less: giving back costs them more than they hold.
+KEPT = 1 << 28
+STATM = Path("/proc/self/statm")
 
 
-def reuse_freed_memory() -> bool:
-    """Let this process keep what it frees, until ``give_freed_memory_back``.
+class Heap:
+    """The memory that this process keeps when it is freed, until it is too much.
 
-    It holds for the whole process, and to its end. C libraries other than glibc, and other
+    Keeping holds for the whole process, and to its end. C libraries other than glibc, and other
     systems, have nothing of the kind: there nothing is done.
-
-    Returns:
-        Whether it was done.
     """
-    library = _glibc()
-    if library is None:
-        return False
-    return bool(library.mallopt(MMAP_MAX, 0) and library.mallopt(TRIM_THRESHOLD, NEVER))
 
+    def __init__(self) -> None:
+        self._library = glibc()
+        self._at_rest = 0
+        if self._library is not None:
+            self._library.mallopt(MMAP_MAX, 0)
+            self._library.mallopt(TRIM_THRESHOLD, NEVER)
 
-def give_freed_memory_back() -> None:
-    """Give the system what was freed and kept; the next use of it costs page faults again."""
-    library = _glibc()
-    if library is not None:
-        library.malloc_trim(ctypes.c_size_t(0))
+    def settle(self) -> None:
+        """Give freed memory back if the process holds 256 MB more than when it last did so."""
+        if self._library is None or _resident() - self._at_rest < KEPT:
+            return
+        self._library.malloc_trim(ctypes.c_size_t(0))
+        self._at_rest = _resident()
 
 
 @cache
-def _glibc() -> ctypes.CDLL | None:
+def glibc() -> ctypes.CDLL | None:
+    """Return the C library, where it is glibc."""
     if sys.platform != "linux":
         return None
     library = ctypes.CDLL(None)
     return library if hasattr(library, "gnu_get_libc_version") else None
+
+
+def _resident() -> int:
+    """Return the bytes of this process that are in memory."""
+    return int(STATM.read_text().split()[1]) * mmap.PAGESIZE

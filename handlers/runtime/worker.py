@@ -17,7 +17,7 @@ from handlers.runtime.channel import guard_log
 from handlers.runtime.endings import check_answer_size, device_lost, exit_soon, refusal_of
 from handlers.runtime.errors import RequestError, Unprocessable
 from handlers.runtime.exchange import Answer, Context, Exchange, header_text, identity
-from handlers.runtime.heap import give_freed_memory_back, reuse_freed_memory
+from handlers.runtime.heap import Heap
 from handlers.runtime.lostdevice import is_lost, is_lost_on
 from handlers.runtime.media import JSON
 from handlers.runtime.metrics import StageMetrics, WorkerMemory
@@ -39,8 +39,8 @@ class Worker(ABC):
         unexplained: why there are no explanations, where there are none.
         example_headers: request headers that the archive's own example needs.
         reuses_memory: whether freed memory is kept for the tensors to come while a batch is
-            answered, and given back after it. It pays where layers of many megabytes follow each
-            other; see ``handlers.runtime.heap``.
+            answered, and given back after it where it is much. It pays where layers of many
+            megabytes follow each other; see ``handlers.runtime.heap``.
         model_dir: the folder that the archive is unpacked into.
         settings: the ``marquee:`` section of model-config.yaml.
         device: where the model runs; the CPU until it is known.
@@ -56,6 +56,7 @@ class Worker(ABC):
     # What is said to have failed, where a request's failure is nobody else's.
     _user_code = "the model"
     _device_lost = False
+    _heap: Heap | None = None
 
     @abstractmethod
     def initialize(self, context: Context) -> None:
@@ -65,8 +66,7 @@ class Worker(ABC):
         """Set up what does not depend on the model."""
         take_bodies_as_bytes()
         guard_log()
-        if self.reuses_memory:
-            reuse_freed_memory()
+        self._heap = Heap() if self.reuses_memory else None
         self.model_dir = Path(context.system_properties["model_dir"])
         self.settings = Settings.from_yaml(context.model_yaml_config)
         torch.set_num_threads(threads_per_worker(self.settings, context.model_yaml_config))
@@ -100,8 +100,8 @@ class Worker(ABC):
                 (explanations if exchange.asks_explanation else predictions).append(exchange)
         self._answer_predictions(predictions)
         self._answer_explanations(explanations)
-        if self.reuses_memory:
-            give_freed_memory_back()
+        if self._heap is not None:
+            self._heap.settle()
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:

@@ -17,37 +17,42 @@ from tests.handlers.runtime.test_handler_explanations import RED, Reddish
 FAULTS = """
 import ctypes, resource, sys
 from pathlib import Path
-from handlers.runtime.heap import give_freed_memory_back, reuse_freed_memory
+from handlers.runtime.heap import KEPT, Heap
 
-SIZE, PAGE = 1 << 27, resource.getpagesize()
+SIZE, PAGE = 2 * KEPT, resource.getpagesize()
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 libc.malloc.argtypes = [ctypes.c_size_t]
 libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
 libc.free.argtypes = [ctypes.c_void_p]
 
-def faults():
+def faults(size):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    block = libc.malloc(SIZE)
-    libc.memset(block, 1, SIZE)
+    block = libc.malloc(size)
+    libc.memset(block, 1, size)
     libc.free(block)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
 
-assert reuse_freed_memory()
-first, second = faults(), faults()
+heap = Heap()
+first, second = faults(SIZE), faults(SIZE)
 assert second < first / 10, (first, second)
 kept = resident()
-give_freed_memory_back()
+heap.settle()
 assert kept - resident() > SIZE * 0.9, (kept, resident())
-assert faults() > first / 2
+assert faults(SIZE) > first / 2
+heap.settle()
+faults(SIZE // 4)
+kept = resident()
+heap.settle()
+assert kept - resident() < SIZE // 8, (kept, resident())
 """
 
 
-@pytest.mark.skipif(heap._glibc() is None, reason="only glibc can be told")
-def test_what_was_freed_is_used_again_until_it_is_given_back() -> None:
+@pytest.mark.skipif(heap.glibc() is None, reason="only glibc can be told")
+def test_what_was_freed_is_used_again_until_it_is_much_and_given_back() -> None:
     root = Path(heap.__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", FAULTS], cwd=root, capture_output=True, text=True, check=False
@@ -56,9 +61,9 @@ def test_what_was_freed_is_used_again_until_it_is_given_back() -> None:
 
 
 def test_elsewhere_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heap, "_glibc", lambda: None)
-    assert heap.reuse_freed_memory() is False
-    heap.give_freed_memory_back()
+    monkeypatch.setattr(heap, "glibc", lambda: None)
+    monkeypatch.setattr(heap, "STATM", Path("/no/such/file"))
+    heap.Heap().settle()
 
 
 class Large(Reddish):
@@ -67,19 +72,30 @@ class Large(Reddish):
     reuses_memory = True
 
 
-@pytest.mark.parametrize(("handler", "expected"), [(Large, ["kept", "given back"]), (Reddish, [])])
+class Counted:
+    """A heap that says what it is told."""
+
+    def __init__(self) -> None:
+        self.settled = 0
+
+    def settle(self) -> None:
+        self.settled += 1
+
+
+@pytest.mark.parametrize(("handler", "expected"), [(Large, [1]), (Reddish, [])])
 def test_a_handler_says_so_with_a_word(
-    handler: type[Reddish],
-    expected: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    handler: type[Reddish], expected: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done: list[str] = []
-    monkeypatch.setattr(worker, "reuse_freed_memory", lambda: done.append("kept"))
-    monkeypatch.setattr(worker, "give_freed_memory_back", lambda: done.append("given back"))
+    made: list[Counted] = []
+
+    def make() -> Counted:
+        made.append(Counted())
+        return made[-1]
+
+    monkeypatch.setattr(worker, "Heap", make)
     loaded = load(handler(), tmp_path / "none.pth")
     exchange = Exchange({"body": RED}, {})
     loaded.answer([exchange])
     assert exchange.answer is not None
     assert exchange.answer.status == 200
-    assert done == expected
+    assert [heap.settled for heap in made] == expected
