@@ -27,6 +27,7 @@ from bench.turns import Contender, serve_rounds
 from handlers.timetravel.ageing import to_pixels
 from tests.golden import synth
 from tests.handlers.timetravel.support import CROPPED, EXAMPLE, GOLDEN, Pixels, ask, psnr, serve
+from tests.support import ROOT
 
 AGES = (25, 35, 55, 75)
 OURS, PLAIN = "ours", "plain loop"
@@ -43,6 +44,7 @@ def make(path: Path) -> None:
 
 def ours(weights: Path, threads: int) -> Callable[[], Pixels]:
     """Return a call of the handler, loaded as a worker loads it."""
+    os.environ["TS_CONFIG_FILE"] = str(ROOT / "config.properties")  # allows 16 MB out
     handler = serve(weights.resolve(), threads=threads)
     picture = EXAMPLE.read_bytes()
 

@@ -72,7 +72,11 @@ def darknet53() -> str:
         text += convolution(filters, 3, 2)
         text += (convolution(filters // 2, 1) + convolution(filters, 3) + unit) * units
     anchors = "anchors=10,13, 16,30, 33,23"
-    return text + convolution(30, 1, more="linear") + f"[yolo]\nmask=0,1,2\n{anchors}\nclasses=5\n"
+    return (
+        text
+        + convolution(30, 1, more="linear")
+        + f"[yolo]\nmask=0,1,2\n{anchors}\nclasses=5\nnum=3\n"
+    )
 
 
 def inkwash(folder: Path) -> tuple[InkwashHandler, bytes, dict[str, str]]:
