@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from handlers.runtime.finite import check_finite
 from handlers.runtime.memory import is_out_of_memory
 from handlers.timetravel.model import AgeingNetwork
 
@@ -57,7 +58,9 @@ def show_ages(
     spare(network.encoder)
 
     def paint(part: slice) -> Tensor:
-        return to_pixels(network.decoder(codes[part])).cpu()
+        painted = network.decoder(codes[part])
+        check_finite(painted, painted.dtype)  # as bytes nothing would show it
+        return to_pixels(painted).cpu()
 
     pictures = torch.cat(in_parts(paint, count * ages, at_once.painted))
     return pictures.reshape(count, ages, *pictures.shape[1:])

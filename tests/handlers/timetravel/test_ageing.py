@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from handlers.runtime.errors import InternalError
 from handlers.timetravel.ageing import AtOnce, in_parts, show_ages, to_pixels
 from handlers.timetravel.model import AgeingNetwork
 from tests.handlers.timetravel.support import tiny
@@ -125,6 +126,15 @@ def test_other_failures_are_not_tried_again() -> None:
     with pytest.raises(RuntimeError, match="shapes differ"):
         in_parts(work, 3, 2)
     assert work.tried == [2]
+
+
+def test_what_left_half_precisions_range_is_no_picture(
+    network: AgeingNetwork, faces: Tensor
+) -> None:
+    torch.nn.init.constant_(network.decoder.input.input, float("inf"))
+    network.bfloat16()
+    with pytest.raises(InternalError, match=r"NaN or infinities: it runs in bf16"):
+        show(network, faces.bfloat16(), YEARS, AtOnce(4, 1))
 
 
 @pytest.mark.parametrize(
