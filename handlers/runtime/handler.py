@@ -53,6 +53,7 @@ class VisionHandler(Worker):
             in addition, and take the place of others of the same name.
         unexplained: why this model has no explanations, where it has none.
         layout: memory layout of the network; one that already has it is not copied.
+        reuses_memory: true where layers of many megabytes follow each other; see ``Worker``.
         example_headers: request headers that the archive's own example needs.
         preprocess_in_threads: whether ``preprocess`` may run for several requests of a batch at
             once. Pictures are then decoded side by side; it must not keep anything on ``self``.

@@ -18,6 +18,7 @@ from handlers.runtime.channel import guard_log, serves_torchserve
 from handlers.runtime.endings import check_answer_size, device_lost, exit_soon, refusal_of
 from handlers.runtime.errors import RequestError, Unprocessable
 from handlers.runtime.exchange import Answer, Context, Exchange, header_text, identity
+from handlers.runtime.heap import Heap
 from handlers.runtime.lostdevice import is_lost, is_lost_on
 from handlers.runtime.media import JSON
 from handlers.runtime.metrics import StageMetrics, WorkerMemory
@@ -39,6 +40,9 @@ class Worker(ABC):
     Attributes:
         unexplained: why there are no explanations, where there are none.
         example_headers: request headers that the archive's own example needs.
+        reuses_memory: whether freed memory is kept for the tensors to come while a batch is
+            answered, and given back after it where it is much. It pays where layers of many
+            megabytes follow each other; see ``handlers.runtime.heap``.
         model_dir: the folder that the archive is unpacked into.
         settings: the ``marquee:`` section of model-config.yaml.
         device: where the model runs; the CPU until it is known.
@@ -47,6 +51,7 @@ class Worker(ABC):
 
     unexplained: str = "this model has no explanations"
     example_headers: Mapping[str, str] = MappingProxyType({})
+    reuses_memory: bool = False
 
     model_dir: Path
     settings: Settings
@@ -55,6 +60,7 @@ class Worker(ABC):
     # What is said to have failed, where a request's failure is nobody else's.
     _user_code = "the model"
     _device_lost = False
+    _heap: Heap | None = None
 
     @abstractmethod
     def initialize(self, context: Context) -> None:
@@ -66,6 +72,7 @@ class Worker(ABC):
         guard_log()
         if serves_torchserve():
             read_ahead()
+        self._heap = Heap() if self.reuses_memory else None
         self.model_dir = Path(context.system_properties["model_dir"])
         self.settings = Settings.from_yaml(context.model_yaml_config)
         self.threads = threads_per_worker(self.settings, context.model_yaml_config)
@@ -100,6 +107,8 @@ class Worker(ABC):
                 (explanations if exchange.asks_explanation else predictions).append(exchange)
         self._answer_predictions(predictions)
         self._answer_explanations(explanations)
+        if self._heap is not None:
+            self._heap.settle()
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:

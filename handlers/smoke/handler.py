@@ -29,6 +29,7 @@ class SmokeHandler(VisionHandler):
 
     consumes = (NPY, TIFF)
     produces = (JSON, NPY, PNG)
+    reuses_memory = True
     parameters = (
         Parameter(
             "threshold",

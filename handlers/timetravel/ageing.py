@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from handlers.runtime.finite import check_finite
 from handlers.runtime.memory import is_out_of_memory
 from handlers.timetravel.model import AgeingNetwork
+
+
+class AtOnce(NamedTuple):
+    """How many pairs of a face and an age are worked on together; fewer when they do not fit.
+
+    Attributes:
+        encoded: by the encoder that sees the age. Together they read its weights once.
+        painted: by the generator, whose weights are small and whose pictures are large.
+    """
+
+    encoded: int
+    painted: int
 
 
 def show_ages(
     network: AgeingNetwork,
     faces: Tensor,
     years: Tensor,
-    at_once: int,
+    at_once: AtOnce,
     spare: Callable[[nn.Module], object] = lambda _: None,
 ) -> Tensor:
     """Show each face at each of its ages.
@@ -24,7 +38,7 @@ def show_ages(
         network: in eval mode.
         faces: (N, 3, face_side, face_side) RGB in [-1, 1], on the network's device.
         years: (N, ages).
-        at_once: pictures painted in one go; fewer when they do not fit in memory.
+        at_once: how many go through a part of the network together.
         spare: told of each of the two encoders, a gigabyte each, when its work is done.
 
     Returns:
@@ -36,13 +50,19 @@ def show_ages(
     owners = torch.arange(count, device=faces.device).repeat_interleave(ages)
     targets = years.flatten()
 
-    def paint(part: slice) -> Tensor:
+    def encode(part: slice) -> Tensor:
         who = owners[part]
-        codes = identity[who] + network.age(faces[who], targets[part])
-        return to_pixels(network.decoder(codes)).cpu()
+        return identity[who] + network.age(faces[who], targets[part])
 
-    pictures = torch.cat(in_parts(paint, count * ages, at_once))
+    codes = torch.cat(in_parts(encode, count * ages, at_once.encoded))
     spare(network.encoder)
+
+    def paint(part: slice) -> Tensor:
+        painted = network.decoder(codes[part])
+        check_finite(painted, painted.dtype)  # as bytes nothing would show it
+        return to_pixels(painted).cpu()
+
+    pictures = torch.cat(in_parts(paint, count * ages, at_once.painted))
     return pictures.reshape(count, ages, *pictures.shape[1:])
 
 
@@ -78,5 +98,5 @@ def _attempt(work: Callable[[slice], Tensor], part: slice) -> Tensor | None:
 
 def to_pixels(pictures: Tensor) -> Tensor:
     """Turn (N, 3, H, W) in [-1, 1] into (N, H, W, 3) uint8; cut off, not rounded."""
-    scaled = ((pictures.float() + 1) / 2).clamp(0, 1) * 255
+    scaled = pictures.float().add(1).div_(2).clamp_(0, 1).mul_(255)
     return scaled.to(torch.uint8).permute(0, 2, 3, 1)

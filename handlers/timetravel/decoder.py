@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from handlers.timetravel.encoder import EqualLinear
 
 EPS = 1e-8
 SLOPE = 0.2
+GAIN = math.sqrt(2)
 MAPPING_RATE = 0.01
 
 
@@ -89,10 +91,10 @@ class Kernel(nn.Module):
         taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
         self.register_buffer("kernel", torch.outer(taps, taps) / 16)
 
-    def blur(self, x: Tensor) -> Tensor:
-        """Filter (N, C, 2h + 1, 2w + 1), zeros around it, to (N, C, 2h, 2w)."""
+    def blur(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Filter (N, C, 2h + 1, 2w + 1), zeros around it, to (N, C, 2h, 2w), and add (C,)."""
         channels = x.shape[1]
-        return functional.conv2d(x, self._for(channels), padding=1, groups=channels)
+        return functional.conv2d(x, self._for(channels), bias, padding=1, groups=channels)
 
     def enlarge(self, x: Tensor) -> Tensor:
         """Insert zeros between the pixels of (N, C, h, w) and filter: (N, C, 2h, 2w).
@@ -113,8 +115,11 @@ class ModulatedConv(nn.Module):
 
     The paper scales the weights W by the style s, then each output channel to unit norm. Since
     a convolution is linear, scaling its input by s and its output by the norm's inverse is the
-    same, and needs no weights of its own for each picture of a batch.
+    same, and needs no weights of its own for each picture of a batch. A picture alone has far
+    more numbers than W at the large sizes, where the time goes: for it W is scaled.
     """
+
+    energy: Tensor | None
 
     def __init__(
         self, channels: int, out: int, size: int, style_width: int, *, upsample: bool = False
@@ -122,26 +127,55 @@ class ModulatedConv(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(1, out, channels, size, size))
         self.modulation = EqualLinear(style_width, channels, bias=1.0)
+        self.register_buffer("energy", None, persistent=False)
         if upsample:
             self.blur = Kernel()
 
-    def forward(self, x: Tensor, style: Tensor, *, demodulate: bool = True) -> Tensor:
-        """Convolve (N, C, h, w) by styles (N, style_width): (N, out, h, w), or doubled."""
-        weight = self.weight[0]  # (out, C, k, k)
-        scale = self.modulation(style) / math.sqrt(weight[0].numel())  # (N, C)
-        out = self._convolve(x * scale[:, :, None, None], weight)
-        if demodulate:
-            # Norms of the scaled weights: (sum over k of W^2) s^2, in float32 at least.
-            precise = torch.promote_types(x.dtype, torch.float32)
-            energy = weight.to(precise).square().sum((2, 3))  # (out, C)
-            norm = torch.rsqrt(scale.to(precise).square() @ energy.T + EPS)  # (N, out)
-            out = out * norm.to(x.dtype)[:, :, None, None]
-        return out
+    def forward(self, x: Tensor, style: Tensor, bias: Tensor, gain: float | None = None) -> Tensor:
+        """Convolve (N, C, h, w) by styles (N, style_width).
 
-    def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+        Args:
+            x: (N, C, h, w).
+            style: (N, style_width).
+            bias: (out,), added to the result.
+            gain: norm that each output channel's weights are brought to; none leaves them as
+                the style makes them.
+
+        Returns:
+            (N, out, h, w), or doubled.
+        """
+        scale = self.modulation(style) / math.sqrt(self.weight[0, 0].numel())  # (N, C)
+        norm = None if gain is None else self._norm(scale) * gain  # (N, out)
+        if len(x) == 1:
+            each = scale if norm is None else norm.T * scale  # (1 or out, C)
+            return self._convolve(x, self.weight[0] * each[:, :, None, None], bias)
+        out = self._convolve(x * scale[:, :, None, None], self.weight[0])
+        if norm is not None:
+            out = out.mul_(norm[:, :, None, None])
+        return out.add_(bias[:, None, None])
+
+    def fix(self) -> None:
+        """Keep what depends on the weights alone, which must not change from now on."""
+        with torch.no_grad():
+            self.energy = self._energy()
+
+    def _energy(self) -> Tensor:
+        """Return the sums over k of W^2: (out, C), in float32 at least."""
+        precise = torch.promote_types(self.weight.dtype, torch.float32)
+        return self.weight[0].to(precise).square().sum((2, 3))
+
+    def _norm(self, scale: Tensor) -> Tensor:
+        """Return the inverse norms (N, out) of the weights scaled by (N, C)."""
+        precise = torch.promote_types(scale.dtype, torch.float32)
+        energy = self._energy() if self.energy is None else self.energy
+        squares = scale.to(precise).square() @ energy.to(precise).T
+        return torch.rsqrt(squares + EPS).to(scale.dtype)
+
+    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         if hasattr(self, "blur"):
-            return self.blur.blur(functional.conv_transpose2d(x, weight.transpose(0, 1), stride=2))
-        return functional.conv2d(x, weight, padding=weight.shape[-1] // 2)
+            doubled = functional.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+            return self.blur.blur(doubled, bias)
+        return functional.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
 
 
 class Noise(nn.Module):
@@ -153,19 +187,19 @@ class Noise(nn.Module):
 
 
 class Activation(nn.Module):
-    """Bias, leaky ReLU, and a gain that keeps the variance."""
+    """The bias before a leaky ReLU and a gain that keeps the variance."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, h, w) to the same shape."""
-        return _activated(x + self.bias[:, None, None])
-
 
 class StyledConv(nn.Module):
-    """A modulated 3x3 convolution, noise and activation."""
+    """A modulated 3x3 convolution, noise and activation.
+
+    The gain after the leaky ReLU might as well stand before it. There it is a factor of the
+    weights, the bias and the noise, and costs no pass over the picture.
+    """
 
     def __init__(
         self, channels: int, out: int, style_width: int, *, upsample: bool = False
@@ -177,8 +211,9 @@ class StyledConv(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor) -> Tensor:
         """Map (N, C, h, w) to (N, out, h, w), or doubled; ``noise`` is (1, 1, h, w)."""
-        out: Tensor = self.activate(self.conv(x, style) + self.noise.weight * noise)
-        return out
+        out: Tensor = self.conv(x, style, self.activate.bias * GAIN, GAIN)
+        out = out.add_(noise * (self.noise.weight * GAIN))
+        return functional.leaky_relu_(out, SLOPE)
 
 
 class ToRGB(nn.Module):
@@ -193,8 +228,8 @@ class ToRGB(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor, smaller: Tensor | None = None) -> Tensor:
         """Return (N, 3, h, w) from features (N, C, h, w) and the picture so far, half the size."""
-        rgb: Tensor = self.conv(x, style, demodulate=False) + self.bias
-        return rgb if smaller is None else rgb + self.upsample.enlarge(smaller)
+        rgb: Tensor = self.conv(x, style, self.bias.flatten())
+        return rgb if smaller is None else rgb.add_(self.upsample.enlarge(smaller))
 
 
 class Decoder(nn.Module):
@@ -225,7 +260,11 @@ class Decoder(nn.Module):
         Returns:
             (N, 3, side, side) RGB, about [-1, 1], not clamped.
         """
-        x = self.input.input.expand(len(codes), -1, -1, -1)
+        # The libraries for CPUs are faster with a pixel's channels side by side, above all at the
+        # blurs; every layer keeps the layout that it is given.
+        on_cpu = codes.device.type == "cpu"
+        layout = torch.channels_last if on_cpu else torch.contiguous_format
+        x = self.input.input.expand(len(codes), -1, -1, -1).contiguous(memory_format=layout)
         x = self.conv1(x, codes[:, 0], self._noise(0))
         rgb: Tensor = self.to_rgb1(x, codes[:, 1])
         # A picture's last code is the next resolution's first.
@@ -234,6 +273,11 @@ class Decoder(nn.Module):
                 x = self.convs[layer](x, codes[:, layer + 1], self._noise(layer + 1))
             rgb = to_rgb(x, codes[:, 2 * index + 3], rgb)
         return rgb
+
+    def fix(self) -> None:
+        """Compute once what depends on the weights alone, which must not change from now on."""
+        for layer in (self.conv1, *self.convs):
+            cast(StyledConv, layer).conv.fix()
 
     def _noise(self, index: int) -> Tensor:
         return self.noises.get_buffer(f"noise_{index}")
@@ -250,4 +294,4 @@ def _pairs(channels: Sequence[int], width: int) -> list[StyledConv]:
 
 
 def _activated(x: Tensor) -> Tensor:
-    return functional.leaky_relu(x, SLOPE) * math.sqrt(2)
+    return functional.leaky_relu(x, SLOPE) * GAIN

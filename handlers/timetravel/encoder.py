@@ -52,10 +52,10 @@ class SqueezeExcite(nn.Module):
         self.fc2 = nn.Conv2d(squeezed, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, h, w) to the same shape."""
+        """Scale (N, C, h, w) in place."""
         squeezed: Tensor = self.fc1(x.mean((2, 3), keepdim=True))
         weights: Tensor = self.fc2(squeezed.relu())
-        return x * weights.sigmoid()
+        return x.mul_(weights.sigmoid())
 
 
 class Bottleneck(nn.Module):
@@ -82,8 +82,8 @@ class Bottleneck(nn.Module):
         residual: Tensor = self.res_layer(x)
         if hasattr(self, "shortcut_layer"):
             shortcut: Tensor = self.shortcut_layer(x)
-            return residual + shortcut
-        return residual + x[:, :, :: self.stride, :: self.stride]
+            return residual.add_(shortcut)
+        return residual.add_(x[:, :, :: self.stride, :: self.stride])
 
 
 class EqualLinear(nn.Module):
@@ -115,7 +115,7 @@ class StyleBlock(nn.Module):
         for index in range(side.bit_length() - 1):
             layers += [
                 nn.Conv2d(width if index else channels, width, 3, 2, padding=1),
-                nn.LeakyReLU(0.01),
+                nn.LeakyReLU(0.01, inplace=True),
             ]
         self.convs = nn.Sequential(*layers)
         self.linear = EqualLinear(width, width)
@@ -156,8 +156,8 @@ class Encoder(nn.Module):
             (N, styles, style_width).
         """
         fine, middle, coarse = self._maps(x)
-        middle = _enlarged(coarse, middle.shape[-1]) + self.latlayer1(middle)
-        fine = _enlarged(middle, fine.shape[-1]) + self.latlayer2(fine)
+        middle = _enlarged(coarse, middle.shape[-1]).add_(self.latlayer1(middle))
+        fine = _enlarged(middle, fine.shape[-1]).add_(self.latlayer2(fine))
         codes = [
             block(coarse if index < COARSE else middle if index < MIDDLE else fine)
             for index, block in enumerate(self.styles)

@@ -1,6 +1,7 @@
 """Face ageing: a photograph in, the face now and at other ages out, side by side."""
 
 import base64
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -21,11 +22,11 @@ from handlers.runtime import (
 )
 from handlers.runtime.arrays import Array
 from handlers.runtime.settings import SettingsError
-from handlers.timetravel.ageing import show_ages
+from handlers.timetravel.ageing import AtOnce, show_ages
 from handlers.timetravel.align import align
 from handlers.timetravel.checkpoint import load_network
 from handlers.timetravel.faces import face_finder
-from handlers.timetravel.mapped import let_go
+from handlers.timetravel.mapped import Span, let_go, mapped_pages
 from handlers.timetravel.model import AgeingNetwork
 
 OLDEST = 100
@@ -73,30 +74,35 @@ class TimetravelHandler(VisionHandler):
     )
     # 4-dimensional weights stay as they are in the mapped file, which a conversion would copy.
     layout = torch.contiguous_format
+    reuses_memory = True
     # The example is a face cut out already: dlib need not be installed.
     example_headers = {"X-Marquee-Align": "false", "X-Marquee-Ages": "40"}  # noqa: RUF012
 
     def load(self) -> nn.Module:
         """The network, sized by its weight file, and the face finder where there is one."""
-        self._at_once = _ages_at_once(dict(self.settings.options))
+        together = _ages_at_once(dict(self.settings.options))
+        # On a CPU a picture at 1024 x 1024 is work enough, and four take four times the memory.
+        on_cpu = self.placement.device.type == "cpu"
+        self._at_once = AtOnce(encoded=together, painted=1 if on_cpu else together)
         self._find_face = face_finder(self.model_dir)
-        return load_network(self.weights)
+        network = load_network(self.weights)
+        network.decoder.fix()
+        return network
 
     @property
     def _network(self) -> AgeingNetwork:
         return cast(AgeingNetwork, self.network)
 
     def preprocess(self, request: Request) -> Tensor:
-        """Return (3 + ages, side, side): the face in [-1, 1], and a plane of years for each age."""
+        """Return (3 + ages, side, side) uint8: the face, and a plane of years for each age."""
         face = self._face(request)
         request.notes["face"] = face
         side = self._network.face_side
         if face.size != (side, side):
             face = face.resize((side, side), Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(face)).permute(2, 0, 1)
-        years = torch.tensor(request.parameters["ages"], dtype=torch.float32)
-        planes = years[:, None, None].expand(-1, side, side)
-        return torch.cat([(pixels.float() / 255 - 0.5) / 0.5, planes])
+        years = torch.tensor(request.parameters["ages"], dtype=torch.uint8)
+        return torch.cat([pixels, years[:, None, None].expand(-1, side, side)])
 
     def _face(self, request: Request) -> Image.Image:
         image = request.payload.image()
@@ -110,12 +116,20 @@ class TimetravelHandler(VisionHandler):
         return image
 
     def forward(self, batch: Tensor) -> Tensor:
-        """Return (N, ages, S, S, 3) uint8 for (N, 3 + ages, side, side)."""
-        faces, years = batch[:, :3].contiguous(), batch[:, 3:, 0, 0]
+        """Return (N, ages, S, S, 3) uint8 for (N, 3 + ages, side, side) uint8."""
+        faces = (batch[:, :3].float() / 255 - 0.5) / 0.5
+        faces = faces.to(self.placement.dtype).contiguous()
+        years = batch[:, 3:, 0, 0].float()
         return show_ages(self._network, faces, years, self._at_once, self._let_go)
 
     def _let_go(self, part: nn.Module) -> None:
-        let_go(part, self.weights)
+        let_go(self._pages[part])
+
+    @cached_property
+    def _pages(self) -> dict[nn.Module, list[Span]]:
+        network = self._network
+        encoders = (network.pretrained_encoder, network.encoder)
+        return {part: mapped_pages(part, self.weights) for part in encoders}
 
     def postprocess(self, output: Tensor, request: Request) -> Result:
         """Put the face and ``output`` (ages, S, S, 3) side by side: (S, S * (1 + ages), 3)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -16,26 +16,41 @@ MAPS = Path("/proc/self/maps")
 Span = tuple[int, int]
 
 
-def let_go(network: nn.Module, file: Path) -> int:
-    """Take the weights of ``network`` out of this process' memory where they lie in ``file``.
+def mapped_pages(network: nn.Module, file: Path) -> list[Span]:
+    """Return the addresses, start and end, of the pages in ``file`` that hold the weights.
 
-    They stay in the system's file cache, from where the next use fetches them, and may leave it
-    when memory is short. Weights that were changed, converted or moved to a GPU are no longer the
-    file's, and stay. Only Linux can tell; elsewhere nothing is done.
+    They hold as long as the network's tensors are the same. Weights that were changed, converted
+    or moved to a GPU are no longer the file's. Only Linux can tell; elsewhere there are none.
 
     Args:
         network: a network whose weights nobody writes to: what was written would be lost.
         file: the weight file that ``torch.load(mmap=True)`` mapped.
+    """
+    if sys.platform != "linux":
+        return []
+    tensors = chain(network.parameters(), network.buffers())
+    spans = ((t.data_ptr(), t.data_ptr() + t.nbytes) for t in tensors if t.device.type == "cpu")
+    return [*_whole_pages(spans, [*_mapped(file)])]
+
+
+def let_go(pages: Sequence[Span]) -> int:
+    """Take pages of a mapped file out of this process' memory.
+
+    They stay in the system's file cache, from where the next use fetches them, and may leave it
+    when memory is short.
 
     Returns:
         The number of bytes that were let go.
     """
-    if sys.platform != "linux":
+    if not pages:
         return 0
-    mapped = [*_mapped(file)]
-    tensors = chain(network.parameters(), network.buffers())
-    spans = [(t.data_ptr(), t.data_ptr() + t.nbytes) for t in tensors if t.device.type == "cpu"]
-    return sum(_advise(start, end) for start, end in _whole_pages(spans, mapped))
+    libc = ctypes.CDLL(None)
+    libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    return sum(
+        end - start
+        for start, end in pages
+        if libc.madvise(start, end - start, mmap.MADV_DONTNEED) == 0
+    )
 
 
 def _mapped(file: Path) -> Iterator[Span]:
@@ -55,9 +70,3 @@ def _whole_pages(spans: Iterable[Span], mapped: Iterable[Span]) -> Iterator[Span
         first, last = -(-start // page) * page, end // page * page
         if first < last and any(low <= first and last <= high for low, high in mapped):
             yield first, last
-
-
-def _advise(start: int, end: int) -> int:
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    return end - start if libc.madvise(start, end - start, mmap.MADV_DONTNEED) == 0 else 0

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from handlers.timetravel.ageing import show_ages
+from handlers.timetravel.ageing import AtOnce, show_ages
 from handlers.timetravel.demo.portraits import Person, draw, random_person
 from handlers.timetravel.model import AgeingNetwork
 
@@ -40,7 +40,7 @@ def judge(network: AgeingNetwork, people: int, seed: int) -> Verdict:
     faces = torch.stack([as_input(network, p, rng.uniform(0, 100)) for p in persons])
     years = torch.tensor(TARGETS, dtype=torch.float32).expand(people, -1)
     with torch.inference_mode():
-        aged = show_ages(network, faces, years, at_once=16).float()
+        aged = show_ages(network, faces, years, AtOnce(16, 16)).float()
     side = network.picture_side
     drawings = torch.stack([_pictures(p, TARGETS, side) for p in persons])
     error = (aged - drawings).square().flatten(2).mean(2)  # (people, ages)

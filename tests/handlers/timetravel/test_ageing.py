@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from handlers.timetravel.ageing import in_parts, show_ages, to_pixels
+from handlers.runtime.errors import InternalError
+from handlers.timetravel.ageing import AtOnce, in_parts, show_ages, to_pixels
 from handlers.timetravel.model import AgeingNetwork
 from tests.handlers.timetravel.support import tiny
 
@@ -33,23 +34,44 @@ def calls(module: nn.Module) -> list[int]:
     return sizes
 
 
-def show(network: AgeingNetwork, faces: Tensor, years: Tensor, at_once: int) -> Tensor:
+def show(network: AgeingNetwork, faces: Tensor, years: Tensor, at_once: AtOnce) -> Tensor:
     with torch.inference_mode():
         return show_ages(network, faces, years, at_once)
 
 
-@pytest.mark.parametrize(("at_once", "sizes"), [(4, [4, 2]), (1, [1] * 6), (99, [6])])
+SIZES = {4: [4, 2], 1: [1] * 6, 99: [6]}
+
+
+@pytest.mark.parametrize("encoded", SIZES)
+@pytest.mark.parametrize("painted", SIZES)
 def test_what_knows_no_age_runs_once_an_image(
-    network: AgeingNetwork, faces: Tensor, at_once: int, sizes: list[int]
+    network: AgeingNetwork, faces: Tensor, encoded: int, painted: int
 ) -> None:
-    once, aged, painted = map(calls, (network.pretrained_encoder, network.encoder, network.decoder))
-    assert show(network, faces, YEARS, at_once).shape == (2, 3, 16, 16, 3)
-    assert once == [2]
-    assert aged == painted == sizes
+    parts = (network.pretrained_encoder, network.encoder, network.decoder)
+    seen = [calls(part) for part in parts]
+    pictures = show(network, faces, YEARS, AtOnce(encoded, painted))
+    assert pictures.shape == (2, 3, 16, 16, 3)
+    assert seen == [[2], SIZES[encoded], SIZES[painted]]
 
 
-def test_a_batch_gives_what_single_calls_give(network: AgeingNetwork, faces: Tensor) -> None:
-    together = show(network, faces, YEARS, 4)
+def test_each_encoder_is_spared_before_a_picture_is_painted(
+    network: AgeingNetwork, faces: Tensor
+) -> None:
+    painted = calls(network.decoder)
+    told: list[tuple[nn.Module, int]] = []
+    with torch.inference_mode():
+        show_ages(
+            network, faces, YEARS, AtOnce(4, 1), lambda part: told.append((part, len(painted)))
+        )
+    assert told == [(network.pretrained_encoder, 0), (network.encoder, 0)]
+    assert len(painted) == 6
+
+
+@pytest.mark.parametrize("painted", [1, 4])
+def test_a_batch_gives_what_single_calls_give(
+    network: AgeingNetwork, faces: Tensor, painted: int
+) -> None:
+    together = show(network, faces, YEARS, AtOnce(4, painted))
     for face, years, pictures in zip(faces, YEARS, together, strict=True):
         for year, picture in zip(years, pictures, strict=True):
             with torch.inference_mode():
@@ -104,6 +126,15 @@ def test_other_failures_are_not_tried_again() -> None:
     with pytest.raises(RuntimeError, match="shapes differ"):
         in_parts(work, 3, 2)
     assert work.tried == [2]
+
+
+def test_what_left_half_precisions_range_is_no_picture(
+    network: AgeingNetwork, faces: Tensor
+) -> None:
+    torch.nn.init.constant_(network.decoder.input.input, float("inf"))
+    network.bfloat16()
+    with pytest.raises(InternalError, match=r"NaN or infinities: it runs in bf16"):
+        show(network, faces.bfloat16(), YEARS, AtOnce(4, 1))
 
 
 @pytest.mark.parametrize(

@@ -8,16 +8,18 @@ import json
 import re
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from handlers.runtime.exchange import Exchange
 from handlers.runtime.settings import SettingsError
 from handlers.timetravel.handler import TimetravelHandler
+from handlers.timetravel.model import AgeingNetwork
 from tests.handlers.timetravel.support import (
     CROPPED,
     GOLDEN,
@@ -203,6 +205,27 @@ def test_bad_requests(
     said = message(ask(single, body, **(CROPPED | headers)), status)
     assert re.search(words, said), said
     assert ask(single, FACE, **CROPPED).status == 200
+
+
+def test_bytes_go_to_the_network_and_one_picture_is_painted_at_a_time_on_a_cpu(
+    handler: TimetravelHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[Tensor] = []
+    painted: list[int] = []
+    forward = handler.forward
+    network = cast(AgeingNetwork, handler.network)
+    hook = network.decoder.register_forward_pre_hook(lambda _, codes: painted.append(len(codes[0])))
+
+    def seen(batch: Tensor) -> Tensor:
+        batches.append(batch)
+        return forward(batch)
+
+    monkeypatch.setattr(handler._engine, "_forward", seen)
+    assert ask(handler, FACE, **CROPPED, x_marquee_ages="0,40,100").status == 200
+    hook.remove()
+    assert [(batch.dtype, batch.shape) for batch in batches] == [(torch.uint8, (1, 6, 32, 32))]
+    assert [set(plane.flatten().tolist()) for plane in batches[0][0, 3:]] == [{0}, {40}, {100}]
+    assert painted == [1, 1, 1]
 
 
 def test_an_unknown_option_is_refused(checkpoint: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from handlers.runtime.weights import fit_state, read_state
-from handlers.timetravel.mapped import let_go
+from handlers.timetravel.mapped import let_go, mapped_pages
 
 SIDE = 1024
 BYTES = 4 * SIDE * SIDE
@@ -49,7 +49,13 @@ def test_what_was_let_go_is_out_of_memory_and_comes_back(file: Path, network: nn
     expected = torch.load(file, weights_only=True)["weight"]
     assert torch.equal(network.weight, expected)
     assert resident(file) >= BYTES
-    assert let_go(network, file) > 0.99 * BYTES
+    pages = mapped_pages(network, file)
+    assert let_go(pages) > 0.99 * BYTES
+    assert resident(file) < 0.05 * BYTES
+    assert torch.equal(network.weight, expected)
+    # The pages are where they were, and can be let go again.
+    assert resident(file) >= BYTES
+    assert let_go(pages) > 0.99 * BYTES
     assert resident(file) < 0.05 * BYTES
     assert torch.equal(network.weight, expected)
 
@@ -57,9 +63,13 @@ def test_what_was_let_go_is_out_of_memory_and_comes_back(file: Path, network: nn
 def test_weights_that_are_not_the_files_stay(file: Path, network: nn.Linear) -> None:
     converted = copy.deepcopy(network).to(torch.bfloat16)
     before = converted.weight.clone()
-    assert let_go(converted, file) == 0
+    assert mapped_pages(converted, file) == []
     assert torch.equal(converted.weight, before)
 
 
 def test_weights_of_another_file_stay(tmp_path: Path, network: nn.Linear) -> None:
-    assert let_go(network, tmp_path / "other.pth") == 0
+    assert mapped_pages(network, tmp_path / "other.pth") == []
+
+
+def test_nothing_to_let_go() -> None:
+    assert let_go([]) == 0

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from handlers.timetravel.align import Floats
-from handlers.timetravel.decoder import Decoder, DecoderSizes
+from handlers.timetravel.decoder import Decoder, DecoderSizes, StyledConv
 from handlers.timetravel.encoder import EncoderSizes
 from handlers.timetravel.handler import TimetravelHandler
 from handlers.timetravel.model import AgeingNetwork, Sizes
@@ -106,6 +107,59 @@ def test_the_decoder_alone(vectors: dict[str, Floats]) -> None:
         painted = decoder(codes).numpy()
     for age, picture in zip(AGES, painted, strict=True):
         np.testing.assert_allclose(picture, vectors[f"out{age}"], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("upsample", [False, True])
+def test_a_lone_picture_is_convolved_as_one_of_several(upsample: bool) -> None:
+    """The style scales the weights for one picture, the pixels for several."""
+    torch.manual_seed(3)
+    layer = StyledConv(6, 4, 8, upsample=upsample).double()
+    torch.nn.init.constant_(layer.noise.weight, 0.5)
+    torch.nn.init.normal_(layer.activate.bias)
+    side = 10 if upsample else 5
+    noise = torch.randn(1, 1, side, side, dtype=torch.float64)
+    x, styles = torch.randn(3, 6, 5, 5).double(), torch.randn(3, 8).double()
+    with torch.inference_mode():
+        together = layer(x, styles, noise)
+        alone = torch.cat([layer(x[i : i + 1], styles[i : i + 1], noise) for i in range(3)])
+    torch.testing.assert_close(alone, together)
+    assert together.shape == (3, 4, side, side)
+
+
+def test_what_is_fixed_changes_nothing_and_is_not_stored() -> None:
+    network, faces, years = tiny(), torch.rand(2, 3, 32, 32), torch.tensor([10.0, 80.0])
+    keys = [*network.state_dict()]
+    with torch.inference_mode():
+        before = network(faces, years)
+        network.decoder.fix()
+        assert torch.equal(network(faces, years), before)
+    assert [*network.state_dict()] == keys
+
+
+def test_layers_may_write_over_what_they_were_given_and_still_learn() -> None:
+    """Gradients against differences of the loss, as the layers work in place."""
+    network, faces = tiny().double(), torch.rand(1, 3, 32, 32, dtype=torch.float64)
+    names = (
+        "decoder.convs.0.conv.weight",
+        "decoder.convs.1.activate.bias",
+        "encoder.body.0.res_layer.5.fc2.weight",
+        "encoder.styles.0.convs.0.bias",
+    )
+    weights = [network.get_parameter(name) for name in names]
+
+    def loss() -> Tensor:
+        total: Tensor = network(faces, torch.tensor([30.0])).square().sum()
+        return total
+
+    for weight, slope in zip(weights, torch.autograd.grad(loss(), weights), strict=True):
+        step = 1e-6 * torch.randn_like(weight)
+        with torch.no_grad():
+            weight.add_(step)
+            above = loss()
+            weight.sub_(2 * step)
+            below = loss()
+            weight.add_(step)
+        torch.testing.assert_close((above - below) / 2, (slope * step).sum(), rtol=1e-3, atol=1e-12)
 
 
 @pytest.mark.parametrize("start", ["encoded", "average", "nothing"])
