@@ -204,6 +204,11 @@ def test_bad_requests(
 ) -> None:
     said = message(ask(single, body, **(CROPPED | headers)), status)
     assert re.search(words, said), said
+
+
+def test_after_bad_requests_a_good_one_is_answered(single: TimetravelHandler) -> None:
+    for body in (b"no picture", truncated(), bomb(), b""):
+        assert ask(single, body, **CROPPED).status == 400
     assert ask(single, FACE, **CROPPED).status == 200
 
 
