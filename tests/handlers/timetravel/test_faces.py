@@ -1,4 +1,4 @@
-"""Finding faces: with dlib where it is installed, with a stand-in for its decisions, without."""
+"""Finding faces: with dlib where it is installed, with a stand-in for its decisions, and which."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from handlers.runtime.errors import Unprocessable
 from handlers.runtime.weights import WeightsError
 from handlers.timetravel.align import align
 from handlers.timetravel.faces import PREDICTOR, PREDICTOR_PACKAGE, face_finder, find_predictor
+from handlers.timetravel.pack import FACES, MEDIAPIPE
 from tests.handlers.timetravel.support import GOLDEN
 
 PICTURE = Image.new("RGB", (320, 240))
@@ -82,22 +83,29 @@ def test_no_face_at_all(monkeypatch: pytest.MonkeyPatch, model_dir: Path) -> Non
         face_finder(model_dir)(PICTURE, 0)
 
 
-def test_without_dlib_it_says_how_to_get_it(
+def test_with_nothing_to_find_faces_it_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, model_dir: Path
 ) -> None:
     monkeypatch.setattr("handlers.timetravel.faces.find_spec", lambda name: None)
     find = face_finder(model_dir)
-    with pytest.raises(Unprocessable, match=r"pip install \w+.*align=false"):
+    with pytest.raises(Unprocessable, match=r"build it again.*pip install dlib-bin.*align=false"):
         find(PICTURE, 0)
 
 
-def test_without_the_landmark_model_it_says_where_to_put_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("missing", ["dlib", "predictor"])
+def test_without_dlib_mediapipe_looks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: str
 ) -> None:
-    stand_in(monkeypatch, 1.0)
-    monkeypatch.setattr("handlers.timetravel.faces.find_predictor", lambda folder: None)
-    with pytest.raises(Unprocessable, match=rf"{PREDICTOR}.*weights/timetravel"):
-        face_finder(tmp_path)(PICTURE, 0)
+    for name in MEDIAPIPE:
+        (tmp_path / name).symlink_to(FACES / name)
+    if missing == "dlib":
+        (tmp_path / PREDICTOR).write_bytes(b"model")
+        monkeypatch.setattr("handlers.timetravel.faces.find_spec", lambda name: None)
+    else:
+        stand_in(monkeypatch, 1.0)
+        monkeypatch.setattr("handlers.timetravel.faces.find_predictor", lambda folder: None)
+    with Image.open(GOLDEN / "align" / "frontal.png") as stored:
+        assert face_finder(tmp_path)(stored.convert("RGB"), 0).shape == (68, 2)
 
 
 def test_a_damaged_landmark_model_fails_when_loading(

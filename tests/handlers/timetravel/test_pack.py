@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from handlers.runtime.weights import WeightsError
-from handlers.timetravel import faces, pack
+from handlers.timetravel import faces, mesh, pack
 from tests.handlers.timetravel.support import content, tiny
 
 
@@ -22,21 +22,23 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_name_is_the_one_that_serving_looks_for() -> None:
     assert pack.PREDICTOR == faces.PREDICTOR
+    assert set(pack.MEDIAPIPE) == {mesh.DETECTOR, mesh.LANDMARKS}
 
 
-def test_weights_alone(weights: Path, tmp_path: Path) -> None:
-    assert pack.inputs(weights) == [weights]
+def test_what_finds_faces_is_always_packed(weights: Path, tmp_path: Path) -> None:
+    found = [pack.FACES / name for name in pack.MEDIAPIPE]
+    assert pack.inputs(weights) == [weights, *found]
     out = tmp_path / "out"
     out.mkdir()
     assert pack.pack(weights, out) == out / weights.name
-    assert [path.name for path in out.iterdir()] == [weights.name]
+    assert {path.name for path in out.iterdir()} == {weights.name, *pack.MEDIAPIPE}
 
 
 def test_the_nearest_landmark_model_is_packed(weights: Path, tmp_path: Path) -> None:
     folders = [tmp_path / "weights", tmp_path / "weights" / "timetravel", weights.parent]
     for number, folder in enumerate(folders):
         (folder / pack.PREDICTOR).write_bytes(f"model {number}".encode())
-        assert pack.inputs(weights) == [weights, folder / pack.PREDICTOR]
+        assert pack.inputs(weights)[1] == folder / pack.PREDICTOR
     out = tmp_path / "out"
     out.mkdir()
     pack.pack(weights, out)
