@@ -7,6 +7,8 @@
 # --dry-run asks AWS for the account and the repository, and prints the rest instead of doing it.
 # BUILDER   docker, podman or buildah; the first that is installed, unless set
 # PLATFORM  linux/amd64 unless set: what SageMaker's instances run
+# RUN_AS    who the image starts as, root unless set: SageMaker mounts /opt/ml for root to write;
+#           started as root, it goes on as user 1001 once its folders are made
 set -euo pipefail
 
 fail() {
@@ -15,7 +17,7 @@ fail() {
 }
 
 usage() {
-    sed -n '2,9s/^# \{0,1\}//p' "$0"
+    sed -n '2,11s/^# \{0,1\}//p' "$0"
 }
 
 run() {
@@ -119,7 +121,7 @@ options=(--platform "${PLATFORM:-linux/amd64}" --file docker/Dockerfile)
 [[ ${builder##*/} == docker ]] || options+=(--format docker)
 export BUILDX_NO_DEFAULT_ATTESTATIONS=1
 run "$builder" "$build" "${options[@]}" --build-arg "VERSION=$version" \
-    --build-arg "REVISION=$revision" --tag "${tags[0]}" --tag "${tags[1]}" .
+    --build-arg "REVISION=$revision" --build-arg "RUN_AS=${RUN_AS:-root}" --tag "${tags[0]}" --tag "${tags[1]}" .
 for tag in "${tags[@]}"; do
     run "$builder" push "$tag"
 done

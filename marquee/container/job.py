@@ -34,6 +34,12 @@ class Job:
         self.data, self.config = base / "input" / "data", base / "input" / "config"
         self.checkpoints = base / "checkpoints"
 
+    @property
+    def written(self) -> tuple[Path, ...]:
+        """The folders that a training writes to; checkpoints only where they are kept."""
+        kept = (self.checkpoints,) if self.checkpoints.is_dir() else ()
+        return (self.model, self.output, self.output / "data", *kept)
+
     def channels(self) -> dict[str, Path]:
         """Return the folder of each input channel.
 

@@ -12,7 +12,7 @@ from typing import IO
 
 from marquee.archives import rooms
 from marquee.archives.rooms import InContainer
-from marquee.container import contents, control, packages, workspace
+from marquee.container import contents, control, gpu, identity, packages, workspace
 from marquee.container.inherited import inherited
 from marquee.container.modelstore import RESPONSE_TIMEOUT, ModelStore, StoredModel
 from marquee.container.multimodel import MultiModel
@@ -40,6 +40,8 @@ def run(settings: ContainerSettings) -> None:
         MarqueeError: why it does not start, or what ended it.
     """
     started = time.monotonic()
+    identity.step_down(os.environ, ())
+    log.info(gpu.check(os.environ, gpu.present()))
     project = workspace.make(settings, inherited(os.environ))
     models = [] if settings.multi_model else fill(project, settings)
     preflight.check_ports(project.properties, _port_variable)

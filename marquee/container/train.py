@@ -23,7 +23,7 @@ import yaml
 from marquee.archives import build as archive
 from marquee.archives import rooms
 from marquee.archives.rooms import Training
-from marquee.container import workspace
+from marquee.container import gpu, identity, workspace
 from marquee.container.job import Job
 from marquee.container.variables import ContainerSettings
 from marquee.errors import MarqueeError
@@ -43,7 +43,9 @@ def run(settings: ContainerSettings) -> int:
     """Train as the job's files say; return its exit code: 0, 1 for a failure, 143 when stopped."""
     job = Job(settings.base_dir)
     try:
+        identity.step_down(os.environ, job.written)
         check_writable(job)
+        log.info(gpu.check(os.environ, gpu.present()))
         training = _training()
         code = train(job, training)
         if (job.model / training.weights).is_file():
@@ -76,7 +78,8 @@ def check_writable(job: Job) -> None:
         except OSError as error:
             raise MarqueeError(
                 f"{folder} cannot be written to by user {os.getuid()} ({error.strerror}); give it "
-                "to that user, or run the container as root (docker build --build-arg RUN_AS=root)"
+                "to that user, or start the container as root (docker run --user root, or an image "
+                "that docker/build_and_push.sh has made), which then gives it to that user itself"
             ) from error
     if len(job.hosts()) > 1:
         raise MarqueeError(

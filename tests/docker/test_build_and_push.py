@@ -72,6 +72,12 @@ def test_shellcheck_finds_nothing() -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_it_starts_as_whom_run_as_names(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    assert machine.run(RUN_AS="1001").returncode == 0
+    assert any("--build-arg RUN_AS=1001 " in call for call in machine.calls())
+
+
 @pytest.mark.parametrize("builder", ["docker", "podman", "buildah"])
 def test_it_builds_and_pushes_version_and_revision(tmp_path: Path, builder: str) -> None:
     machine = Machine(tmp_path, builder)
@@ -87,6 +93,7 @@ def test_it_builds_and_pushes_version_and_revision(tmp_path: Path, builder: str)
     released = re.escape(f"{image}:{VERSION}")
     assert re.search(rf"--tag {released} --tag {tagged} \.$", build)
     assert ("--format docker" in build) == (builder != "docker")
+    assert "--build-arg RUN_AS=root " in build
     pushes = [call for call in calls if call.startswith(f"{builder} push ")]
     assert pushes[0] == f"{builder} push {image}:{VERSION}"
     assert re.fullmatch(f"{builder} push {tagged}", pushes[1])
