@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from marquee.archives import listing, model_folder, reader
@@ -60,8 +60,12 @@ def find(folder: Path, program: str | None = None, code_dir: Path | None = None)
     Raises:
         MarqueeError: there is no such folder, it cannot be read, or nothing in it is a model.
     """
-    _check_readable(folder, code_dir)
-    here = _here(folder, program, code_dir)
+    _check_readable(folder)
+    absent = None if code_dir is None or code_dir.is_dir() else code_dir
+    here = _here(folder, program, code_dir if absent is None else None)
+    if absent is not None:
+        note = f"SAGEMAKER_SUBMIT_DIRECTORY is {absent}, and there is no such folder"
+        here = replace(here, notes=(note, *here.notes))
     if here.archives or here.script:
         return here
     below = {path: _here(path, program) for path in model_folder.folders(folder)}
@@ -74,7 +78,7 @@ def find(folder: Path, program: str | None = None, code_dir: Path | None = None)
     raise MarqueeError(_nothing(folder, program, here.notes, several))
 
 
-def _check_readable(folder: Path, code_dir: Path | None) -> None:
+def _check_readable(folder: Path) -> None:
     if not folder.is_dir():
         raise MarqueeError(
             f"there is no model folder {folder}; mount one there, or set SAGEMAKER_BASE_DIR"
@@ -84,8 +88,6 @@ def _check_readable(folder: Path, code_dir: Path | None) -> None:
             f"{folder} cannot be read by user {os.getuid()}, which this container runs as; "
             "chmod a+rX it"
         )
-    if code_dir is not None and code_dir != folder / model_folder.CODE and not code_dir.is_dir():
-        raise MarqueeError(f"SAGEMAKER_SUBMIT_DIRECTORY is {code_dir}, and there is no such folder")
 
 
 def _here(folder: Path, program: str | None, code_dir: Path | None = None) -> Contents:

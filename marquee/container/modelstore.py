@@ -41,12 +41,14 @@ class StoredModel:
     Attributes:
         path: of the archive, or of the unpacked one.
         response_timeout: seconds after which TorchServe ends a request to it.
+        at_once: the requests that its workers can have in hand, each a full batch.
     """
 
     name: str
     version: str
     path: Path
     response_timeout: int = RESPONSE_TIMEOUT
+    at_once: int = 1
 
 
 class ModelStore:
@@ -77,7 +79,7 @@ class ModelStore:
                 content = copy.deepcopy(dict(manifest.content))
                 content["model"]["modelName"] = name
                 _configure(path, content, config)
-        return StoredModel(name, manifest.version, path, _response_timeout(config))
+        return _stored(name, manifest.version, path, config)
 
     def add_script(self, script: Script, name: str = SCRIPT_MODEL) -> StoredModel:
         """Make an unpacked archive of a script: the adapter, and a link to its folder.
@@ -96,7 +98,7 @@ class ModelStore:
             model = {"modelName": name, "modelVersion": SCRIPT_VERSION, "handler": "handler.py"}
             manifest = {"createdOn": "-", "archiverVersion": "0.12.0", "model": model}
             _configure(path, manifest, config)
-        return StoredModel(name, SCRIPT_VERSION, path, _response_timeout(config))
+        return _stored(name, SCRIPT_VERSION, path, config)
 
     def remove(self, model: StoredModel) -> None:
         """Take a model out of the store."""
@@ -151,10 +153,16 @@ def merged(config: Mapping[str, Any], wanted: Mapping[str, int]) -> dict[str, An
     return both
 
 
-def _response_timeout(config: Mapping[str, Any]) -> int:
-    seconds = config.get("responseTimeout")
+def _stored(name: str, version: str, path: Path, config: Mapping[str, Any]) -> StoredModel:
+    timeout = _number(config, "responseTimeout", RESPONSE_TIMEOUT)
+    workers = max(_number(config, "minWorkers", 1), _number(config, "maxWorkers", 1))
+    return StoredModel(name, version, path, timeout, workers * _number(config, "batchSize", 1))
+
+
+def _number(config: Mapping[str, Any], key: str, default: int) -> int:
+    value = config.get(key)
     # Of what is no number TorchServe takes no notice.
-    return seconds if isinstance(seconds, int) and seconds > 0 else RESPONSE_TIMEOUT
+    return value if isinstance(value, int) and value > 0 else default
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import IO
 
 from marquee.archives import rooms
 from marquee.archives.rooms import InContainer
-from marquee.container import contents, control, gpu, identity, packages, workspace
+from marquee.container import batch, contents, control, gpu, identity, packages, workspace
 from marquee.container.inherited import inherited
 from marquee.container.modelstore import RESPONSE_TIMEOUT, ModelStore, StoredModel
 from marquee.container.multimodel import MultiModel
@@ -120,6 +120,7 @@ def front_settings(
         drain_timeout=2 * slowest,
         ready_when_empty=settings.multi_model,
         models_socket=folder / "models.sock" if settings.multi_model else None,
+        execution_parameters=batch.execution_parameters(settings, models, default),
         ping_fields=room.ping,
         allowed_origins=room.origins if allowed is None else allowed,
     )

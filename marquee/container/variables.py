@@ -25,14 +25,19 @@ from marquee.front import origins
 
 PREFIXES = ("TS_", "SAGEMAKER_")
 MOST = 1 << 31
+LARGEST_MB = 2000
+CODE = "SAGEMAKER_SUBMIT_DIRECTORY"
 ORIGINS = "TS_CORS_ALLOWED_ORIGIN"
 WORKERS = "SAGEMAKER_MODEL_SERVER_WORKERS TS_DEFAULT_WORKERS_PER_MODEL"
 # What the platform or the toolkits set, and nothing here needs.
 WITHOUT_EFFECT = (
+    "SAGEMAKER_BATCH",
+    "SAGEMAKER_BATCH_STRATEGY",
     "SAGEMAKER_CONTAINER_LOG_LEVEL",
     "SAGEMAKER_ENABLE_CLOUDWATCH_METRICS",
     "SAGEMAKER_HANDLER",
     "SAGEMAKER_JOB_NAME",
+    "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS",
     "SAGEMAKER_REGION",
 )
 
@@ -54,10 +59,9 @@ def _port_range(text: str) -> tuple[int, ...]:
     return tuple(ports)
 
 
-def _folder(text: str) -> str:
-    if "://" in text or not Path(text).is_absolute():
-        raise ValueError("no folder")
-    return text
+def _folder(text: str) -> str | None:
+    """Return a folder of the container; nothing for an address, which AWS's toolkit passes over."""
+    return text if "://" not in text and Path(text).is_absolute() else None
 
 
 PortRange = Annotated[
@@ -125,10 +129,11 @@ class ContainerSettings(BaseModel):
     program: str | None = _variable(
         "SAGEMAKER_PROGRAM", "the name of a file", "The script. Without it: `inference.py`."
     )
-    code_dir: Annotated[Path, _from_text(_folder)] | None = _variable(
-        "SAGEMAKER_SUBMIT_DIRECTORY",
+    code_dir: Annotated[Path | None, _from_text(_folder)] = _variable(
+        CODE,
         "a folder in the container (SageMaker unpacks model.tar.gz there)",
-        "The script's folder. Without it: `code` in the model folder.",
+        "The script's folder, where there is such a one. Without it, and for addresses such as "
+        "`s3://…` and `file://…`: `code` in the model folder.",
     )
     requirements: str | None = _variable(
         "SAGEMAKER_REQUIREMENTS",
@@ -164,9 +169,11 @@ class ContainerSettings(BaseModel):
     )
     max_payload_mb: int | None = _number(
         "SAGEMAKER_MAX_PAYLOAD_IN_MB",
-        "Of a request and of an answer. Without it: 100.",
+        "Of a request; of an answer where it is more than 100. Without it: 100. 0, which batch "
+        "transform takes for no limit: 2000.",
         "MB",
-        most=2000,
+        least=0,
+        most=LARGEST_MB,
     )
     java_options: str | None = _variable(
         "SAGEMAKER_MODEL_SERVER_VMARGS", "options of java", "More words for the JVM."
@@ -229,6 +236,12 @@ def read(environ: Mapping[str, str]) -> ContainerSettings:
 def warnings(environ: Mapping[str, str]) -> Iterator[str]:
     """Yield a sentence for each variable that somebody may think has an effect."""
     known = fields_of_variables()
+    code = environ.get(CODE, "").strip()
+    if code and _folder(code) is None:
+        yield (
+            f"{CODE} is {code!r}, no folder in the container, and has no effect: the script is "
+            "looked for in the model folder's code/, as in AWS's container"
+        )
     for name in sorted(environ):
         if not name.startswith(PREFIXES) or name in WITHOUT_EFFECT:
             continue

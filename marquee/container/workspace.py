@@ -6,12 +6,11 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from marquee import javaproperties
+from marquee import javaproperties, properties
 from marquee.container import memory, packages
-from marquee.container.variables import ContainerSettings
+from marquee.container.variables import LARGEST_MB, ContainerSettings
 from marquee.errors import MarqueeError
 from marquee.project import CONFIG_NAME, Project
-from marquee.properties import BYTES
 
 # The image's copy of the repository: its root.
 HOME = Path(__file__).parents[2]
@@ -86,7 +85,11 @@ def _properties(settings: ContainerSettings) -> dict[str, str]:
         f"-Dlog4j.configurationFile=config/container-log4j2.xml{options}",
     }
     if settings.max_payload_mb is not None:
-        values |= dict.fromkeys(BYTES, str(settings.max_payload_mb * MEGABYTE))
+        most = (settings.max_payload_mb or LARGEST_MB) * MEGABYTE
+        values["max_request_size"] = str(most)
+        # Batch transform says what it sends; answers, such as pictures, may be larger.
+        usual = int(properties.read(HOME / CONFIG_NAME, {})["max_response_size"])
+        values["max_response_size"] = str(max(most, usual))
     return values
 
 

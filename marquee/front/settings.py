@@ -151,6 +151,7 @@ class FrontSettings(FrontFile):
         ready_when_empty: whether a server without any model is ready.
         models_socket: who answers ``/models`` without ``/invoke``; None leaves it to TorchServe.
         ping_fields: what the body of ``/ping`` has besides ``status`` and ``models``.
+        execution_parameters: what ``/execution-parameters`` answers; None leaves it unanswered.
     """
 
     folder: Path
@@ -162,6 +163,7 @@ class FrontSettings(FrontFile):
     ready_when_empty: bool = False
     models_socket: Path | None = None
     ping_fields: Mapping[str, Any] = {}
+    execution_parameters: Mapping[str, int | str] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> FrontSettings:

@@ -186,6 +186,46 @@ def _watch_ping(served: Served, statuses: list[int]) -> None:
         time.sleep(0.05)
 
 
+def test_batch_transform_asks_and_sends_files_in_chunks(tmp_path: Path) -> None:
+    """A job without a limit (MaxPayloadInMB 0) sends chunks, and gets more than it has sent."""
+    doubled = ECHO.replace("return bytes(data),", "return bytes(data) * 2,")
+    make_folder(tmp_path / "ml" / "model", doubled)
+    job = {
+        "SAGEMAKER_BATCH": "true",
+        "SAGEMAKER_BATCH_STRATEGY": "SINGLE_RECORD",
+        "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": "2",
+        "SAGEMAKER_MAX_PAYLOAD_IN_MB": "0",
+        "SAGEMAKER_TS_BATCH_SIZE": "5",
+    }
+    with serving(tmp_path / "ml", **job) as served, served.client() as client:
+        told = client.get("/execution-parameters")
+        assert (told.status_code, told.headers["content-type"]) == (200, "application/json")
+        assert told.json() == {
+            "MaxConcurrentTransforms": 5,
+            "BatchStrategy": "SINGLE_RECORD",
+            "MaxPayloadInMB": 20,
+        }
+        parts = [b"%07d," % number for number in range(100_000)]
+        headers = {"Content-Type": "application/octet-stream"}
+        answer = client.post("/invocations", content=iter(parts), headers=headers)
+        assert answer.status_code == 200, answer.text
+        assert answer.content == b"".join(parts) * 2
+        assert "is not known here" not in served.printed()
+
+
+def test_serverless_has_6_gb_a_read_only_model_and_no_gpu(tmp_path: Path) -> None:
+    """As far as a process can be put into it; the image test has the read-only root as well."""
+    folder = make_folder(tmp_path / "ml" / "model", ECHO)
+    with serving(tmp_path / "ml", NVIDIA_VISIBLE_DEVICES="void") as served:
+        before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+        with served.client() as client:
+            body = bytes(4 << 20)
+            headers = {"Content-Type": "application/octet-stream"}
+            answer = client.post("/invocations", content=body, headers=headers)
+        assert (answer.status_code, answer.content) == (200, body)
+        assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
 @pytest.mark.parametrize(
     ("files", "variables", "message"),
     [

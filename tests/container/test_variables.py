@@ -62,7 +62,6 @@ def test_the_narrower_variable_wins() -> None:
         ({"SAGEMAKER_TS_BATCH_SIZE": "9" * 5000}, "from 1"),
         ({"SAGEMAKER_MODEL_SERVER_WORKERS": "x"}, "^SAGEMAKER_MODEL_SERVER_WORKERS is 'x'; exp"),
         ({"TS_CORS_ALLOWED_ORIGIN": "pages"}, "TS_CORS_ALLOWED_ORIGIN has 'pages', which is no"),
-        ({"SAGEMAKER_SUBMIT_DIRECTORY": "s3://b/sourcedir.tar.gz"}, "a folder in the container"),
         ({"SAGEMAKER_TS_MIN_WORKERS": "3", "SAGEMAKER_TS_MAX_WORKERS": "2"}, "no larger"),
     ],
 )
@@ -86,6 +85,16 @@ def test_what_has_no_effect_is_told_by_name(name: str, value: str, warning: str)
     (only,) = warnings(environ)
     assert warning in only
     assert read(environ) == read({})
+
+
+@pytest.mark.parametrize(
+    "address", ["s3://b/sourcedir.tar.gz", "file:///home/me/code", "file://code", "code"]
+)
+def test_an_address_of_code_is_passed_over_as_by_awss_toolkit(address: str) -> None:
+    environ = {"SAGEMAKER_SUBMIT_DIRECTORY": address}
+    assert read(environ) == read({})
+    (warning,) = warnings(environ)
+    assert f"{address!r}, no folder in the container, and has no effect" in warning
 
 
 def test_torchserve_gets_its_own_variables_and_no_blanks() -> None:

@@ -39,9 +39,19 @@ def test_the_configuration_has_the_settings(make: Make) -> None:
     found = properties.read(project.root / "config.properties", {})
     assert found["metrics_address"] == "http://127.0.0.1:8081"
     assert (found["grpc_inference_port"], found["grpc_management_port"]) == ("8082", "8083")
-    assert found["max_request_size"] == found["max_response_size"] == str(2 << 20)
+    assert found["max_request_size"] == str(2 << 20)
+    assert found["max_response_size"] == str(100 << 20)
     assert found["vmargs"].endswith("-Dx=y")
     assert found["load_models"] == "all"
+
+
+@pytest.mark.parametrize(("given", "most"), [(200, 200), (0, 2000)])
+def test_large_payloads_count_for_answers_and_0_is_no_limit(
+    make: Make, given: int, most: int
+) -> None:
+    """Batch transform hands MaxPayloadInMB on, of which 0 means that there is no limit."""
+    found = make(ContainerSettings(max_payload_mb=given)).properties
+    assert found["max_request_size"] == found["max_response_size"] == str(most << 20)
 
 
 @pytest.mark.parametrize("options", ["-Da=b\\\\c", "-Da=\u20ac:!#", "-Da=b \\", "-Da=b\\u0041"])
