@@ -20,6 +20,7 @@ from handlers.runtime.exchange import Exchange
 from handlers.runtime.settings import SettingsError
 from handlers.timetravel.handler import TimetravelHandler
 from handlers.timetravel.model import AgeingNetwork
+from handlers.timetravel.pack import pack
 from tests.handlers.timetravel.support import (
     CROPPED,
     GOLDEN,
@@ -50,6 +51,24 @@ def test_the_strip_starts_with_the_face_as_sent(handler: TimetravelHandler) -> N
     assert len(strip) == 5
     expected = face().resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     assert np.array_equal(strip[0], np.asarray(expected))
+
+
+def test_a_photograph_is_aligned_by_default_where_dlib_is_not(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the container, which has what the archive has."""
+    monkeypatch.setattr("handlers.timetravel.faces.find_spec", lambda name: None)
+    out = tmp_path / "archive"
+    out.mkdir()
+    served = serve(pack(checkpoint, out))
+    with Image.open(GOLDEN / "align" / "frontal.png") as stored:
+        photograph = stored.convert("RGB")
+    assert photograph.width != photograph.height
+    strip = tiles(ask(served, png(photograph)), SIDE)
+    assert len(strip) == 5
+    with Image.open(GOLDEN / "align" / "frontal_aligned.png") as stored:
+        wanted = stored.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    assert psnr(strip[0], np.asarray(wanted)) > 20
 
 
 def test_the_array_is_what_the_clients_read(handler: TimetravelHandler) -> None:
