@@ -16,9 +16,19 @@ from typing import Any
 from cfnlint.decode import decode
 from samtranslator.translator.transform import transform
 
+from deploy.aws import actions, filled, shapes
+
 TEMPLATE = Path(__file__).with_name("template.yaml")
 # These actions cannot be limited to a resource.
-BOUNDLESS = {"cloudwatch:PutMetricData", "ecr:GetAuthorizationToken"}
+BOUNDLESS = {
+    "cloudwatch:PutMetricData",
+    "ec2:DescribeDhcpOptions",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcs",
+    "ecr:GetAuthorizationToken",
+}
 SAM_FUNCTION = "AWS::Serverless::Function"
 
 Template = dict[str, Any]
@@ -75,7 +85,11 @@ def statements(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
         documents = [
             properties.get("PolicyDocument"),
             properties.get("AssumeRolePolicyDocument"),
-            *(policy["PolicyDocument"] for policy in properties.get("Policies", [])),
+            # One that depends on a condition counts as if it held.
+            *(
+                policy.get("Fn::If", [None, policy])[1]["PolicyDocument"]
+                for policy in properties.get("Policies", [])
+            ),
         ]
         for document in filter(None, documents):
             for statement in as_list(document["Statement"]):
@@ -172,6 +186,16 @@ def unsafe_updates(template: Template) -> Iterator[str]:
             yield f"{name} keeps a bad container; set DeploymentConfig's AutoRollbackConfiguration"
 
 
+def refused_values(template: Template) -> Iterator[str]:
+    """What the template's resources become is what AWS's calls and actions take."""
+    for parameters in (filled.PLAIN, filled.ALL):
+        for name, kind, properties in filled.resources(template, parameters):
+            yield from shapes.resource_misfits(name, kind, properties)
+            for _, statement in statements({"Resources": {name: {"Properties": properties}}}):
+                if statement["Effect"] == "Allow":
+                    yield from actions.unknown_rights(name, statement)
+
+
 AS_WRITTEN: tuple[Callable[[Template], Iterator[str]], ...] = (careless_functions,)
 EXPANDED: tuple[Callable[[Template], Iterator[str]], ...] = (
     wide_rights,
@@ -180,6 +204,7 @@ EXPANDED: tuple[Callable[[Template], Iterator[str]], ...] = (
     plain_stores,
     open_routes,
     unsafe_updates,
+    refused_values,
 )
 
 
@@ -187,7 +212,8 @@ def problems(template: Template) -> list[str]:
     """Return a sentence for each thing that the template lacks or allows too much of."""
     made = expanded(template)
     found = [sentence for rule in AS_WRITTEN for sentence in rule(template)]
-    return found + [sentence for rule in EXPANDED for sentence in rule(made)]
+    found += [sentence for rule in EXPANDED for sentence in rule(made)]
+    return list(dict.fromkeys(found))
 
 
 def main() -> int:

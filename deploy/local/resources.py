@@ -252,6 +252,8 @@ MAKERS: Mapping[str, Maker] = {
     "AWS::SNS::Subscription": subscription,
     "AWS::IAM::Role": role,
     "AWS::IAM::RolePolicy": role_policy,
+    # The rights to a KMS key, by which nothing is encrypted here.
+    "AWS::IAM::Policy": lambda _stack, name, _props: Made(name, {}),
     "AWS::Lambda::Function": function,
     "AWS::Lambda::EventInvokeConfig": event_invoke_config,
     "AWS::SageMaker::Model": sagemaker("model", "create_model", "ModelName"),

@@ -112,6 +112,9 @@ class Resolver:
         values = defaults | _typed(template, parameters)
         if missing := [name for name, value in values.items() if value is None]:
             raise MarqueeError(f"the template's parameters {', '.join(missing)} need a value")
+        for name, one in declared.items():
+            if one.get("Type") == "CommaDelimitedList":
+                values[name] = str(values[name]).split(",")
         self._values = values | {
             "AWS::StackName": stack,
             "AWS::Region": account.REGION,

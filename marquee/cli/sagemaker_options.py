@@ -50,6 +50,12 @@ hosting = group(
     click.option("--model-data", metavar="S3-URI", help="A model.tar.gz that is uploaded already."),
     click.option("--endpoint", metavar="NAME", help="If not the model's name."),
     click.option("--instance-type", default="ml.c5.xlarge", show_default=True),
+    click.option(
+        "--ami",
+        metavar="NAME",
+        help="The host image of GPU instances, for a container of your own; by default the one "
+        "with the driver that CUDA 13 wants.",
+    ),
     click.option("--count", type=click.IntRange(1), default=1, show_default=True),
     _pairs("--env", "environment", help="Of the container."),
     click.option(

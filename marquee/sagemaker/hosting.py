@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from marquee.errors import MarqueeError
+from marquee.sagemaker.instances import host_ami
 from marquee.sagemaker.tarball import Packed
 
 # The name that AWS's own SDK gives the only variant.
@@ -75,6 +76,7 @@ class Hosting:
         isolated: the container reaches no network; ours needs none.
         asynchronous: settings of an asynchronous endpoint; real-time when None.
         packed: the model.tar.gz to upload to ``model_data``; None if it is there.
+        ami: the host image of GPU instances; by default the one whose driver the container wants.
     """
 
     endpoint: str
@@ -88,6 +90,7 @@ class Hosting:
     isolated: bool = False
     asynchronous: AsyncSettings | None = None
     packed: Packed | None = None
+    ami: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what AWS would refuse after the upload."""
@@ -97,11 +100,7 @@ class Hosting:
                 f"--role is {self.role!r}; expected the ARN of a role that SageMaker may assume, "
                 "arn:aws:iam::ACCOUNT:role/NAME"
             )
-        if not self.instance_type.startswith("ml."):
-            raise MarqueeError(
-                f"--instance-type is {self.instance_type!r}; expected one of SageMaker's, such as "
-                "ml.g4dn.xlarge or ml.c5.xlarge"
-            )
+        host_ami(self.instance_type, self.ami)
         split_s3(self.model_data, "--model-data")
 
     @property
@@ -128,7 +127,7 @@ class Hosting:
         return {"ModelName": self.model_name} | self._model()
 
     def _config(self) -> dict[str, Any]:
-        variant = {
+        variant: dict[str, Any] = {
             "VariantName": VARIANT,
             "ModelName": self.model_name,
             "InstanceType": self.instance_type,
@@ -136,6 +135,8 @@ class Hosting:
             "InitialVariantWeight": 1.0,
             "ContainerStartupHealthCheckTimeoutInSeconds": self.startup_seconds,
         }
+        ami = host_ami(self.instance_type, self.ami)
+        variant |= given(InferenceAmiVersion=ami)
         queue = {"AsyncInferenceConfig": self.asynchronous.request()} if self.asynchronous else {}
         return {"ProductionVariants": [variant]} | queue
 

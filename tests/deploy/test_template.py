@@ -11,10 +11,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from deploy.aws import validate
+import shared
+from deploy.aws import filled, validate
 from tests.deploy.resolve import rights
 from tests.deploy.stage import ALL_VARIABLES, Stage
 from tests.support import BIN, ROOT
@@ -169,3 +171,198 @@ def test_a_fault_is_found(template: validate.Template, words: str, change: Chang
     found = validate.problems(faulty)
     assert found
     assert all(re.search(words, sentence) for sentence in found), found
+
+
+# ---------------------------------------------------------------- what an account would refuse
+
+
+ALARMS = "arn:aws:cloudwatch:us-east-1:123456789012:alarm:marquee-*"
+
+
+def filled_in(template: validate.Template, **more: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """The resources, by name, as CloudFormation would make them; all models are deployed."""
+    made = filled.resources(validate.expanded(template), filled.PLAIN | more)
+    return {name: (kind, properties) for name, kind, properties in made}
+
+
+def test_gpus_come_with_a_driver_that_the_container_can_use(template: validate.Template) -> None:
+    made = filled_in(template, CifarInstanceType="ml.p5.48xlarge", SmokeInstanceType="ml.c7i.large")
+    hosts = {
+        name.removesuffix("EndpointConfig"): properties["ProductionVariants"][0].get(
+            "InferenceAmiVersion"
+        )
+        for name, (kind, properties) in made.items()
+        if kind == "AWS::SageMaker::EndpointConfig"
+    }
+    gpu = "al2023-ami-sagemaker-inference-gpu-4-1"
+    expected = {"CifarVgg11": gpu, "CifarLenet": gpu, "Timetravel": gpu}
+    assert hosts == {"Inkwash": None, "Rotifer": None, "Smoke": None, **expected}
+
+
+@pytest.mark.parametrize("refused", ["ml.p2.xlarge", "ml.p3.2xlarge", "ml.p3dn.24xlarge"])
+@pytest.mark.parametrize("model", ["Cifar", "Inkwash", "Rotifer", "Smoke", "Timetravel"])
+def test_cards_without_kernels_are_refused(
+    template: validate.Template, model: str, refused: str
+) -> None:
+    pattern = template["Parameters"][f"{model}InstanceType"]["AllowedPattern"]
+    assert not re.fullmatch(pattern, refused)
+    assert not re.fullmatch(pattern, "ml.inf2.xlarge")
+    for taken in ("ml.g4dn.xlarge", "ml.p5.48xlarge", "ml.p6-b200.48xlarge", "ml.m5.large"):
+        assert re.fullmatch(pattern, taken), taken
+
+
+def test_an_update_is_watched_and_its_role_may_look(template: validate.Template) -> None:
+    made = filled_in(template)
+    endpoints = [one for kind, one in made.values() if kind == "AWS::SageMaker::Endpoint"]
+    assert len(endpoints) == 6
+    for endpoint in endpoints:
+        config = endpoint["DeploymentConfig"]
+        routing = config["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]
+        assert routing["WaitIntervalInSeconds"] == 600
+        alarms = [one["AlarmName"] for one in config["AutoRollbackConfiguration"]["Alarms"]]
+        assert [name.rpartition("-")[2].endswith(("Errors", "Latency")) for name in alarms] == [
+            True,
+            True,
+        ]
+    for role in ("EndpointRole", "TimetravelEndpointRole"):
+        one = {"Resources": {role: {"Properties": made[role][1]}}}
+        assert ("cloudwatch:DescribeAlarms", ALARMS) in [
+            (statement["Action"], statement.get("Resource"))
+            for _, statement in validate.statements(one)
+        ]
+
+
+def test_rates_roll_back_and_single_errors_do_not(template: validate.Template) -> None:
+    for name, (kind, alarm) in filled_in(template).items():
+        if kind == "AWS::CloudWatch::Alarm" and name.endswith("Errors"):
+            percent, requests, errors = alarm["Metrics"]
+            assert percent["Expression"].startswith("IF(FILL(requests, 0) >= 10, 100 * ")
+            counted = requests["MetricStat"]["Metric"]["MetricName"]
+            # An asynchronous endpoint does not publish Invocations.
+            is_queue = name.startswith("Timetravel")
+            assert counted == ("InvocationsProcessed" if is_queue else "Invocations")
+            assert errors["MetricStat"]["Metric"]["MetricName"] == "Invocation5XXErrors"
+            assert requests["MetricStat"]["Period"] == errors["MetricStat"]["Period"] <= 600
+
+
+def test_a_key_is_used_wherever_there_is_one_to_use(template: validate.Template) -> None:
+    made = filled_in(template, Key=filled.KEY, ModelKey=filled.KEY)
+    kinds = {kind for kind, one in made.values() if filled.KEY in json.dumps(one)}
+    users_of_it = {"AWS::IAM::Policy", "AWS::IAM::Role"}
+    assert kinds == {"AWS::S3::Bucket", "AWS::SageMaker::EndpointConfig"} | users_of_it
+    for role in ("EndpointRole", "TimetravelEndpointRole"):
+        assert json.dumps(made[role][1]).count(filled.KEY) == 2
+    for name, (kind, one) in made.items():
+        if kind == "AWS::S3::Bucket":
+            assert filled.KEY in json.dumps(one), name
+    assert made["SmokeEndpointConfig"][1]["KmsKeyId"] == filled.KEY
+    queue = made["TimetravelEndpointConfig"][1]
+    assert queue["AsyncInferenceConfig"]["OutputConfig"]["KmsKeyId"] == filled.KEY
+    assert "KmsKeyId" not in queue  # a GPU instance's disk has its hardware's
+    without = filled_in(template)
+    assert "aws:kms" not in json.dumps(without)
+    assert "KeyPolicy" not in without
+    users = set(made["KeyPolicy"][1]["Roles"])
+    s3 = {
+        f"{filled.STACK}-{name}Role"
+        for name, properties in validate.of_kind(template, validate.SAM_FUNCTION)
+        if "s3:" in json.dumps(properties["Policies"])
+    }
+    assert s3 == users
+
+
+def test_containers_go_into_a_vpc(template: validate.Template) -> None:
+    made = filled_in(template, Subnets="subnet-0a,subnet-0b", SecurityGroups="sg-0a")
+    expected = {"Subnets": ["subnet-0a", "subnet-0b"], "SecurityGroupIds": ["sg-0a"]}
+    models = [one for kind, one in made.values() if kind == "AWS::SageMaker::Model"]
+    assert [one["VpcConfig"] for one in models] == [expected] * 6
+    assert not any("VpcConfig" in one for _, one in filled_in(template).values())
+
+
+def policy_of(resources: dict[str, Any], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = resources[name]["Properties"]["DeploymentConfig"][
+        "BlueGreenUpdatePolicy"
+    ]
+    return found
+
+
+def variant(resources: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = resources["SmokeEndpointConfig"]["Properties"]["ProductionVariants"][0]
+    return found
+
+
+REFUSED: list[tuple[str, Change]] = [
+    (
+        "lacks WaitIntervalInSeconds, which AWS requires",
+        lambda all_: policy_of(all_, "SmokeEndpoint")["TrafficRoutingConfiguration"].pop(
+            "WaitIntervalInSeconds"
+        ),
+    ),
+    ("expected one of", lambda all_: variant(all_).update(InstanceType="ml.g99.large")),
+    ("expected what matches", lambda all_: variant(all_).update(VariantName="-main")),
+    ("which AWS does not know", lambda all_: variant(all_).update(Ami="gpu")),
+    (
+        "expected 600 to 28800",
+        lambda all_: policy_of(all_, "SmokeEndpoint").update(MaximumExecutionTimeoutInSeconds=60),
+    ),
+    (
+        "sagemaker:InvokeEndpoints, which AWS does not know",
+        lambda all_: statement(all_, "Cifar").update(Action="sagemaker:InvokeEndpoints"),
+    ),
+    (
+        "which is no resource of it",
+        lambda all_: statement(all_, "SmokeUpload").update(Resource="arn:aws:s3:::a-bucket"),
+    ),
+    (
+        "for s3:prefix, which it does not have",
+        lambda all_: statement(all_, "Cifar").update(
+            Condition={"StringEquals": {"s3:prefix": "input/"}}
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("words", "change"), REFUSED, ids=[words for words, _ in REFUSED])
+def test_what_aws_would_refuse_is_found(
+    template: validate.Template, words: str, change: Change
+) -> None:
+    faulty = json.loads(json.dumps(template))
+    change(faulty["Resources"])
+    found = validate.problems(faulty)
+    assert found
+    assert all(words in sentence for sentence in found), found
+
+
+# ---------------------------------------------------------------- links
+
+
+@pytest.mark.usefixtures("fresh_clients")
+@pytest.mark.parametrize(
+    ("region", "host"),
+    [
+        ("us-east-1", "a-bucket.s3.us-east-1.amazonaws.com"),
+        ("eu-central-1", "a-bucket.s3.eu-central-1.amazonaws.com"),
+        ("eu-south-1", "a-bucket.s3.eu-south-1.amazonaws.com"),
+        ("cn-north-1", "a-bucket.s3.cn-north-1.amazonaws.com.cn"),
+    ],
+)
+def test_links_are_signed_for_the_buckets_own_region(
+    monkeypatch: pytest.MonkeyPatch, region: str, host: str
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", region)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    link = urlsplit(shared.link("a-bucket", "results/x.json"))
+    assert (link.scheme, link.hostname, link.path) == ("https", host, "/results/x.json")
+    assert f"%2F{region}%2Fs3%2Faws4_request" in link.query
+    form = shared.upload_form("a-bucket", "input/x.jpg", "image/jpeg", 10)
+    assert form["url"] == f"https://{host}/"
+
+
+@pytest.mark.usefixtures("fresh_clients")
+def test_links_keep_an_address_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9000")
+    assert shared.link("a-bucket", "x").startswith("http://127.0.0.1:9000/a-bucket/x?")

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import responses
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_plus, urlsplit
 
 import boto3
 from botocore.config import Config
@@ -34,6 +34,8 @@ JSON = "application/json"
 _PASSING = {"ProvisionedThroughputExceededException", "Throttling", "ThrottlingException"}
 # Without the right to list a bucket, S3 says of a missing object that access is denied.
 _MISSING = {"NoSuchKey", "NoSuchBucket", "404", "AccessDenied", "403"}
+
+_REGIONAL = Config(s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"})
 
 logger = logging.getLogger("marquee")
 logger.setLevel(logging.INFO)
@@ -78,7 +80,19 @@ def client(service: str) -> Any:
     else:  # links signed the old way are refused by the buckets of today
         config = Config(connect_timeout=5, read_timeout=20, signature_version="s3v4")
     # The SDK's default session is not for threads.
-    return boto3.session.Session().client(service, config=config)
+    session = boto3.session.Session()
+    made = session.client(service, config=config)
+    if service != "s3" or not _at_aws(made):
+        return made
+    # By itself the SDK signs links for the global host, which sends all regions but one away:
+    # browsers do not follow that with a form, and the signature no longer fits.
+    return session.client(service, config=config.merge(_REGIONAL))
+
+
+def _at_aws(s3: Any) -> bool:
+    """Say whether S3 is AWS's own; another's address (``AWS_ENDPOINT_URL``) is kept as it is."""
+    host = str(urlsplit(s3.meta.endpoint_url).hostname)
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
 
 @contextmanager

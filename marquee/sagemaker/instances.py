@@ -1,0 +1,60 @@
+"""Which of SageMaker's instances the container can use, and on which host image."""
+
+from __future__ import annotations
+
+import re
+
+from marquee.errors import MarqueeError
+
+# The host images with NVIDIA's driver that AWS's API names. The container's torch is made for
+# CUDA 13, which wants driver 580: the first has it, the others 535 and 550, for other images.
+GPU_AMI = "al2023-ami-sagemaker-inference-gpu-4-1"
+AMIS = (
+    GPU_AMI,
+    "al2-ami-sagemaker-inference-gpu-3-1",
+    "al2-ami-sagemaker-inference-gpu-2-1",
+    "al2-ami-sagemaker-inference-gpu-2",
+)
+TYPE = re.compile(r"ml\.([a-z]+)([0-9]+[a-z0-9-]*)\.[a-z0-9-]+")
+# Kepler and Volta: CUDA 13 has no kernels for them.
+OLD = ("p2", "p3", "p3dn")
+# Accelerators that are not NVIDIA's: Neuron's and Gaudi.
+OTHERS = ("inf", "trn", "dl")
+
+
+def has_gpu(instance_type: str) -> bool:
+    """Whether the type has an NVIDIA GPU: SageMaker's families g and p have, no others."""
+    return _family(instance_type)[0] in ("g", "p")
+
+
+def host_ami(instance_type: str, chosen: str | None) -> str | None:
+    """Return the host image for the type, or None where SageMaker's default serves.
+
+    Raises:
+        MarqueeError: the container cannot use the type, or the type takes no such image.
+    """
+    letters, rest = _family(instance_type)
+    if letters in OTHERS or (chosen in (None, GPU_AMI) and letters + rest in OLD):
+        why = "is not NVIDIA's" if letters in OTHERS else "is too old for CUDA 13"
+        raise MarqueeError(
+            f"--instance-type is {instance_type!r}, whose accelerator {why}; the container cannot "
+            "use it: take a processor's, such as ml.c5.xlarge, or a GPU of ml.g4dn or newer"
+        )
+    if letters in ("g", "p"):
+        return chosen or GPU_AMI
+    if chosen is not None:
+        raise MarqueeError(
+            f"--ami {chosen} is for instances with an NVIDIA GPU, and {instance_type} has none; "
+            "leave --ami away, or take ml.g4dn.xlarge"
+        )
+    return None
+
+
+def _family(instance_type: str) -> tuple[str, str]:
+    found = TYPE.fullmatch(instance_type)
+    if found is None:
+        raise MarqueeError(
+            f"--instance-type is {instance_type!r}; expected one of SageMaker's, such as "
+            "ml.g4dn.xlarge or ml.c5.xlarge"
+        )
+    return found[1], found[2]
