@@ -1,8 +1,4 @@
-"""Clients that cost little: raw HTTP/1.1 over asyncio, every answer checked.
-
-They share the machine with the server under test, so they do the least that can be done: no
-HTTP library, prepared requests, and an answer seen before is compared by its bytes.
-"""
+"""Clients that cost little, every answer checked; one seen before is compared by its bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +10,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
-HANGS_SECONDS = 60.0
+from marquee.tuning.connection import Connection
+
 # Float32 sums in another order: a picture alone and in a batch.
 TOLERANCE = 1e-3
 
@@ -38,59 +35,6 @@ class Sample:
     version: str
     wrong: str
     steady_rate: bool
-
-
-class Connection(asyncio.Protocol):
-    """A keep-alive connection with one request at a time."""
-
-    def __init__(self) -> None:
-        self._transport: asyncio.Transport | None = None
-        self._answer: asyncio.Future[tuple[int, str, bytes]] | None = None
-        self._received = bytearray()
-        self.closed = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
-        if isinstance(transport, asyncio.Transport):
-            self._transport = transport
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Fail the request that waits for an answer."""
-        self.closed = True
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(ConnectionError("closed without an answer"))
-
-    def data_received(self, data: bytes) -> None:
-        """Hand over the answer when it is whole."""
-        self._received += data
-        head_end = self._received.find(b"\r\n\r\n")
-        if head_end < 0 or self._answer is None or self._answer.done():
-            return
-        lines = self._received[:head_end].decode("latin-1").split("\r\n")
-        headers = {
-            name.lower(): value.strip()
-            for name, _, value in (line.partition(":") for line in lines[1:])
-        }
-        end = head_end + 4 + int(headers.get("content-length", 0))
-        if len(self._received) >= end:
-            body = bytes(self._received[head_end + 4 : end])
-            del self._received[:end]
-            self.closed |= headers.get("connection", "").lower() == "close"
-            version = headers.get("x-marquee-version", "")
-            self._answer.set_result((int(lines[0].split()[1]), version, body))
-
-    async def ask(self, request: bytes) -> tuple[int, str, bytes]:
-        """Send a request; return status, version and body of the answer."""
-        if self._transport is None:
-            raise ConnectionError("not connected")
-        self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(request)
-        return await asyncio.wait_for(self._answer, HANGS_SECONDS)
-
-    def close(self) -> None:
-        """End the connection."""
-        if self._transport is not None:
-            self._transport.close()
 
 
 @dataclass
@@ -159,8 +103,9 @@ class Load:
             if connection is None:
                 loop = asyncio.get_running_loop()
                 _, connection = await loop.create_connection(Connection, self.host, self.port)
-            status, version, body = await connection.ask(self.requests[index])
-            wrong = self._wrong(version, index, body) if status == 200 else ""
+            answer = await connection.ask(self.requests[index])
+            status, version = answer.status, answer.headers.get("x-marquee-version", "")
+            wrong = self._wrong(version, index, answer.body) if status == 200 else ""
         except (OSError, TimeoutError, asyncio.TimeoutError):
             if connection is not None:
                 connection.close()
@@ -183,15 +128,6 @@ class Load:
     def stop(self) -> None:
         """Let every client finish its request and end."""
         self._stopping = True
-
-
-def prepared(path: str, body: bytes, token: str, host: str) -> bytes:
-    """Return the bytes of a whole POST request."""
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
 
 
 def right_answers(

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from bench.contenders.start import Asked
-from bench.load import Connection
 from bench.outcome import Outcome, of_seconds
+from marquee.tuning.connection import Connection
 
 LISTED = re.compile(rb'"data"\s*:\s*(\[[^\]]*\])')
 
@@ -81,8 +81,8 @@ class Clients:
         """Ask once; the time counts from the moment when it was due."""
         try:
             connection = self._idle.pop() if self._idle else await self._connected()
-            status, _, body = await connection.ask(request)
-            self._judge(status, body)
+            answer = await connection.ask(request)
+            self._judge(answer.status, answer.body)
             if not connection.closed:
                 self._idle.append(connection)
         except (OSError, TimeoutError, asyncio.TimeoutError):

@@ -20,10 +20,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.load import Load, prepared, right_answers
+from bench.load import Load, right_answers
 from bench.swap_parts import PARTS, Bench
 from bench.swap_table import summary, table
 from marquee.project import Project
+from marquee.tuning.connection import prepared
 from tests.support import GOLDEN, Running, make_project, marquee, serving
 
 PICTURES = sorted((GOLDEN / "cifar").glob("*.png"))

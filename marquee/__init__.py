@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from marquee.serving.status import status
     from marquee.torchserve.logs import logs
     from marquee.torchserve.models import models
+    from marquee.tuning.tune import tune
     from marquee.versions.canary import begin as canary
     from marquee.versions.canary import withdraw
     from marquee.versions.history import read as history
@@ -46,6 +47,7 @@ __all__ = [
     "scale",
     "status",
     "swap",
+    "tune",
     "withdraw",
 ]
 
@@ -67,6 +69,7 @@ _PLACES = {
     "scale": ("marquee.versions.operate", "scale"),
     "status": ("marquee.serving.status", "status"),
     "swap": ("marquee.versions.swap", "swap"),
+    "tune": ("marquee.tuning.tune", "tune"),
     "withdraw": ("marquee.versions.canary", "withdraw"),
 }
 

@@ -16,6 +16,7 @@ from marquee.cli import (
     requests,
     sagemaker,
     servers,
+    tuning,
     versions,
 )
 from marquee.cli.errors import reported
@@ -24,7 +25,7 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 # In the order in which a person needs them.
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "Build": (new.new, archives.archive, checks.check),
+    "Build": (new.new, archives.archive, checks.check, tuning.tune),
     "Serve": (servers.serve, servers.stop, servers.token, servers.env),
     "Ask": (requests.predict, requests.explain),
     "Operate": (operating.models, operating.status, operating.logs),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import click
 import marquee
 from marquee.cli.errors import printable
 from marquee.cli.params import AS_JSON
+from marquee.cli.tables import show_table
 from marquee.project import Project
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from marquee.torchserve.models import ModelState
 
 REPLACED = "* the file in the store is newer than the workers: not what they loaded"
-# Where nobody looks, a table is as wide as it needs to be.
-UNSEEN_WIDTH = 200
 
 
 @click.command()
@@ -38,7 +37,7 @@ def models(as_json: bool) -> None:
     if as_json:
         click.echo(_json([asdict(one) for one in states]))
         return
-    _table([*COLUMNS], [[cell(one) for cell in COLUMNS.values()] for one in states])
+    show_table([*COLUMNS], [[cell(one) for cell in COLUMNS.values()] for one in states])
     if any(one.replaced for one in states):
         click.echo(REPLACED)
 
@@ -98,7 +97,7 @@ def _show_status(status: Status) -> None:
         count = len(status.readiness.models)
         # Archives of others rarely hold an example.
         rows.append(("models", f"all {count} are ready, those with an example have answered it"))
-    _table((), rows)
+    show_table((), rows)
     for warning in status.warnings:
         click.echo(f"Warning: {warning}", err=True)
 
@@ -178,20 +177,6 @@ def logs(model: str | None, follow: bool, level: str, request: str | None, last:
         origin = f"{line.model} {line.version}".strip() or line.source
         stamp = line.time.replace("T", " ")
         click.echo(f"{stamp} {line.level:5} {origin:16} {line.text}")
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*heads, box=None, show_header=bool(heads), pad_edge=False, padding=(0, 2, 0, 0))
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = UNSEEN_WIDTH
-    console.print(table)
 
 
 def _json(value: Any) -> str:

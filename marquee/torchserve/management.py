@@ -127,16 +127,17 @@ class Management(Connection):
         versions = self._described(f"/models/{name}", name)
         return versions[0].version if versions else None
 
-    def register(self, archive: str) -> None:
+    def register(self, archive: str, name: str | None = None) -> None:
         """Register an archive of the model store (or an allowed URL) and start its workers.
 
         Returns before they have loaded: waiting would hold up other connections.
+
+        Args:
+            name: of the model, if not the one that its manifest says.
         """
-        self._wanted(
-            "POST",
-            f"/models?{urlencode({'url': archive, 'synchronous': 'false'})}",
-            f"cannot register {archive}",
-        )
+        query = {"url": archive, "synchronous": "false"}
+        query |= {} if name is None else {"model_name": name}
+        self._wanted("POST", f"/models?{urlencode(query)}", f"cannot register {archive}")
 
     def unregister(self, name: str, version: str) -> None:
         """Remove a version; one that the server does not have is fine.

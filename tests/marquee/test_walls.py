@@ -20,7 +20,7 @@ FLOORS = (
     ("archives",),
     ("torchserve",),
     ("client", "conformance", "front", "sagemaker"),
-    ("versions",),
+    ("versions", "tuning"),
     ("serving",),
     ("container",),
     ("cli",),
