@@ -48,9 +48,7 @@ class Setting:
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
         inherited = clean_environment()
-        inherited.pop(
-            "OMP_WAIT_POLICY", None
-        )  # of the tests
+        inherited.pop("OMP_WAIT_POLICY", None)  # of the tests
         return inherited | own | extra
 
 
