@@ -18,7 +18,7 @@ from marquee.files import replacing
 from marquee.front import config, launch, maps, program
 from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings, read
-from marquee.front.traffic import Traffic, as_json
+from marquee.front.traffic import Traffic
 from marquee.interrupts import until
 from marquee.project import Project
 from marquee.torchserve.inference import Inference
@@ -86,9 +86,8 @@ class Keeper(threading.Thread):
         self._publish(readiness)
         self._publish_names(readiness)
         sides = self._canaries.look(self._prober, self._traffic)
-        text = json.dumps({name: as_json(*both) for name, both in sides.items()})
         with replacing(self._settings.folder / TRAFFIC) as part:
-            part.write_text(text)
+            part.write_text(json.dumps(sides))
 
     def _publish(self, readiness: Readiness) -> None:
         self.ready = readiness.ready or (self._settings.ready_when_empty and not readiness.models)

@@ -7,11 +7,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from marquee.archives.golden import requests_of
 from marquee.errors import MarqueeError
-from marquee.front.traffic import Summary, Traffic, from_json
-from marquee.interrupts import raised
+from marquee.front.process import Haproxy, running
+from marquee.front.traffic import Summary, Traffic, as_json, from_json
+from marquee.interrupts import raised, until
 from marquee.project import Project
 from marquee.torchserve.management import Management
 from marquee.torchserve.readiness import Prober
@@ -25,6 +27,8 @@ from marquee.versions.probe import have_answers
 from marquee.versions.recovery import recover, settled
 
 TRAFFIC = "traffic.json"
+# The door looks every second; where it asks many models, later.
+BEAT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,8 @@ def _begin(project: Project, canary: Canary) -> Canary:
         if before is not None and not fresh:
             canary = replace(canary, since=before.since)
         known[canary.model] = canary
+    # Its first requests count, too: who watches counts from zero when it sees it.
+    until(partial(_is_watched, project, canary), BEAT_SECONDS)
     canaries.give_share(project, canary)
     share = f"{canary.share:.2%} of the requests"
     _record(project, canary, share if fresh else f"now {share}", history.DONE)
@@ -129,6 +135,11 @@ def withdraw(project: Project, model: str, reason: str = "by hand") -> Canary:
     return canary
 
 
+def _is_watched(project: Project, canary: Canary) -> bool:
+    front = running(project)
+    return front is None or _published(front).get(canary.model, {}).get("since") == canary.since
+
+
 def withdraw_for(project: Project, canary: Canary, reason: str) -> None:
     """End the split of a canary for a reason, if it still runs; needs nothing but the door."""
     if canaries.end(project, canary):
@@ -143,11 +154,16 @@ def figures(project: Project, model: str) -> CanaryFigures:
     """
     front = canaries.front_door(project)
     canary = canaries.of(canaries.load(project), model)
-    path = front.folder / TRAFFIC
-    sides = json.loads(path.read_text()) if path.is_file() else {}
-    default, own = from_json(sides[model]) if model in sides else (Summary(), Summary())
+    sides = _published(front).get(model)
+    default, own = from_json(sides) if sides else (Summary(), Summary())
     with Management.of(project) as api:
         return CanaryFigures(canary, api.known(model).version, default, own)
+
+
+def _published(front: Haproxy) -> dict[str, Any]:
+    path = front.folder / TRAFFIC
+    sides: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return sides
 
 
 def _record(project: Project, canary: Canary, reason: str, outcome: str) -> None:
@@ -173,14 +189,14 @@ class Watcher:
         self._known: dict[str, Canary] = {}
         self._proven: set[tuple[str, str]] = set()
 
-    def look(self, prober: Prober, traffic: Traffic) -> Mapping[str, tuple[Summary, Summary]]:
-        """Look at all canaries once; return both sides' figures by model."""
+    def look(self, prober: Prober, traffic: Traffic) -> dict[str, dict[str, Any]]:
+        """Look at all canaries once; return what is published of each, by model."""
         running = canaries.load(self._project)
         self._forget_others(running, traffic)
         sides = {}
         for model, canary in running.items():
             default, own = traffic.summary(model), traffic.summary(model, canary.version)
-            sides[model] = default, own
+            sides[model] = as_json(default, own) | {"since": canary.since}
             problem = self._unready(prober, canary) or worse_than_default(
                 own, default, canary.limits, proven=canary.proven
             )
