@@ -92,11 +92,11 @@ def test_the_whole_check_small_on_a_cpu(folder: Path) -> None:
 
 
 def test_without_a_gpu_it_says_so(folder: Path) -> None:
-    done = run(folder)
+    done = run(folder, "--out", "of-none")
     assert done.returncode == 2
     assert "No GPU check: PyTorch" in done.stderr
     assert "finds no GPU" in done.stderr
-    assert not (folder / "out" / "gpu-check.json").exists()
+    assert not (folder / "of-none" / "gpu-check.json").exists()
 
 
 def test_time_that_is_over_is_said(tmp_path: Path) -> None:
