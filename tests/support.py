@@ -35,7 +35,7 @@ BIN = Path(sys.executable).parent
 FOREIGN = re.compile(r"TS_.*|TEMP|TMPDIR|LOG_LOCATION|METRICS_LOCATION|SOURCE_DATE_EPOCH")
 READY_SECONDS = 300
 # Options of a Java that ends before the time it took to optimise its code has paid.
-SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+SHORT_LIVED = "-XX:TieredStopAtLevel=1"
 # Its numbers do not depend on it, and a small part of them stays in the processor's cache.
 synth._CHUNK = 1 << 14
 # Whether the test that runs bears the mark: no other may start a server.
