@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from handlers.runtime.finite import check_finite
-from handlers.runtime.memory import is_out_of_memory
+from handlers.runtime.parts import in_parts
 from handlers.timetravel.model import AgeingNetwork
 
 
@@ -50,50 +50,24 @@ def show_ages(
     owners = torch.arange(count, device=faces.device).repeat_interleave(ages)
     targets = years.flatten()
 
-    def encode(part: slice) -> Tensor:
-        who = owners[part]
-        return identity[who] + network.age(faces[who], targets[part])
+    encoded: list[Tensor] = []
 
-    codes = torch.cat(in_parts(encode, count * ages, at_once.encoded))
+    def encode(part: Sequence[tuple[Tensor, Tensor]]) -> None:
+        who, target = map(torch.stack, zip(*part, strict=True))
+        encoded.append(identity[who] + network.age(faces[who], target))
+
+    in_parts(encode, [*zip(owners, targets, strict=True)], at_once.encoded)
     spare(network.encoder)
+    painted: list[Tensor] = []
 
-    def paint(part: slice) -> Tensor:
-        painted = network.decoder(codes[part])
-        check_finite(painted, painted.dtype)  # as bytes nothing would show it
-        return to_pixels(painted).cpu()
+    def paint(part: Sequence[Tensor]) -> None:
+        pictures = network.decoder(torch.stack([*part]))
+        check_finite(pictures, pictures.dtype)  # as bytes nothing would show it
+        painted.append(to_pixels(pictures).cpu())
 
-    pictures = torch.cat(in_parts(paint, count * ages, at_once.painted))
+    in_parts(paint, [*torch.cat(encoded)], at_once.painted)
+    pictures = torch.cat(painted)
     return pictures.reshape(count, ages, *pictures.shape[1:])
-
-
-def in_parts(work: Callable[[slice], Tensor], count: int, size: int) -> list[Tensor]:
-    """Do ``work`` on 0 to ``count`` in parts of ``size``, halved whenever memory runs out.
-
-    Raises:
-        MemoryError, torch.OutOfMemoryError, RuntimeError: a part of one does not fit.
-    """
-    done: list[Tensor] = []
-    start = 0
-    while start < count:
-        part = _attempt(work, slice(start, min(start + size, count)))
-        if part is None:
-            # Here the failed attempt's tensors are gone; in its except block they are not.
-            torch.cuda.empty_cache()
-            size = max(size // 2, 1)
-            continue
-        done.append(part)
-        start += size
-    return done
-
-
-def _attempt(work: Callable[[slice], Tensor], part: slice) -> Tensor | None:
-    """Return what ``work`` gives, or None when a part of more than one does not fit."""
-    try:
-        return work(part)
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error) or part.stop - part.start == 1:
-            raise
-        return None
 
 
 def to_pixels(pictures: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from handlers.runtime.errors import InternalError
-from handlers.timetravel.ageing import AtOnce, in_parts, show_ages, to_pixels
+from handlers.timetravel.ageing import AtOnce, show_ages, to_pixels
 from handlers.timetravel.model import AgeingNetwork
 from tests.handlers.timetravel.support import tiny
 
@@ -85,47 +85,6 @@ def test_a_batch_gives_what_single_calls_give(
 def farthest(one: Tensor, other: Tensor) -> float:
     """Return how many of 255 levels two pictures differ by, where they differ most."""
     return float((one.int() - other.int()).abs().max())
-
-
-class Memory:
-    """Work that fits in memory up to a number of items."""
-
-    def __init__(self, fits: int, error: Exception) -> None:
-        self.fits, self.error = fits, error
-        self.tried: list[int] = []
-
-    def __call__(self, part: slice) -> Tensor:
-        self.tried.append(part.stop - part.start)
-        if part.stop - part.start > self.fits:
-            raise self.error
-        return torch.arange(part.start, part.stop)
-
-
-OUT_OF_MEMORY = [
-    torch.OutOfMemoryError("no memory"),
-    MemoryError(),
-    RuntimeError("DefaultCPUAllocator: can't allocate memory"),
-]
-
-
-@pytest.mark.parametrize("error", OUT_OF_MEMORY)
-def test_out_of_memory_halves_what_is_painted_at_once(error: Exception) -> None:
-    work = Memory(2, error)
-    assert torch.cat(in_parts(work, 7, 6)).tolist() == [*range(7)]
-    assert work.tried == [6, 3, 1, 1, 1, 1, 1, 1, 1]
-
-
-@pytest.mark.parametrize("error", OUT_OF_MEMORY)
-def test_a_single_one_that_does_not_fit_is_an_error(error: Exception) -> None:
-    with pytest.raises(type(error)):
-        in_parts(Memory(0, error), 3, 2)
-
-
-def test_other_failures_are_not_tried_again() -> None:
-    work = Memory(0, RuntimeError("shapes differ"))
-    with pytest.raises(RuntimeError, match="shapes differ"):
-        in_parts(work, 3, 2)
-    assert work.tried == [2]
 
 
 def test_what_left_half_precisions_range_is_no_picture(
