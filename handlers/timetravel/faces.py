@@ -21,7 +21,7 @@ from handlers.runtime.errors import Unprocessable
 from handlers.runtime.weights import WeightsError
 from handlers.timetravel.align import Floats
 from handlers.timetravel.mesh import DETECTOR, LANDMARKS, MeshFinder
-from handlers.timetravel.missing import INSTEAD, no_face, no_such_face
+from handlers.timetravel.missing import INSTEAD, check_face
 
 logger = logging.getLogger(__name__)
 
@@ -101,10 +101,7 @@ class DlibFinder:
         """
         pixels = np.array(image)
         boxes, scores, _ = self._detector.run(pixels, DOUBLINGS, 0.0)
-        if not boxes:
-            raise no_face(image)
-        if index >= len(boxes):
-            raise no_such_face(index, len(boxes))
+        check_face(image, index, len(boxes))
         chosen = sorted(range(len(boxes)), key=lambda i: -scores[i])[index]
         shape = self._predictor(pixels, boxes[chosen])
         return np.array([(point.x, point.y) for point in shape.parts()], np.float64)

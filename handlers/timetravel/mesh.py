@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from handlers.timetravel.align import Floats
-from handlers.timetravel.missing import no_face, no_such_face
+from handlers.timetravel.missing import check_face
 from handlers.timetravel.tflite import Network
 
 DETECTOR = "face_detection_full_range.tflite"
@@ -108,10 +108,7 @@ class MeshFinder:
             Unprocessable: there is no such face.
         """
         faces = self.faces(image)
-        if not faces:
-            raise no_face(image)
-        if index >= len(faces):
-            raise no_such_face(index, len(faces))
+        check_face(image, index, len(faces))
         square = faces[index].square
         for _ in range(LOOKS):
             points = square.place(self._points(square.cut(image, self._mesh.side)))

@@ -76,3 +76,13 @@ def pairs(
         if not name or not equals:
             raise click.BadParameter(f"{word!r} is not NAME=VALUE", param=parameter)
     return {name: value for name, _, value in split}
+
+
+PARAMETERS = click.option(
+    "--param",
+    "parameters",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=pairs,
+    help="A parameter of the model; may be given several times.",
+)

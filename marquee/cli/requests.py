@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 import marquee
-from marquee.cli.params import Number, group, pairs
+from marquee.cli.params import PARAMETERS, Number, group
 from marquee.project import Project
 
 if TYPE_CHECKING:
@@ -66,14 +66,7 @@ OPTIONS = group(
         show_default=True,
         help="Seconds that an answer may take.",
     ),
-    click.option(
-        "--param",
-        "parameters",
-        metavar="NAME=VALUE",
-        multiple=True,
-        callback=pairs,
-        help="A parameter of the model; may be given several times.",
-    ),
+    PARAMETERS,
 )
 
 

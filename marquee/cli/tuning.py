@@ -11,7 +11,7 @@ import click
 
 import marquee
 from marquee.cli.errors import printable
-from marquee.cli.params import AS_JSON, Number, duration, pairs, share
+from marquee.cli.params import AS_JSON, PARAMETERS, Number, duration, share
 from marquee.cli.tables import show_table
 from marquee.project import Project
 
@@ -60,14 +60,7 @@ def _svg(_context: click.Context, _option: click.Parameter, path: Path | None) -
     metavar="SHARE",
     help="How far their answers may be from fp32's, such as 1%; without it none is chosen.",
 )
-@click.option(
-    "--param",
-    "parameters",
-    metavar="NAME=VALUE",
-    multiple=True,
-    callback=pairs,
-    help="A parameter of the model; may be given several times.",
-)
+@PARAMETERS
 @click.option(
     "--accept",
     metavar="TYPE",
