@@ -25,9 +25,10 @@ class Context:
     manifest: Mapping[str, Any] | None
     system_properties: Mapping[str, Any]
     model_yaml_config: Mapping[str, Any] | None
-    model_name: str = "gpu-check"
+    model_name: str = "tried"
     metrics: Any = None
     statuses: dict[int, int] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
 
     def get_all_request_header(self, idx: int) -> Mapping[str, Any]:
         """Every request is a bare body."""
@@ -42,7 +43,8 @@ class Context:
         self.statuses[idx] = code
 
     def set_response_header(self, idx: int, key: str, value: str) -> None:
-        """Headers are of no interest."""
+        """Keep the header for who asks."""
+        self.headers[f"{idx} {key}"] = value
 
 
 def enter(archive: Path) -> None:

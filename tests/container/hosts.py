@@ -11,8 +11,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +24,19 @@ import httpx
 import psutil
 
 from tests.support import SHORT_LIVED, check_mark, clean_environment, free_ports
+
+# Sends back what it gets; after so many seconds as its one parameter says, if it says.
+ECHO = """
+import time
+
+def model_fn(model_dir):
+    return None
+
+def transform_fn(model, data, content_type, accept):
+    if content_type == "text/seconds":
+        time.sleep(float(bytes(data).decode()))
+    return bytes(data), "application/octet-stream"
+"""
 
 IMAGE = os.environ.get("MARQUEE_IMAGE")
 ENGINE = os.environ.get("MARQUEE_ENGINE", "docker")
@@ -46,7 +62,7 @@ def open_to_all(folder: Path) -> None:
 
 
 @dataclass
-class Served:
+class Served(ABC):
     """A running ``serve``.
 
     Attributes:
@@ -80,17 +96,17 @@ class Served:
         except httpx.TransportError:
             return 0
 
+    @abstractmethod
     def running(self) -> bool:
         """Whether it has not ended."""
-        raise NotImplementedError
 
+    @abstractmethod
     def terminate(self) -> None:
         """Send SIGTERM."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wait(self) -> int:
         """Return its exit code when it has ended."""
-        raise NotImplementedError
 
 
 @dataclass
@@ -162,6 +178,28 @@ def starting(base: Path, **variables: str) -> Iterator[Served]:
     run = _in_image if IMAGE else _as_process
     with run(base, port, variables) as served:
         yield served
+
+
+def sent_side_by_side(
+    pool: Executor, count: int, served: Served, path: str, seconds: bytes
+) -> list[Future[httpx.Response]]:
+    """Ask for answers that take so long, and return when the server has been sent all of it."""
+    sent = threading.Semaphore(0)
+
+    def note(event: str, _: object) -> None:
+        if event == "http11.send_request_body.complete":
+            sent.release()
+
+    def ask() -> httpx.Response:
+        with served.client() as client:
+            headers = {"Content-Type": "text/seconds"}
+            traced = {"trace": note}
+            return client.post(path, content=seconds, headers=headers, extensions=traced)
+
+    asked = [pool.submit(ask) for _ in range(count)]
+    assert all(sent.acquire(timeout=60) for _ in range(count))
+    time.sleep(0.3)  # for what lies between the client's socket and the queue
+    return asked
 
 
 @contextmanager

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,35 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bench.gpu_archive import Context
 from handlers.runtime import VisionHandler
 from handlers.runtime.exchange import Answer, Exchange
 
 Handler = TypeVar("Handler", bound=VisionHandler)
-
-
-@dataclass
-class WorkerContext:
-    """What TorchServe tells a worker about its model."""
-
-    manifest: Mapping[str, Any] | None
-    system_properties: Mapping[str, Any]
-    model_yaml_config: Mapping[str, Any] | None
-    model_name: str = "tested"
-    metrics: Any = None
-    statuses: dict[int, int] = field(default_factory=dict)
-    headers: dict[str, str] = field(default_factory=dict)
-
-    def get_all_request_header(self, idx: int) -> Mapping[str, Any]:
-        return {}
-
-    def get_request_id(self, idx: int = 0) -> str | None:
-        return None
-
-    def set_response_status(self, code: int = 200, phrase: str = "", idx: int = 0) -> None:
-        self.statuses[idx] = code
-
-    def set_response_header(self, idx: int, key: str, value: str) -> None:
-        self.headers[f"{idx} {key}"] = value
 
 
 def load(handler: Handler, weights: Path, **config: Any) -> Handler:
@@ -51,7 +25,7 @@ def load(handler: Handler, weights: Path, **config: Any) -> Handler:
     config = {"responseTimeout": 7200} | config
     marquee = {"threads": 1} | config.pop("marquee", {})
     handler.initialize(
-        WorkerContext(
+        Context(
             manifest={"model": {"serializedFile": weights.name}},
             system_properties={"model_dir": str(weights.parent), "gpu_id": None},
             model_yaml_config=config | {"marquee": marquee},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from handlers.rotifer.layers import Convolution, Scale
 from handlers.rotifer.model import Darknet
 from handlers.rotifer.weights import write_weights
 from handlers.runtime.exchange import Answer, Exchange
+from tests.handlers.loading import load
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "rotifer"
 ROOM = Path(__file__).parents[3] / "handlers" / "rotifer"
@@ -65,36 +65,9 @@ def random_weights(network: Darknet, path: Path, seed: int = 5) -> Path:
     return path
 
 
-class Context:
-    """The part of TorchServe's context that ``initialize`` reads."""
-
-    model_name = "rotifer"
-    metrics: Any = None
-
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
-        properties = {"model_dir": str(folder), "gpu_id": None, "batch_size": 8}
-        self.manifest: Mapping[str, Any] | None = {"model": {"serializedFile": "rotifer.weights"}}
-        self.model_yaml_config: Mapping[str, Any] | None = config
-        self.system_properties: Mapping[str, Any] = properties
-
-    def get_all_request_header(self, idx: int) -> Mapping[str, Any]:
-        raise NotImplementedError
-
-    def get_request_id(self, idx: int = 0) -> str | None:
-        raise NotImplementedError
-
-    def set_response_status(self, code: int = 200, phrase: str = "", idx: int = 0) -> None:
-        raise NotImplementedError
-
-    def set_response_header(self, idx: int, key: str, value: str) -> None:
-        raise NotImplementedError
-
-
 def loaded(folder: Path, **settings: Any) -> RotiferHandler:
     """Load the handler on the four files in ``folder``."""
-    handler = RotiferHandler()
-    handler.initialize(Context(folder, {"marquee": settings}))
-    return handler
+    return load(RotiferHandler(), folder / "rotifer.weights", marquee=settings)
 
 
 def ask(handler: RotiferHandler, body: bytes, **headers: str) -> Answer:

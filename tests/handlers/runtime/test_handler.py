@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from bench.gpu_archive import Context
 from handlers.runtime import JSON, NPY, Request, Result, VisionHandler
 from handlers.runtime.endings import check_answer_size
 from handlers.runtime.errors import (
@@ -25,7 +26,7 @@ from handlers.runtime.errors import (
 from handlers.runtime.exchange import Answer, Exchange
 from handlers.runtime.pace import held_pixels
 from handlers.runtime.worker import LoadError
-from tests.handlers.loading import WorkerContext, answers, load, png, prediction
+from tests.handlers.loading import answers, load, png, prediction
 from tests.handlers.runtime.test_handler_explanations import RED, Reddish
 
 BLUE = png(np.full((8, 8, 3), (0, 0, 255), np.uint8))
@@ -39,7 +40,7 @@ def test_an_answer_over_the_servers_limit_is_refused_with_the_settings_name() ->
 
 def test_every_answer_names_its_worker(tmp_path: Path) -> None:
     handler = load(Reddish(), tmp_path / "none.pth")
-    context = WorkerContext({"model": {"modelVersion": "3.1"}}, {}, {}, "red")
+    context = Context({"model": {"modelVersion": "3.1"}}, {}, {}, "red")
     handler.handle([{"body": RED}, {"body": b"no image"}], context)
     assert context.statuses == {0: 200, 1: 400}
     for index in (0, 1):
