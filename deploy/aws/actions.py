@@ -22,14 +22,14 @@ def _rows(action: str) -> tuple[dict[str, Any], ...]:
 
 def unknown_rights(name: str, statement: dict[str, Any]) -> Iterator[str]:
     """Yield a sentence for each action, resource and condition that AWS would never match."""
-    for action in _as_list(statement["Action"]):
+    for action in as_list(statement["Action"]):
         if "*" in action or action.startswith("sts:"):
             continue
         rows = _rows(action)
         if not rows:
             yield f"{name} allows {action}, which AWS does not know"
             continue
-        for resource in _as_list(statement.get("Resource", [])):
+        for resource in as_list(statement.get("Resource", [])):
             if resource != "*" and not any(_fits(row, resource) for row in rows):
                 yield f"{name} allows {action} on {resource}, which is no resource of it"
         known = {key for row in rows for key in row["condition_keys"]} | GLOBAL_KEYS
@@ -54,5 +54,6 @@ def _fits(row: dict[str, Any], resource: str) -> bool:
     return bool(re.fullmatch(pattern, resource))
 
 
-def _as_list(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
+    """Return a list as it is, and anything else in one."""
     return value if isinstance(value, list) else [value]

@@ -17,6 +17,7 @@ from cfnlint.decode import decode
 from samtranslator.translator.transform import transform
 
 from deploy.aws import actions, filled, shapes
+from deploy.aws.actions import as_list
 
 TEMPLATE = Path(__file__).with_name("template.yaml")
 # These actions cannot be limited to a resource.
@@ -71,11 +72,6 @@ def of_kind(template: Template, kind: str) -> Iterator[tuple[str, dict[str, Any]
     for name, resource in template["Resources"].items():
         if resource["Type"] == kind:
             yield name, resource.get("Properties", {})
-
-
-def as_list(value: Any) -> list[Any]:
-    """Return a list as it is, and anything else in one."""
-    return value if isinstance(value, list) else [value]
 
 
 def statements(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from deploy.aws import validate
+from deploy.aws.actions import as_list
 
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
@@ -65,8 +66,8 @@ def rights(template: validate.Template, function: str) -> Iterator[tuple[str, st
     """Yield every action and resource that a function is allowed."""
     for policy in template["Resources"][function]["Properties"]["Policies"]:
         for statement in policy["Statement"]:
-            for action in validate.as_list(statement["Action"]):
-                for resource in validate.as_list(statement["Resource"]):
+            for action in as_list(statement["Action"]):
+                for resource in as_list(statement["Resource"]):
                     yield action, resolved(template, resource)
 
 
