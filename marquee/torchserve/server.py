@@ -27,8 +27,8 @@ from marquee.torchserve.management import Management
 
 SERVER_CLASS = "org.pytorch.serve.ModelServer"
 POLL_SECONDS = 0.2
-# The JVM is up within seconds; this is for a machine under heavy load.
-ANSWER_SECONDS = 60
+# For each step of the start. The server answers nobody before it has unpacked all archives, which
+# takes minutes for gigabytes on a slow disk; one that has ended is noticed at once.
 LOAD_SECONDS = 600
 STOP_SECONDS = 15
 # torchserve --stop --foreground looks for the end this often, and then removes the pid file.
@@ -76,7 +76,7 @@ class Server:
         """
         wanted = models(self.project)
         with management or Management.of(self.project) as api:
-            self._wait(api.answers, ANSWER_SECONDS, "does not answer")
+            self._wait(api.answers, "does not answer")
             for name, version in wanted:
                 self._wait_model(api, name, version)
                 progress((name, version))
@@ -93,7 +93,7 @@ class Server:
             )
             return described.ready
 
-        self._wait(ready, LOAD_SECONDS, f"has not loaded {name} {version}")
+        self._wait(ready, f"has not loaded {name} {version}")
 
     def _not_registered(self, name: str, version: str) -> MarqueeError:
         archives = {
@@ -107,7 +107,7 @@ class Server:
             f"{self.printed or self.project.logs / 'model_log.log'}"
         )
 
-    def _wait(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
+    def _wait(self, condition: Callable[[], bool], what: str) -> None:
         def holds() -> bool:
             if condition():
                 return True
@@ -115,9 +115,9 @@ class Server:
                 raise MarqueeError(f"TorchServe ended while starting: {last_words(self.project)}")
             return False
 
-        if not until(holds, seconds, POLL_SECONDS):
+        if not until(holds, LOAD_SECONDS, POLL_SECONDS):
             raise MarqueeError(
-                f"TorchServe {what} after {seconds:.0f} s; see {self.printed or self.project.logs}"
+                f"TorchServe {what} after {LOAD_SECONDS} s; see {self.printed or self.project.logs}"
             )
 
     @property
