@@ -54,9 +54,9 @@ def wait_ended(family: Sequence[psutil.Process], seconds: float) -> list[psutil.
     """
     deadline = time.monotonic() + seconds
     while True:
-        _, left = psutil.wait_procs(family, timeout=0)  # takes notice of our own children
-        left = [one for one in left if running(one.pid) == one]
+        left = [one for one in family if running(one.pid) == one]
         if not left or time.monotonic() > deadline:
+            psutil.wait_procs(family, timeout=0)  # takes notice of our own children
             return left
         time.sleep(POLL_SECONDS)
 

@@ -27,8 +27,10 @@ from marquee.torchserve.management import Management
 
 SERVER_CLASS = "org.pytorch.serve.ModelServer"
 POLL_SECONDS = 0.2
-# The JVM is up within seconds; this is for a machine under heavy load.
+# The JVM is up within seconds; this is for a machine under heavy load ...
 ANSWER_SECONDS = 60
+# ... whose disk writes so many bytes a second: every archive is unpacked before Java listens.
+UNPACKED_A_SECOND = 20e6
 LOAD_SECONDS = 600
 STOP_SECONDS = 15
 # torchserve --stop --foreground looks for the end this often, and then removes the pid file.
@@ -60,6 +62,12 @@ class Server:
         """Whether its process runs."""
         return bool(self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE)
 
+    @property
+    def answer_seconds(self) -> float:
+        """How long it may take to answer at all: gigabytes to unpack take minutes."""
+        archives = (path for path in self.project.model_store.glob("*.mar") if path.is_file())
+        return ANSWER_SECONDS + sum(path.stat().st_size for path in archives) / UNPACKED_A_SECOND
+
     def wait_ready(
         self,
         progress: Callable[[ModelId], None] = lambda _: None,
@@ -76,7 +84,7 @@ class Server:
         """
         wanted = models(self.project)
         with management or Management.of(self.project) as api:
-            self._wait(api.answers, ANSWER_SECONDS, "does not answer")
+            self._wait(api.answers, self.answer_seconds, "does not answer")
             for name, version in wanted:
                 self._wait_model(api, name, version)
                 progress((name, version))

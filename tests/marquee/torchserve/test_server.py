@@ -36,3 +36,15 @@ def test_pytorchs_threads_wait_without_spinning_unless_the_user_says_how(tmp_pat
     assert server.variables(Project(tmp_path, {}))["OMP_WAIT_POLICY"] == "PASSIVE"
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
         assert "OMP_WAIT_POLICY" not in server.variables(Project(tmp_path, {name: "1"}))
+
+
+def test_large_archives_have_their_time_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "config.properties").write_text("model_store=model_store\n")
+    project = Project(tmp_path)
+    running = server.Server(project, psutil.Process(), LogMarks(0, 0))
+    assert running.answer_seconds == server.ANSWER_SECONDS
+    project.model_store.mkdir()
+    with (project.model_store / "large-1.0.mar").open("wb") as archive:
+        archive.truncate(2_000_000_000)
+    (project.model_store / "unpacked.mar").mkdir()
+    assert running.answer_seconds == server.ANSWER_SECONDS + 100
