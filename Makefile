@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # A worker for each core; tests/workers.py says what goes together.
 PYTEST := $(BIN)/pytest -n logical --maxprocesses=4
+# With it each of the hundreds of processes that the tests start would compile marquee again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help:  ## list the targets

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
 from marquee.errors import MarqueeError
+
+POLL_SECONDS = 0.05
 
 
 def running(pid: int) -> psutil.Process | None:
@@ -38,10 +41,24 @@ def end(process: psutil.Process, seconds: float) -> None:
     """Ask a process to end; kill what is left of it and its children after so many seconds."""
     family = [process, *process.children(recursive=True)]
     process.terminate()
-    _, left = psutil.wait_procs(family, timeout=seconds)
-    for one in left:
+    for one in wait_ended(family, seconds):
         one.kill()
-    psutil.wait_procs(left, timeout=seconds)
+    wait_ended(family, seconds)
+
+
+def wait_ended(family: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait until processes have ended, zombies included; return those that still run after that.
+
+    psutil waits for the parent to take notice, too: of an orphan that is the system's first
+    process, and some look only every second or two.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        left = [one for one in family if running(one.pid) == one]
+        if not left or time.monotonic() > deadline:
+            psutil.wait_procs(family, timeout=0)  # takes notice of our own children
+            return left
+        time.sleep(POLL_SECONDS)
 
 
 def run(

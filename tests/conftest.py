@@ -50,6 +50,9 @@ for _number, _usual in (
 
 FAULTY_ROOM = Path(__file__).parent / "server" / "faulty"
 LARGE = 100_000_000
+# Of the shared server's answers, in bytes. TorchServe reads a batch's answers anew with each piece
+# that arrives: two of 60 MB take it most of a minute, two of 12 MB a second.
+MAX_RESPONSE = 20 << 20
 # Each worker has its part of the cores; more threads than cores wait for each other.
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))
 if WORKERS:
@@ -203,7 +206,7 @@ def small_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture(scope="session")
 def server(project: Project) -> Iterator[Running]:
     """A running server with all archives of the session's project."""
-    with serving(project) as running:
+    with serving(project, TS_MAX_RESPONSE_SIZE=str(MAX_RESPONSE)) as running:
         yield running
 
 

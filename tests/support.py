@@ -24,6 +24,7 @@ import psutil
 import torch
 import yaml
 
+from marquee import processes
 from marquee.project import Project
 from marquee.torchserve.tokens import Keys
 from tests.golden import synth
@@ -228,7 +229,7 @@ def _stop(process: subprocess.Popen[str]) -> None:
     try:
         process.wait(timeout=60)
     finally:
-        _, left = psutil.wait_procs(family, timeout=5)
+        left = processes.wait_ended(family, 5)
         for one in left:
             one.kill()
     assert not left, f"Ctrl-C left processes running: {left}"

@@ -2,6 +2,7 @@
 
 import io
 import re
+import shutil
 import subprocess
 
 import numpy as np
@@ -30,7 +31,9 @@ def run(project: Project, commands: str, **environment: str) -> subprocess.Compl
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    made = make_project(tmp_path_factory.mktemp("new") / "project", "inkwash")
+    made = make_project(tmp_path_factory.mktemp("new") / "project")
+    (made.handlers / "inkwash").mkdir()  # not built nor served: the page takes its picture alone
+    shutil.copy(ROOT / "handlers" / "inkwash" / "example.jpg", made.handlers / "inkwash")
     (made.root / ".venv").symlink_to(BIN.parent)
     for name, text in FILES.items():
         (made.root / name).parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,10 @@ from xdist.scheduler import LoadScopeScheduling
 SHARED = {
     "cloud": ("tests/deploy/local/",),
     "door": ("tests/front/",),
-    "detectors": tuple(f"tests/server/test_{m}.py" for m in ("rotifer", "smoke", "timetravel")),
+    "detectors": tuple(
+        f"tests/server/test_{name}.py"
+        for name in ("detectors_golden", "rotifer", "smoke", "timetravel")
+    ),
     "server": (
         "tests/server/test_batches.py",
         "tests/server/test_configuration.py",
@@ -30,6 +33,9 @@ SHARED = {
         "tests/test_monitoring.py",
     ),
 }
+# These build archives, each its own, that later groups use: two that want the same would wait for
+# it, and leave a core idle.
+FIRST = ("server", "detectors")
 # Files that ask for one, and are not listed: a test looks whether there are any.
 UNLISTED: set[str] = set()
 # Who asks for one of these has a server or a door, and is marked so.
@@ -66,9 +72,10 @@ def sort(items: list[pytest.Item]) -> None:
         if item.get_closest_marker(name)
     }
 
-    def rank(item: pytest.Item) -> tuple[bool, bool, int, str]:
+    def rank(item: pytest.Item) -> tuple[int, bool, bool, int, str]:
         own = group(item.nodeid)
-        return ("server", own) not in marked, ("slow", own) not in marked, -sizes[own], own
+        turn = FIRST.index(own) if own in FIRST else len(FIRST)
+        return turn, ("server", own) not in marked, ("slow", own) not in marked, -sizes[own], own
 
     items.sort(key=rank)
 

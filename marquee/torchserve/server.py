@@ -204,10 +204,9 @@ def stop(project: Project) -> bool:
         family = _terminate(pid)
         # As torchserve --stop does: whoever waits for the server sees that its end is wanted.
         pid_file(project).unlink(missing_ok=True)
-        _, left = psutil.wait_procs(family, timeout=STOP_SECONDS)
-        for process in left:
+        for process in processes.wait_ended(family, STOP_SECONDS):
             process.kill()
-        psutil.wait_procs(left, timeout=STOP_SECONDS)
+        processes.wait_ended(family, STOP_SECONDS)
         project.key_file.unlink(missing_ok=True)
     clean_temp(project)
     shutil.rmtree(project.temp / "front", ignore_errors=True)
@@ -217,7 +216,7 @@ def stop(project: Project) -> bool:
 def wait_ended(pid: int) -> None:
     """Wait for the end of a server that somebody else may be stopping."""
     with suppress(psutil.NoSuchProcess):
-        psutil.wait_procs([psutil.Process(pid)], timeout=STOP_SECONDS)
+        processes.wait_ended([psutil.Process(pid)], STOP_SECONDS)
 
 
 def _terminate(pid: int) -> list[psutil.Process]:

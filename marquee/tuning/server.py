@@ -10,8 +10,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psutil
-
 from marquee import interrupts, javaproperties, processes
 from marquee.errors import MarqueeError
 from marquee.project import CONFIG_NAME, Project
@@ -64,7 +62,7 @@ class TuningServer:
         """Remove a model that nobody asks any more, and wait for the end of its workers."""
         family = [*filter(None, (processes.running(worker["pid"]) for worker in model.workers))]
         self._api.unregister(model.name, model.version)
-        psutil.wait_procs(family, timeout=server.STOP_SECONDS)
+        processes.wait_ended(family, server.STOP_SECONDS)
 
 
 @contextmanager

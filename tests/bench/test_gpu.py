@@ -91,6 +91,7 @@ def test_the_whole_check_small_on_a_cpu(folder: Path) -> None:
     assert [one["why"] for one in found if one["kind"] == "impossible"] == []
 
 
+@pytest.mark.slow
 def test_without_a_gpu_it_says_so(folder: Path) -> None:
     done = run(folder, "--out", "of-none")
     assert done.returncode == 2

@@ -23,6 +23,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from marquee import processes
 from tests.support import SHORT_LIVED, check_mark, clean_environment, free_ports
 
 # Sends back what it gets; after so many seconds as its one parameter says, if it says.
@@ -234,7 +235,7 @@ def _end(process: subprocess.Popen[str]) -> None:
     try:
         process.wait(STOP_SECONDS)
     finally:
-        _, left = psutil.wait_procs(family, timeout=5)
+        left = processes.wait_ended(family, 5)
         for one in left:
             one.kill()
     assert not left, f"SIGTERM left processes running: {left}"

@@ -9,6 +9,7 @@ import httpx
 import psutil
 import pytest
 
+from marquee import processes
 from marquee.front.process import Haproxy
 from marquee.front.runtime import in_flight
 from marquee.project import Project
@@ -109,8 +110,7 @@ def test_stop_from_elsewhere_says_so(small_project: Project, tmp_path: Path) -> 
         said = marquee(project, "stop", **running.environment)
         assert (said.returncode, said.stdout) == (0, "stopped\n")
         assert running.process.wait(timeout=60) == 0
-        _, left = psutil.wait_procs(everything, timeout=10)
-        assert not left
+        assert not processes.wait_ended(everything, 10)
 
 
 @pytest.mark.server
@@ -147,8 +147,7 @@ def test_stop_answers_what_is_in_flight_and_leaves_nothing(
             thread.join()
         assert answers == [200] * 12
         assert running.process.wait(timeout=60) == 0
-        _, left = psutil.wait_procs(everything, timeout=10)
-        assert not left
+        assert not processes.wait_ended(everything, 10)
         assert not (Path(running.environment["TEMP"]) / "front").exists()
         assert not project.key_file.exists()
         said = running.output.read_text()

@@ -4,7 +4,6 @@ import httpx
 import pytest
 
 from marquee.archives import golden
-from marquee.project import Project
 from tests.support import Running
 
 
@@ -27,15 +26,6 @@ def test_cifar_answers_its_own(server: Running, client: httpx.Client, version: s
 def test_inkwash_answers_its_own(server: Running, client: httpx.Client) -> None:
     requests = golden.read(server.project.model_store / "inkwash-1.0.mar")
     assert problems(client, requests, "inkwash/1.0") == []
-
-
-@pytest.mark.parametrize("model", ["rotifer", "smoke", "timetravel"])
-def test_the_detectors_answer_their_own(
-    detectors_project: Project, detectors_client: httpx.Client, model: str
-) -> None:
-    requests = golden.read(detectors_project.model_store / f"{model}-1.0.mar")
-    assert len(requests) >= 2
-    assert problems(detectors_client, requests, f"{model}/1.0") == []
 
 
 @pytest.mark.parametrize(("of", "asked"), [("1.0", "2.0"), ("2.0", "1.0"), ("91.0", "92.0")])

@@ -13,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from marquee import processes
 from marquee.project import Project
 from tests.marquee.archives import odd
 from tests.server.test_content_types import CIFAR, SHIP
@@ -36,9 +37,8 @@ def family(running: Running) -> list[psutil.Process]:
     return [java, *java.children(recursive=True)]
 
 
-def all_gone(processes: list[psutil.Process]) -> bool:
-    gone, left = psutil.wait_procs(processes, timeout=30)
-    return len(gone) == len(processes) and not left
+def all_gone(members: list[psutil.Process]) -> bool:
+    return not processes.wait_ended(members, 30)
 
 
 def test_a_second_server_of_the_same_project_is_refused(server: Running) -> None:

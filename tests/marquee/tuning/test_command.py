@@ -78,7 +78,7 @@ def test_a_search_is_shown_plotted_and_written(lenet: Project, temp: Path) -> No
     config.write_text(slow)
     picture = ROOT / "tests" / "golden" / "cifar" / "8_ship.png"
     plot = temp / "plot.svg"
-    more = ("--budget", "75s", "--json", "--write", "--plot", str(plot), str(picture))
+    more = ("--budget", "45s", "--json", "--write", "--plot", str(plot), str(picture))
     try:
         done = marquee(lenet, *WORDS, *more, TEMP=str(temp))
         written = config.read_text()

@@ -33,7 +33,7 @@ class FaultyHandler(VisionHandler):
         if fault == FAULTS["NaN in JSON"]:
             return Result(json={"value": float("nan")})
         if fault == FAULTS["huge answer"]:
-            return Result(array=np.zeros(30_000_000, np.float32))
+            return Result(array=np.zeros(6_000_000, np.float32))
         if fault == FAULTS["large answer"]:
-            return Result(array=np.zeros(15_000_000, np.float32))
+            return Result(array=np.zeros(3_000_000, np.float32))
         return Result(json={"fault": fault}, image=np.full((8, 8, 3), fault, np.uint8))
