@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
+import os
 import subprocess
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 
 from marquee.errors import MarqueeError
 from marquee.files import write_private
@@ -20,16 +23,21 @@ logger = logging.getLogger(__name__)
 
 START_SECONDS = 10
 POLL_SECONDS = 0.05
+# Lines gather for so long: to wake up for each one costs more than HAProxy's whole request. They
+# need room meanwhile, and a door that fills more than a little of it is read without a pause.
+GATHER_SECONDS, PIPE_BYTES, READ_BYTES = 0.1, 1 << 19, 1 << 16
+# Of what it printed first, for the reason why it does not start.
+KEPT_LINES = 100
 # Where it listens: a reload cannot move it.
 ADDRESSES = ("inference_address", "management_address")
 
 
-def start(settings: FrontSettings, log: Callable[[str], None]) -> subprocess.Popen[str]:
+def start(settings: FrontSettings, log: Callable[[list[str]], None]) -> subprocess.Popen[bytes]:
     """Start HAProxy from the configuration in the folder; return when it listens.
 
     Args:
         settings: of which the configuration was written.
-        log: gets each line that it prints: requests as JSON, and its own messages.
+        log: gets the lines that it prints, as they gather: requests as JSON, and its own messages.
 
     Raises:
         MarqueeError: with HAProxy's own words.
@@ -44,8 +52,6 @@ def start(settings: FrontSettings, log: Callable[[str], None]) -> subprocess.Pop
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
         start_new_session=True,  # Ctrl-C reaches us alone: we stop it in order
     )
     lines: list[str] = []
@@ -56,22 +62,46 @@ def start(settings: FrontSettings, log: Callable[[str], None]) -> subprocess.Pop
         process.kill()
         raise
     if process.poll() is not None:
+        until(lambda: all_read(process), START_SECONDS, POLL_SECONDS)
         raise MarqueeError(f"the front door did not start: {program.complaint(lines)}")
     return process
 
 
-def _read(process: subprocess.Popen[str], log: Callable[[str], None], lines: list[str]) -> None:
+def _read(
+    process: subprocess.Popen[bytes], log: Callable[[list[str]], None], first: list[str]
+) -> None:
+    """Pass on what it prints, and keep its first lines."""
     if process.stdout is None:
         raise AssertionError("started with a pipe")
     with process.stdout as printed:
-        for line in printed:
-            if len(lines) < 100:
-                lines.append(line.rstrip())
+        # Not on every system, and for some users not so much.
+        with suppress(AttributeError, OSError):
+            fcntl.fcntl(printed, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        for lines in gathered(printed.fileno()):
+            first += lines[: max(0, KEPT_LINES - len(first))]
             try:
-                log(line.rstrip())
+                log(lines)
             except Exception:
-                # HAProxy would wait for ever for somebody who reads on.
-                logger.exception("a line of the front's log could not be dealt with: %s", line)
+                # Nobody else would read on, and HAProxy drops what finds no place in the pipe.
+                logger.exception("lines of the front's log could not be dealt with: %s", lines)
+
+
+def all_read(process: subprocess.Popen[bytes]) -> bool:
+    """Whether all that it printed before it ended has been passed on."""
+    return process.stdout is None or process.stdout.closed
+
+
+def gathered(pipe: int) -> Iterator[list[str]]:
+    """Yield the lines that come out of a pipe, those of a moment together."""
+    rest = b""
+    while chunk := os.read(pipe, READ_BYTES):
+        *whole, rest = (rest + chunk).split(b"\n")
+        if whole:
+            yield [line.decode(errors="replace") for line in whole]
+        if len(chunk) < READ_BYTES:
+            time.sleep(GATHER_SECONDS)
+    if rest:
+        yield [rest.decode(errors="replace")]
 
 
 def reload(settings: FrontSettings) -> None:

@@ -25,7 +25,6 @@ end
 
 core.register_action("query", { "http-req" }, function(txn)
   local query, invocations = txn.f:query(), txn.f:path():match("^/invocations/?$")
-  if query == nil or query == "" then return end
   local count, asked_by = 0, nil
   for pair in query:gmatch("[^&]+") do
     local raw_name, raw_value = pair:match("^([^=]*)=?(.*)$")

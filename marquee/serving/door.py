@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 BEAT_SECONDS = 1.0
 KEYS_SECONDS = 60
 READY_SECONDS = 120
+LAST_LINES_SECONDS = 2
 # A HAProxy that dies is started again, but not for ever.
 RESTARTS, RESTART_SECONDS = 3, 60
 # Ten years: TorchServe's keys must not change behind the door, which knows them by digest.
@@ -127,7 +128,7 @@ class Door:
 
     Args:
         settings: None reads the project's own.
-        log: gets a line for each request; None writes ``logs/front.log``.
+        log: gets lines of requests, several at once; None writes ``logs/front.log``.
         prober: the kind of prober that asks the models.
 
     Raises:
@@ -149,7 +150,7 @@ class Door:
         self.haproxy = Haproxy(self.settings.folder)
         self._traffic = Traffic()
         self._log = log or _log_file(project.logs / "front.log")
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         key_file = self.settings.key_file
         self._keys = None if key_file is None else Keys(key_file, "")
         self._keeper = self._make_keeper(prober)
@@ -183,7 +184,7 @@ class Door:
         if not alive():
             raise MarqueeError(f"TorchServe ended while starting: {last_words(self._project)}")
         config.write(self.settings)
-        self._process = launch.start(self.settings, self._line)
+        self._process = launch.start(self.settings, self.take)
         self._keeper.start()
 
     def management(self) -> Management:
@@ -233,7 +234,7 @@ class Door:
             )
         code = self._process.returncode
         self._log.warning("HAProxy ended with status %s; starting it again", code)
-        self._process = launch.start(self.settings, self._line)
+        self._process = launch.start(self.settings, self.take)
         return True
 
     def close(self, on_progress: Callable[[int], None], forced: Callable[[], bool]) -> int:
@@ -242,10 +243,14 @@ class Door:
             return self.haproxy.close(on_progress, forced)
         finally:
             self._keeper.end()
+            process = self._process
+            until(lambda: process is None or launch.all_read(process), LAST_LINES_SECONDS)
 
-    def _line(self, line: str) -> None:
-        self._log.info("%s", line)
-        self._traffic.add(line)
+    def take(self, lines: list[str]) -> None:
+        """Write down and count what HAProxy has printed."""
+        self._log.info("%s", "\n".join(lines))
+        for line in lines:
+            self._traffic.add(line)
 
 
 def _log_file(path: Path) -> logging.Logger:

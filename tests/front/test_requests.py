@@ -6,7 +6,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.front.support import pixel
+from tests.front.support import pixel, wait_for
 from tests.server.test_content_types import SHIP
 from tests.support import Running, marquee
 
@@ -62,11 +62,14 @@ def test_no_key_is_in_a_command_line_or_log(door: Running, front: httpx.Client) 
     keys = [door.keys.get(kind) for kind in ("inference", "management")]
     family = psutil.Process(door.process.pid).children(recursive=True)
     words = " ".join(" ".join(one.cmdline()) for one in family)
-    logs = " ".join(path.read_text() for path in door.project.logs.glob("*.log"))
+
+    def logs() -> str:
+        return " ".join(path.read_text() for path in door.project.logs.glob("*.log"))
+
+    wait_for(lambda: CIFAR in logs().replace("\\/", "/"), "the request's line")
     shown = door.output.read_text()
     assert "haproxy" in words
-    assert CIFAR in logs.replace("\\/", "/")
-    assert not [key for key in keys if key in words + logs + shown]
+    assert not [key for key in keys if key in words + logs() + shown]
 
 
 @pytest.mark.parametrize("path", [CIFAR, "/invocations?model=cifar", "/models/cifar/invoke"])
