@@ -126,8 +126,14 @@ class Endpoints:
         if config is None:
             raise invalid(f"endpoint {name}: no configuration {found.endpoint_config_name}")
         weights = {
-            one["VariantName"]: float(one.get("CurrentWeight", 1.0))
+            one["VariantName"]: float(one.get("InitialVariantWeight", 1.0))
+            for one in config.production_variants
+        }
+        # The emulator says no weight where it is 0.
+        weights |= {
+            one["VariantName"]: float(one["CurrentWeight"])
             for one in found.production_variants
+            if "CurrentWeight" in one
         }
         models = {one["VariantName"]: one["ModelName"] for one in config.production_variants}
         asynchronous, since = config.async_inference_config or None, found.last_modified_time

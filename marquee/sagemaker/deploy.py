@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from typing import Any
 
 from marquee.errors import MarqueeError
 from marquee.sagemaker import endpoints, objects
@@ -37,7 +38,7 @@ def dry_run(hosting: Hosting, scaling: Scaling | None) -> list[Call]:
         *parts(hosting),
         _creation(hosting),
         endpoints.in_service(endpoint, hosting.config_name),
-        *(scaling.calls(endpoint) if scaling else ()),
+        *(scaling.calls(endpoint, hosting.variant_names) if scaling else ()),
     ]
 
 
@@ -62,25 +63,27 @@ def deploy(
         )
     account.make_all([endpoints.in_service(hosting.endpoint, hosting.config_name)], timeout)
     if scaling is not None:
-        scaling.apply(account, hosting.endpoint)
+        scaling.apply(account, hosting.endpoint, hosting.variant_names)
 
 
 def reads_of_parts(hosting: Hosting) -> list[Call]:
     """Return the calls by which :func:`make_parts` finds what is there."""
-    data = [] if hosting.packed is None else [objects.listed(hosting.model_data)]
+    data = [objects.listed(address) for address in hosting.uploads]
     return data + [endpoints.listed(kind, f"{hosting.endpoint}-") for kind in (MODEL, CONFIG)]
 
 
 def make_parts(account: Account, hosting: Hosting) -> None:
     """Make what the endpoint is made of, as far as an earlier try has not."""
-    there = []
-    packed = hosting.packed
-    if packed is not None and objects.size(account, hosting.model_data) == packed.size:
-        there.append(hosting.model_data)
-    for kind, name in ((MODEL, hosting.model_name), (CONFIG, hosting.config_name)):
+    there = [
+        address
+        for address, packed in hosting.uploads.items()
+        if objects.size(account, address) == packed.size
+    ]
+    wanted = {MODEL: [*hosting.model_requests()], CONFIG: [hosting.config_name]}
+    for kind, names in wanted.items():
+        found = endpoints.names(account, kind, f"{hosting.endpoint}-")
         # The same name means the same contents.
-        if name in endpoints.names(account, kind, f"{hosting.endpoint}-"):
-            there.append(f"{kind} {name}")
+        there += [f"{kind} {name}" for name in names if name in found]
     for part in there:
         account.report(f"{part} is there already")
     account.make_all(parts(hosting, there))
@@ -88,17 +91,21 @@ def make_parts(account: Account, hosting: Hosting) -> None:
 
 def parts(hosting: Hosting, there: Collection[str] = ()) -> Iterator[Call]:
     """Yield the calls that make the endpoint's parts, but for those that are there already."""
-    packed = hosting.packed
-    if packed is not None and hosting.model_data not in there:
-        step = f"Uploading {packed.size / 1e6:.1f} MB to {hosting.model_data}"
-        yield objects.upload(packed.path, hosting.model_data, GZIP, step)
-    requests = {MODEL: hosting.model_request(), CONFIG: hosting.config_request()}
-    for kind, request in requests.items():
-        name = request[f"{kind}Name"]
-        if f"{kind} {name}" not in there:
-            yield Call(SAGEMAKER, f"Create{kind}", request, f"Creating {kind} {name}")
+    for address, packed in hosting.uploads.items():
+        if address not in there:
+            step = f"Uploading {packed.size / 1e6:.1f} MB to {address}"
+            yield objects.upload(packed.path, address, GZIP, step)
+    requests = [(MODEL, request) for request in hosting.model_requests().values()]
+    for kind, request in [*requests, (CONFIG, hosting.config_request())]:
+        part = f"{kind} {request[f'{kind}Name']}"
+        if part not in there:
+            yield Call(SAGEMAKER, f"Create{kind}", request, f"Creating {part}")
 
 
 def _creation(hosting: Hosting) -> Call:
-    request = {"EndpointName": hosting.endpoint, "EndpointConfigName": hosting.config_name}
+    request: dict[str, Any] = {
+        "EndpointName": hosting.endpoint,
+        "EndpointConfigName": hosting.config_name,
+    }
+    request |= hosting.tagging
     return Call(SAGEMAKER, "CreateEndpoint", request, f"Creating Endpoint {hosting.endpoint}")

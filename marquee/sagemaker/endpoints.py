@@ -38,6 +38,22 @@ def find(account: Account, endpoint: str) -> Answer | None:
     return account.make(described(ENDPOINT, endpoint)) if there else None
 
 
+def serving(account: Account, endpoint: str) -> Answer:
+    """Return what SageMaker says of an endpoint that can be changed now, or refuse it."""
+    found = find(account, endpoint)
+    if found is None:
+        raise MarqueeError(
+            f"there is no endpoint {endpoint} in this region; create it with: marquee sagemaker "
+            "deploy"
+        )
+    if found["EndpointStatus"] != IN_SERVICE:
+        raise MarqueeError(
+            f"the endpoint {endpoint} is {found['EndpointStatus']}; an update needs it InService: "
+            "wait, or delete it if it has failed"
+        )
+    return found
+
+
 def deletion(kind: str, name: str) -> Call:
     """Return the call that deletes one of these, and says so."""
     return Call(SAGEMAKER, f"Delete{kind}", {f"{kind}Name": name}, f"Deleting {kind} {name}")

@@ -27,6 +27,14 @@ def has_gpu(instance_type: str) -> bool:
     return _family(instance_type)[0] in ("g", "p")
 
 
+def has_own_disk(instance_type: str) -> bool:
+    """Whether the type keeps data on disks of its own: a "d" in its name says so, or its family."""
+    letters, rest = _family(instance_type)
+    if letters in ("g", "gr", "p") and letters + rest not in ("p2", "p3"):
+        return True
+    return letters in ("i", "trn", "dl") or "d" in rest
+
+
 def host_ami(instance_type: str, chosen: str | None) -> str | None:
     """Return the host image for the type, or None where SageMaker's default serves.
 

@@ -15,7 +15,7 @@ from marquee.interrupts import until
 from marquee.sagemaker import objects
 from marquee.sagemaker.account import RUNTIME, Account, Answer, Call, unread
 from marquee.sagemaker.endpoints import CONFIG, ENDPOINT, described
-from marquee.sagemaker.hosting import given, split_s3
+from marquee.sagemaker.values import given, split_s3
 
 POLL_SECONDS = 2.0
 # SageMaker's own limit for custom attributes.
@@ -41,6 +41,8 @@ class EndpointRequest:
             endpoint's outputs.
         request_seconds: of an asynchronous one the model's time for it (1 to 3600; SageMaker's
             default 900).
+        target_model: of a multi-model endpoint the model.tar.gz, below its ``--model-data``.
+        variant: which of several production variants; by their weights when None.
     """
 
     body: Path
@@ -51,6 +53,8 @@ class EndpointRequest:
     inference_id: str | None = None
     inputs: str | None = None
     request_seconds: int | None = None
+    target_model: str | None = None
+    variant: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a body that is not there."""
@@ -104,6 +108,7 @@ def _header(name: str) -> str:
 def dry_run(endpoint: str, request: EndpointRequest) -> list[Call]:
     """Return the call of :func:`invoke`."""
     parameters = request.parameters_for(endpoint) | {"Body": request.body}
+    parameters |= given(TargetModel=request.target_model, TargetVariant=request.variant)
     return [Call(RUNTIME, "InvokeEndpoint", parameters)]
 
 
@@ -143,6 +148,11 @@ def invoke_async(
 
 def _queued(endpoint: str, request: EndpointRequest, prefix: str) -> list[Call]:
     """Return the calls that upload the input under ``prefix`` and queue the request."""
+    if request.target_model or request.variant:
+        raise MarqueeError(
+            "--target-model and --variant are for real-time endpoints: SageMaker's asynchronous "
+            "requests name neither; leave them away, or --async"
+        )
     name = request.inference_id or str(uuid.uuid4())
     address = f"{prefix.rstrip('/')}/{name}/{request.body.name}"
     split_s3(address, "--input")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from marquee.sagemaker.account import Account, Call
-from marquee.sagemaker.hosting import split_s3
+from marquee.sagemaker.values import split_s3
 
 S3 = "s3"
 
@@ -37,3 +37,9 @@ def upload(path: Path, address: str, content_type: str, step: str = "") -> Call:
     bucket, key = split_s3(address, "the address")
     place = {"Bucket": bucket, "Key": key, "ContentType": content_type}
     return Call(S3, "PutObject", place | {"Body": path}, step)
+
+
+def deletion(address: str) -> Call:
+    """Return the call that deletes an object."""
+    bucket, key = split_s3(address, "the address")
+    return Call(S3, "DeleteObject", {"Bucket": bucket, "Key": key}, f"Deleting {address}")

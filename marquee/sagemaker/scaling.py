@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from marquee.errors import MarqueeError
 from marquee.sagemaker.account import Account, Call, unread
 from marquee.sagemaker.alarms import backlog_alarm
-from marquee.sagemaker.hosting import VARIANT
 
 SERVICE = "application-autoscaling"
+DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 # Out at once when it is needed, in slowly: an instance takes minutes to come back.
 OUT_SECONDS, IN_SECONDS = 60, 300
 
@@ -42,40 +42,42 @@ class Scaling:
                 "TARGET (above 0)"
             )
 
-    def apply(self, account: Account, endpoint: str) -> None:
-        """Register the endpoint, which must be in service, and put its policies."""
-        policy = account.make_all(self._policies(endpoint))
+    def apply(self, account: Account, endpoint: str, variants: Iterable[str]) -> None:
+        """Register the endpoint's variants, which must be in service, and put their policies."""
+        policy = account.make_all(self._policies(endpoint, variants))
         if self.minimum == 0:
             account.make(backlog_alarm(endpoint, policy["PolicyARN"]))
 
-    def calls(self, endpoint: str) -> list[Call]:
+    def calls(self, endpoint: str, variants: Iterable[str]) -> list[Call]:
         """Return the calls of :meth:`apply` for a dry run."""
         arn = unread("PolicyARN", "PutScalingPolicy")
         alarm = [backlog_alarm(endpoint, arn)] if self.minimum == 0 else []
-        return [*self._policies(endpoint), *alarm]
+        return [*self._policies(endpoint, variants), *alarm]
 
-    def _policies(self, endpoint: str) -> Iterator[Call]:
-        bounds = {"MinCapacity": self.minimum, "MaxCapacity": self.maximum}
-        yield _call(endpoint, "RegisterScalableTarget", **bounds)
+    def _policies(self, endpoint: str, variants: Iterable[str]) -> Iterator[Call]:
         tracking = _metric(endpoint, asynchronous=self.asynchronous)
         tracking |= {"ScaleOutCooldown": OUT_SECONDS, "ScaleInCooldown": IN_SECONDS}
         tracking |= {"TargetValue": float(self.target)}
-        yield _policy(endpoint, "target", "TargetTrackingScaling", tracking)
-        if self.minimum == 0:
-            yield _wake(endpoint)
+        bounds = {"MinCapacity": self.minimum, "MaxCapacity": self.maximum}
+        for variant in variants:
+            yield _call(endpoint, variant, "RegisterScalableTarget", **bounds)
+            yield _policy(endpoint, variant, "target", "TargetTrackingScaling", tracking)
+            if self.minimum == 0:
+                yield _wake(endpoint, variant)
 
 
-def _resource(endpoint: str) -> dict[str, str]:
-    """Return what names the endpoint's variant to Application Auto Scaling."""
-    return {
+def _call(endpoint: str, variant: str, operation: str, **parameters: Any) -> Call:
+    named = {
         "ServiceNamespace": "sagemaker",
-        "ResourceId": f"endpoint/{endpoint}/variant/{VARIANT}",
-        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+        "ResourceId": f"{_resources(endpoint)}{variant}",
+        "ScalableDimension": DIMENSION,
     }
+    return Call(SERVICE, operation, named | parameters)
 
 
-def _call(endpoint: str, operation: str, **parameters: Any) -> Call:
-    return Call(SERVICE, operation, _resource(endpoint) | parameters)
+def _resources(endpoint: str) -> str:
+    """Return what the names of the endpoint's variants begin with in Application Auto Scaling."""
+    return f"endpoint/{endpoint}/variant/"
 
 
 def _metric(endpoint: str, *, asynchronous: bool) -> dict[str, Any]:
@@ -91,7 +93,7 @@ def _metric(endpoint: str, *, asynchronous: bool) -> dict[str, Any]:
     return {"CustomizedMetricSpecification": backlog}
 
 
-def _wake(endpoint: str) -> Call:
+def _wake(endpoint: str, variant: str) -> Call:
     """From zero to one: a backlog per instance says nothing while there is no instance."""
     stepping = {
         "AdjustmentType": "ChangeInCapacity",
@@ -99,27 +101,29 @@ def _wake(endpoint: str) -> Call:
         "Cooldown": IN_SECONDS,
         "StepAdjustments": [{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 1}],
     }
-    return _policy(endpoint, "wake", "StepScaling", stepping)
+    return _policy(endpoint, variant, "wake", "StepScaling", stepping)
 
 
-def _policy(endpoint: str, name: str, kind: str, how: dict[str, Any]) -> Call:
+def _policy(endpoint: str, variant: str, name: str, kind: str, how: dict[str, Any]) -> Call:
     names = {"PolicyName": f"{endpoint}-{name}", "PolicyType": kind}
-    return _call(endpoint, "PutScalingPolicy", **names, **{f"{kind}PolicyConfiguration": how})
+    policy = {f"{kind}PolicyConfiguration": how}
+    return _call(endpoint, variant, "PutScalingPolicy", **names, **policy)
 
 
-def described(endpoint: str) -> Call:
-    """Return the call that tells whether the endpoint's variant scales by itself now."""
-    named: dict[str, Any] = {**_resource(endpoint)}
-    return Call(
-        SERVICE, "DescribeScalableTargets", named | {"ResourceIds": [named.pop("ResourceId")]}
-    )
+def described() -> Call:
+    """Return the call that tells which variants of all endpoints scale by themselves now."""
+    asked = {"ServiceNamespace": "sagemaker", "ScalableDimension": DIMENSION}
+    return Call(SERVICE, "DescribeScalableTargets", asked)
 
 
-def registered(account: Account, endpoint: str) -> bool:
-    """Return whether the endpoint's variant scales by itself now."""
-    return bool(account.make(described(endpoint))["ScalableTargets"])
+def registered(account: Account, endpoint: str) -> list[str]:
+    """Return the endpoint's variants that scale by themselves now."""
+    targets = account.make(described())["ScalableTargets"]
+    resources = [target["ResourceId"] for target in targets]
+    prefix = _resources(endpoint)
+    return [one.removeprefix(prefix) for one in resources if one.startswith(prefix)]
 
 
-def removal(endpoint: str) -> Call:
-    """Return the call that ends the scaling; its policies go with it."""
-    return _call(endpoint, "DeregisterScalableTarget")
+def removal(endpoint: str, variant: str) -> Call:
+    """Return the call that ends a variant's scaling; its policies go with it."""
+    return _call(endpoint, variant, "DeregisterScalableTarget")

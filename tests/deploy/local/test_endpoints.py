@@ -84,6 +84,26 @@ def test_variants_are_drawn_by_their_weights() -> None:
     assert {endpoint.variant(None) for _ in range(50)} == {"b"}
 
 
+def test_a_variant_that_starts_with_nothing_gets_nothing() -> None:
+    """The emulator leaves a weight of 0 out of what it says of an endpoint."""
+    variants = [
+        {"VariantName": "old", "ModelName": "a"},
+        {"VariantName": "new", "ModelName": "b", "InitialVariantWeight": 0.0},
+    ]
+    config = SimpleNamespace(production_variants=variants, async_inference_config=None)
+    found = SimpleNamespace(
+        endpoint_status="InService",
+        endpoint_config_name="c",
+        production_variants=[{"VariantName": "old"}, {"VariantName": "new"}],
+        last_modified_time=None,
+    )
+    plane = SimpleNamespace(endpoints={"e": found}, endpoint_configs={"c": config})
+    endpoints = Endpoints(lambda _: plane, lambda _: None, SERVED, {})
+    assert endpoints.find("e", "us-east-1").variants == {"old": 1.0, "new": 0.0}
+    found.production_variants[1]["CurrentWeight"] = 0.5
+    assert endpoints.find("e", "us-east-1").variants["new"] == 0.5
+
+
 def test_the_templates_parameters_name_archives() -> None:
     served = [Target("cifar", "1.0"), Target("cifar", "2.0"), Target("inkwash", "1.0")]
     found = parameters(Project(ROOT), source(ROOT / TEMPLATE), served)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from marquee.sagemaker.account import Account, Answer, Call
-from marquee.sagemaker.hosting import AsyncSettings, Hosting
+from marquee.sagemaker.capacity import Instances
+from marquee.sagemaker.hosting import VARIANT, Hosting, Variant
+from marquee.sagemaker.settings import AsyncSettings
 from marquee.sagemaker.tarball import Packed, write
 
 REGION = "eu-west-1"
@@ -23,18 +24,47 @@ QUEUE = AsyncSettings(
     error_topic=TOPIC,
     max_concurrent=2,
 )
-HOSTING = Hosting(
-    endpoint="painter",
-    image=IMAGE,
-    role=ROLE,
-    model_data=f"s3://{BUCKET}/marquee/painter/0/model.tar.gz",
-    instance_type="ml.g4dn.xlarge",
-    environment={"SAGEMAKER_TS_BATCH_SIZE": "4"},
-)
+OF_INSTANCES = ("instance_type", "count", "ami", "startup_seconds")
+OF_VARIANTS = ("model_data", "packed", "weight", "capacity")
+
+
+def variant(name: str = VARIANT, **changes: Any) -> Variant:
+    """A variant on a GPU instance, with changes to itself and to its instances."""
+    own = {one: changes[one] for one in OF_INSTANCES if one in changes}
+    kind = own.pop("instance_type", "ml.g4dn.xlarge")
+    described: dict[str, Any] = {
+        "model_data": f"s3://{BUCKET}/marquee/painter/0/model.tar.gz",
+        "name": name,
+        "capacity": Instances(kind, **own),
+    }
+    rest = {one: value for one, value in changes.items() if one in OF_VARIANTS}
+    return Variant(**described | rest)
 
 
 def hosting(**changes: Any) -> Hosting:
-    return replace(HOSTING, **changes)
+    """A real-time endpoint with one variant, with changes to itself and to its variant."""
+    of_variant = {one: changes.pop(one) for one in (*OF_INSTANCES, *OF_VARIANTS) if one in changes}
+    described = {
+        "endpoint": "painter",
+        "image": IMAGE,
+        "role": ROLE,
+        "variants": (variant(**of_variant),),
+        "environment": {"SAGEMAKER_TS_BATCH_SIZE": "4"},
+    }
+    return Hosting(**described | changes)
+
+
+HOSTING = hosting()
+
+
+def model_request(of: Hosting = HOSTING) -> dict[str, Any]:
+    """The request for the only model."""
+    (request,) = of.model_requests().values()
+    return request
+
+
+def model_name(of: Hosting = HOSTING) -> str:
+    return str(model_request(of)["ModelName"])
 
 
 class RecordedAccount(Account):

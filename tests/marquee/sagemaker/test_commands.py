@@ -71,7 +71,7 @@ def test_a_dry_update_shows_the_whole_way() -> None:
         *["update", "tt", *BASE, *DATA, *QUEUE, "--failure", f"s3://{BUCKET}/failed"],
         *["--success-topic", TOPIC, "--error-topic", TOPIC, "--max-concurrent", "2"],
         *["--count", "2", "--traffic", "linear", "--step", "50", "--alarm", "theirs"],
-        *["--alarm-errors", "3", "--alarm-latency", "300", "--scaling", "0", "4", "2"],
+        *["--alarm-errors", "3%", "--alarm-latency", "300", "--scaling", "0", "4", "2"],
     )
     updated = parameters(calls, "UpdateEndpoint")["DeploymentConfig"]
     routing = updated["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]
@@ -81,6 +81,75 @@ def test_a_dry_update_shows_the_whole_way() -> None:
     queue = parameters(calls, "CreateEndpointConfig")["AsyncInferenceConfig"]
     assert queue["ClientConfig"] == {"MaxConcurrentInvocationsPerInstance": 2}
     assert operations(calls)[-2:] == ["DeleteEndpointConfig", "DeleteModel"]
+
+
+def test_an_update_makes_alarms_unless_it_is_told_not_to() -> None:
+    words = ["update", "tt", *BASE, *DATA]
+    alarms = [call["parameters"] for call in dry_run(*words) if "Alarm" in call["operation"]]
+    assert [alarm["Threshold"] for alarm in alarms] == [10, 15_000_000]
+    (errors,) = (call for call in dry_run(*words, *QUEUE) if "Alarm" in call["operation"])
+    assert errors["parameters"]["AlarmName"] == "tt-marquee-errors"
+    calls = dry_run(*words, "--no-alarms")
+    assert "PutMetricAlarm" not in operations(calls)
+    assert (
+        "AutoRollbackConfiguration" not in parameters(calls, "UpdateEndpoint")["DeploymentConfig"]
+    )
+
+
+def test_variants_are_versions_or_addresses(
+    small_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(small_project.root)
+    calls = dry_run(
+        *["deploy", "cifar", *BASE, "--bucket", BUCKET, "--count", "2"],
+        *["--variant", "old=2.0,weight=90", "--variant"],
+        f"new={DATA[1]},weight=10,type=ml.c5.2xlarge,count=1",
+    )
+    old, new = parameters(calls, "CreateEndpointConfig")["ProductionVariants"]
+    assert (old["InitialVariantWeight"], new["InitialVariantWeight"]) == (90, 10)
+    assert (old["InstanceType"], new["InstanceType"]) == ("ml.c5.xlarge", "ml.c5.2xlarge")
+    assert (old["InitialInstanceCount"], new["InitialInstanceCount"]) == (2, 1)
+    assert operations(calls).count("CreateModel") == 2
+    assert operations(calls).count("PutObject") == 1
+
+
+def test_a_dry_serverless_deployment() -> None:
+    words = ["deploy", "tt", *BASE, *DATA, "--serverless", "--memory", "2048"]
+    calls = dry_run(*words, "--max-concurrent", "7", "--provisioned", "2")
+    (variant,) = parameters(calls, "CreateEndpointConfig")["ProductionVariants"]
+    assert variant["ServerlessConfig"] == {
+        "MemorySizeInMB": 2048,
+        "MaxConcurrency": 7,
+        "ProvisionedConcurrency": 2,
+    }
+    updated = parameters(dry_run("update", *words[1:]), "UpdateEndpoint")
+    assert "DeploymentConfig" not in updated
+
+
+def test_a_dry_closed_deployment() -> None:
+    calls = dry_run(
+        *["deploy", "tt", *BASE, "--model-data", f"s3://{BUCKET}/models/", "--multi-model"],
+        *["--kms-key", "alias/a", "--output-kms-key", "alias/b", "--subnet", "subnet-0a"],
+        *["--security-group", "sg-0b", "--tag", "team=lions", "--no-model-cache"],
+        *["--data-capture", f"s3://{BUCKET}/captured", "--capture-percent", "5"],
+    )
+    config = parameters(calls, "CreateEndpointConfig")
+    assert (config["KmsKeyId"], config["DataCaptureConfig"]["KmsKeyId"]) == ("alias/a", "alias/b")
+    assert config["DataCaptureConfig"]["InitialSamplingPercentage"] == 5
+    model = parameters(calls, "CreateModel")
+    assert model["PrimaryContainer"]["Mode"] == "MultiModel"
+    assert model["VpcConfig"]["Subnets"] == ["subnet-0a"]
+    assert parameters(calls, "CreateEndpoint")["Tags"] == [{"Key": "team", "Value": "lions"}]
+
+
+def test_traffic_from_the_command_line(account: Account) -> None:
+    data = DATA[1]
+    words = ["deploy", "tt", *BASE, "--region", REGION, "--variant", f"a={data}"]
+    assert run(*words, "--variant", f"b={data},weight=0").exit_code == 0
+    done = run("traffic", "tt", "a=1", "b=3", "--region", REGION)
+    assert (done.exit_code, done.stdout) == (0, "a 25.0%, b 75.0%\n")
+    planned = dry_run("traffic", "tt", "a=1")
+    assert parameters(planned, "UpdateEndpointWeightsAndCapacities")["EndpointName"] == "tt"
 
 
 def test_dry_requests(tmp_path: Path) -> None:
@@ -167,6 +236,36 @@ def test_answers_are_printed_or_saved(tmp_path: Path, monkeypatch: pytest.Monkey
         (["deploy", "tt", *BASE, *DATA, "--error-topic", TOPIC], "--error-topic is for --async"),
         (["deploy", "tt", *BASE, *DATA, "--env", "A"], "'--env': 'A' is not NAME=VALUE"),
         (["invoke", "tt", "x.png", "--input", "s3://b/c"], "are for --async"),
+        (["deploy", "tt", *BASE, *DATA, "--variant", "new"], "'new' is no variant; expected NAME="),
+        (["deploy", "tt", *BASE, *DATA, "--variant", f"a={DATA[1]}"], "--model-data is in each"),
+        (["deploy", "tt", *BASE, "--variant", "a=1.0"], "--bucket is where a --variant"),
+        (["deploy", "tt", *BASE, "--variant", f"a={DATA[1]},weight=nan"], "'nan' is no number"),
+        (["deploy", "tt", *BASE, "--variant", f"a={DATA[1]},count=0"], "0 is not in the range"),
+        (["deploy", "tt", *BASE, *DATA, "--memory", "2048"], "--memory is for --serverless"),
+        (["deploy", "tt", *BASE, *DATA, "--max-concurrent", "2"], "for --async, and for --serv"),
+        (["deploy", "tt", *BASE, *DATA, "--output-kms-key", "alias/a"], "for --async and --data"),
+        (["deploy", "tt", *BASE, *DATA, "--capture-percent", "5"], "is for --data-capture"),
+        (["deploy", "tt", *BASE, *DATA, "--no-model-cache"], "is for --multi-model"),
+        (["deploy", "tt", *BASE, "--multi-model", "--bucket", BUCKET], "sagemaker models put"),
+        (
+            ["deploy", "tt", *BASE, *DATA, "--serverless", "--count", "1"],
+            "--count is for instances",
+        ),
+        (
+            ["deploy", "tt", *BASE, *DATA, "--serverless", "--scaling", "1", "2", "3"],
+            "--scaling is",
+        ),
+        (
+            ["deploy", "tt", *BASE, *DATA, "--serverless", "--startup-timeout", "60"],
+            "--startup-tim",
+        ),
+        (["deploy", "tt", *BASE, *DATA, "--tag", "a"], "'--tag': 'a' is not NAME=VALUE"),
+        (["update", "tt", *BASE, *DATA, "--alarm-errors", "5"], "'5' is too much; expected at mo"),
+        (["update", "tt", *BASE, *DATA, "--no-alarms", "--alarm-errors", "5%"], "makes none"),
+        (["update", "tt", *BASE, *DATA, "--serverless", "--alarm-latency", "5"], "watches none"),
+        (["traffic", "tt", "new"], "'new' is not VARIANT=WEIGHT, such as new=10"),
+        (["traffic", "tt", "new=-1"], "-1.0 is not in the range"),
+        (["traffic", "tt"], "Missing argument 'VARIANT=WEIGHT...'"),
         (["pack"], "name a MODEL, or a folder with --script"),
         (["pack", "--script", ".", "--version", "1"], "has no --version"),
     ],

@@ -13,8 +13,8 @@ from marquee.sagemaker.account import Account
 from marquee.sagemaker.delete import delete
 from marquee.sagemaker.delete import dry_run as dry_delete
 from marquee.sagemaker.deploy import data_address, deploy, dry_run
-from marquee.sagemaker.hosting import AsyncSettings
 from marquee.sagemaker.scaling import Scaling
+from marquee.sagemaker.settings import AsyncSettings
 from tests.marquee.sagemaker.support import (
     BUCKET,
     HOSTING,
@@ -25,6 +25,8 @@ from tests.marquee.sagemaker.support import (
     TOPIC,
     RecordedAccount,
     hosting,
+    model_name,
+    model_request,
     operations,
     small_tarball,
 )
@@ -75,14 +77,15 @@ def test_an_asynchronous_endpoint(account: Account) -> None:
 
 def test_a_second_try_goes_on_where_the_first_ended(account: Account, tmp_path: Path) -> None:
     packed, steps = small_tarball(tmp_path), list[str]()
-    wanted = hosting(model_data=data_address(packed, BUCKET, "", "painter"), packed=packed)
-    account.make(objects.upload(packed.path, wanted.model_data, "x/y"))
-    client("sagemaker").create_model(**wanted.model_request())
+    address = data_address(packed, BUCKET, "", "painter")
+    wanted = hosting(model_data=address, packed=packed)
+    account.make(objects.upload(packed.path, address, "x/y"))
+    client("sagemaker").create_model(**model_request(wanted))
     account.report = steps.append
     deploy(account, wanted)
     assert steps[:4] == [
-        f"{wanted.model_data} is there already",
-        f"Model {wanted.model_name} is there already",
+        f"{address} is there already",
+        f"Model {model_name(wanted)} is there already",
         f"Creating EndpointConfig {wanted.config_name}",
         "Creating Endpoint painter",
     ]
@@ -103,9 +106,9 @@ def test_a_dry_run_names_the_calls_that_are_made(account: RecordedAccount) -> No
 def test_names_follow_the_contents() -> None:
     assert hosting().config_name == HOSTING.config_name
     other = hosting(image=f"{IMAGE}.1")
-    assert other.model_name != HOSTING.model_name
+    assert model_name(other) != model_name()
     assert other.config_name != HOSTING.config_name
-    assert hosting(count=2).model_name == HOSTING.model_name
+    assert model_name(hosting(count=2)) == model_name()
     assert len(hosting(endpoint="e" * 50).config_name) == 63
 
 
@@ -178,16 +181,20 @@ def test_delete_leaves_nothing_of_ours_and_all_of_others(account: Account) -> No
     other = hosting(endpoint="painter-2")
     deploy(account, other)
     sagemaker = client("sagemaker")
-    sagemaker.create_model(**hosting(image="left.by/an:update").model_request())
-    theirs = HOSTING.model_request() | {"ModelName": "painter-by-hand"}
+    sagemaker.create_model(**model_request(hosting(image="left.by/an:update")))
+    theirs = model_request() | {"ModelName": "painter-by-hand"}
     sagemaker.create_model(**theirs)
     gone = delete(account, "painter")
-    assert gone[:3] == ["scaling", "alarm painter-marquee-backlog", "Endpoint painter"]
+    assert gone[:3] == [
+        "scaling of AllTraffic",
+        "alarm painter-marquee-backlog",
+        "Endpoint painter",
+    ]
     assert len(gone) == 3 + 1 + 2
     endpoints = sagemaker.list_endpoints()["Endpoints"]
     assert [one["EndpointName"] for one in endpoints] == ["painter-2"]
     left = {one["ModelName"] for one in sagemaker.list_models()["Models"]}
-    assert left == {other.model_name, "painter-by-hand"}
+    assert left == {model_name(other), "painter-by-hand"}
     configs = sagemaker.list_endpoint_configs()["EndpointConfigs"]
     assert [one["EndpointConfigName"] for one in configs] == [other.config_name]
     assert not client("cloudwatch").describe_alarms()["MetricAlarms"]

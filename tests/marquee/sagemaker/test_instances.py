@@ -7,7 +7,7 @@ import pytest
 from deploy.aws.shapes import misfits, request_shape
 from marquee.errors import MarqueeError
 from marquee.sagemaker.instances import AMIS, GPU_AMI
-from tests.marquee.sagemaker.support import QUEUE, hosting
+from tests.marquee.sagemaker.support import QUEUE, hosting, model_request
 
 
 @pytest.mark.parametrize(
@@ -50,4 +50,4 @@ def test_aws_takes_the_requests(ami: str) -> None:
     config = request_shape("sagemaker", "CreateEndpointConfig")
     assert list(misfits(config, made.config_request(), "config")) == []
     model = request_shape("sagemaker", "CreateModel")
-    assert list(misfits(model, made.model_request(), "model")) == []
+    assert list(misfits(model, model_request(made), "model")) == []

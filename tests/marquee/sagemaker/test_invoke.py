@@ -62,6 +62,18 @@ def test_a_real_time_request(account: Account, runtime: Stubber, photo: Path) ->
     assert (reply.body, reply.content_type) == (body, "application/json")
 
 
+def test_a_request_names_a_model_or_a_variant(
+    account: Account, runtime: Stubber, photo: Path
+) -> None:
+    answer = {"Body": StreamingBody(io.BytesIO(b""), 0)}
+    expected = {"EndpointName": "painter", "Body": b"a photo", "ContentType": "image/jpeg"}
+    named = {"TargetModel": "lions.tar.gz", "TargetVariant": "new"}
+    runtime.add_response("invoke_endpoint", answer, expected | named)
+    invoke(account, "painter", asked(photo, target_model="lions.tar.gz", variant="new"))
+    with pytest.raises(MarqueeError, match="--target-model and --variant are for real-time"):
+        invoke_async(account, "painter", asked(photo, variant="new", inputs=f"s3://{BUCKET}/in"))
+
+
 def test_the_models_own_error_is_what_is_told(
     account: Account, runtime: Stubber, photo: Path
 ) -> None:
