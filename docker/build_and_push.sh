@@ -2,9 +2,13 @@
 # Build the image and push it to Amazon ECR, tagged with marquee's version and the git revision.
 # Account and region are those of your AWS configuration; the repository is created when missing.
 #
-#   docker/build_and_push.sh [--dry-run] [REPOSITORY]        REPOSITORY is "marquee" unless named
+#   docker/build_and_push.sh [--dry-run] [--kms-key KEY] [REPOSITORY]
 #
+# REPOSITORY is "marquee" unless named. Its images are scanned when pushed; its tags may move, for
+# a version is pushed again while it is worked on: what is deployed goes by the revision's tag.
 # --dry-run asks AWS for the account and the repository, and prints the rest instead of doing it.
+# --kms-key encrypts a new repository: ARN, id or alias/NAME of a key (or ECR_KMS_KEY); S3's kind of
+#           key (AES256) unless named. The key of a repository that is there cannot be changed.
 # BUILDER   docker, podman or buildah; the first that is installed, unless set
 # PLATFORM  linux/amd64 unless set: what SageMaker's instances run
 # RUN_AS    who the image starts as, root unless set: SageMaker mounts /opt/ml for root to write;
@@ -17,7 +21,7 @@ fail() {
 }
 
 usage() {
-    sed -n '2,11s/^# \{0,1\}//p' "$0"
+    sed -n '2,15s/^# \{0,1\}//p' "$0"
 }
 
 run() {
@@ -55,14 +59,27 @@ find_account() {
 }
 
 ensure_repository() {
-    local problem
-    if problem=$(aws ecr describe-repositories --region "$region" --repository-names "$repository" 2>&1); then
+    local found encryption=encryptionType=AES256
+    if found=$(aws ecr describe-repositories --region "$region" --repository-names "$repository" \
+        --query 'repositories[0].encryptionConfiguration.[encryptionType, kmsKey]' --output text 2>&1); then
+        check_key "$found"
         return
     fi
-    [[ $problem == *RepositoryNotFoundException* ]] ||
-        fail "ECR does not tell whether there is a repository $repository: $problem"
+    [[ $found == *RepositoryNotFoundException* ]] ||
+        fail "ECR does not tell whether there is a repository $repository: $found"
+    [[ -z $key ]] || encryption=encryptionType=KMS,kmsKey=$key
     run aws ecr create-repository --region "$region" --repository-name "$repository" \
-        --image-scanning-configuration scanOnPush=true --encryption-configuration encryptionType=AES256
+        --image-scanning-configuration scanOnPush=true --encryption-configuration "$encryption"
+}
+
+# ECR tells the key's ARN, so that an alias cannot be compared: that there is a key has to do.
+check_key() {
+    local kind own
+    read -r kind own <<<"$1"
+    own=${own#None}
+    [[ -z $key || ($kind == KMS && $key == *alias/*) || ($kind == KMS && $own == *"$key") ]] ||
+        fail "the repository $repository is there, encrypted with $kind${own:+ $own} and not with $key," \
+            "and ECR never changes that; name another repository, or leave --kms-key away"
 }
 
 log_in() {
@@ -77,20 +94,28 @@ log_in() {
 
 dry_run=no
 repository=marquee
+key=${ECR_KMS_KEY:-}
 while (($#)); do
     case $1 in
         --dry-run) dry_run=yes ;;
+        --kms-key)
+            key=${2:-}
+            [[ -n $key ]] || fail "--kms-key names no key; expected its ARN, id or alias/NAME"
+            shift
+            ;;
         -h | --help)
             usage
             exit
             ;;
-        -*) fail "unknown option $1; --dry-run and --help are all there is" ;;
+        -*) fail "unknown option $1; --dry-run, --kms-key and --help are all there is" ;;
         *) repository=$1 ;;
     esac
     shift
 done
 [[ $repository =~ ^[a-z0-9]+([._/-][a-z0-9]+)*$ ]] ||
     fail "the repository is '$repository'; ECR takes lower-case letters and digits with single . _ - / between"
+[[ -z $key || $key =~ ^(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/[A-Za-z0-9/_-]+|alias/[A-Za-z0-9/_-]+|[0-9a-f-]{36}|mrk-[0-9a-f]{32})$ ]] ||
+    fail "the KMS key is '$key'; expected its ARN, id or alias/NAME"
 
 cd "$(dirname "$0")/.."
 command -v aws >/dev/null || fail "the aws command is not installed; see https://aws.amazon.com/cli/"

@@ -55,7 +55,7 @@ class DeployedFunction:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class InvocationResult:
     """What an invocation came to.
 
     Attributes:
@@ -67,7 +67,7 @@ class Outcome:
     error: bool = False
 
     @classmethod
-    def failed(cls, kind: str, message: str) -> Outcome:
+    def failed(cls, kind: str, message: str) -> InvocationResult:
         """Return an error in Lambda's shape."""
         return cls(json.dumps({"errorType": kind, "errorMessage": message}), error=True)
 
@@ -97,7 +97,7 @@ class FunctionProcess:
         """Whether it can take another invocation."""
         return self._process.poll() is None and not self._channel.closed
 
-    def invoke(self, function: DeployedFunction, event: Any, request_id: str) -> Outcome:
+    def invoke(self, function: DeployedFunction, event: Any, request_id: str) -> InvocationResult:
         """Run the handler once; a process that dies or takes too long is gone afterwards."""
         request = {
             "id": request_id,
@@ -122,12 +122,12 @@ class FunctionProcess:
             self._fresh = False
         return not self._fresh
 
-    def _timed_out(self, request: Mapping[str, Any]) -> Outcome:
+    def _timed_out(self, request: Mapping[str, Any]) -> InvocationResult:
         self.stop()
         words = f"{moment()} {request['id']} Task timed out after {request['seconds']:.2f} seconds"
-        return Outcome.failed("Sandbox.Timedout", words)
+        return InvocationResult.failed("Sandbox.Timedout", words)
 
-    def _died(self, request: Mapping[str, Any]) -> Outcome:
+    def _died(self, request: Mapping[str, Any]) -> InvocationResult:
         try:
             code = self._process.wait(timeout=STOP_SECONDS)
         except subprocess.TimeoutExpired:  # it hung up, and lives on
@@ -135,7 +135,7 @@ class FunctionProcess:
         self.stop()
         how = f"signal: {-code}" if code < 0 else f"exit status {code}"
         words = f"RequestId: {request['id']} Error: Runtime exited with error: {how}"
-        return Outcome.failed("Runtime.ExitError", words)
+        return InvocationResult.failed("Runtime.ExitError", words)
 
     def stop(self) -> None:
         """End it, whatever it does."""
@@ -145,16 +145,16 @@ class FunctionProcess:
         self._process.wait(timeout=STOP_SECONDS)
 
 
-def _outcome(answer: Mapping[str, Any]) -> Outcome:
+def _outcome(answer: Mapping[str, Any]) -> InvocationResult:
     if "error" in answer:
-        return Outcome(json.dumps(answer["error"]), error=True)
+        return InvocationResult(json.dumps(answer["error"]), error=True)
     payload = str(answer["result"])
     if len(payload.encode()) > RESPONSE_BYTES:
-        return Outcome.failed(
+        return InvocationResult.failed(
             "Function.ResponseSizeTooLarge",
             f"Response payload size exceeded maximum allowed ({RESPONSE_BYTES} bytes).",
         )
-    return Outcome(payload)
+    return InvocationResult(payload)
 
 
 def environment(function: DeployedFunction, address: str) -> dict[str, str]:
@@ -188,12 +188,12 @@ class Pool:
         self._all: set[FunctionProcess] = set()
         self._closed = False
 
-    def invoke(self, function: DeployedFunction, event: Any, request_id: str) -> Outcome:
+    def invoke(self, function: DeployedFunction, event: Any, request_id: str) -> InvocationResult:
         """Run the function once, in a warm process where there is one."""
         with self._slots:
             process = self._take(function)
             if process is None:
-                return Outcome.failed("Runtime.Shutdown", "the cloud is going down")
+                return InvocationResult.failed("Runtime.Shutdown", "the cloud is going down")
             outcome = process.invoke(function, event, request_id)
             self._give_back(process)
             return outcome

@@ -17,7 +17,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Request, Response
 
 from deploy.local.account import ACCOUNT
-from deploy.local.functions import REQUEST_BYTES, Outcome
+from deploy.local.functions import REQUEST_BYTES, InvocationResult
 from deploy.local.routes import Api, ApiRoute
 
 BODY_BYTES = 10_485_760
@@ -66,7 +66,7 @@ class Gateway:
         self,
         api: Api,
         keys: Collection[str],
-        run: Callable[[str, Event], Outcome],
+        run: Callable[[str, Event], InvocationResult],
         seconds: float = SECONDS,
     ) -> None:
         self._api = api

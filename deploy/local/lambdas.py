@@ -18,7 +18,13 @@ from moto.awslambda.models import LambdaFunction
 
 from deploy.local import account
 from deploy.local.clock import Clock, moment
-from deploy.local.functions import CONCURRENCY, REQUEST_BYTES, DeployedFunction, Outcome, Pool
+from deploy.local.functions import (
+    CONCURRENCY,
+    REQUEST_BYTES,
+    DeployedFunction,
+    InvocationResult,
+    Pool,
+)
 from deploy.local.queues import Queues
 
 # Lambda waits one minute, then two; nobody wants to wait that long at a desk.
@@ -66,7 +72,7 @@ class Lambdas:
         self._queues = Queues()
         self._timers: set[threading.Timer] = set()
 
-    def run(self, deployed: LambdaFunction, event: Any) -> Outcome:
+    def run(self, deployed: LambdaFunction, event: Any) -> InvocationResult:
         """Run a function and wait for its outcome."""
         return self._once(self._function(deployed), event, str(uuid.uuid4()))
 
@@ -87,10 +93,10 @@ class Lambdas:
         for pool in pools.values():
             pool.close()
 
-    def _once(self, function: DeployedFunction, event: Any, request_id: str) -> Outcome:
+    def _once(self, function: DeployedFunction, event: Any, request_id: str) -> InvocationResult:
         size = len(json.dumps(event).encode())
         if size > REQUEST_BYTES:
-            return Outcome.failed(
+            return InvocationResult.failed(
                 "RequestEntityTooLargeException",
                 f"Request must be smaller than {REQUEST_BYTES} bytes, this one has {size}.",
             )
@@ -118,7 +124,7 @@ class Lambdas:
             self._timers = {one for one in self._timers if one.is_alive()} | {timer}
         timer.start()
 
-    def _bury(self, event: _Event, outcome: Outcome) -> None:
+    def _bury(self, event: _Event, outcome: InvocationResult) -> None:
         text = json.dumps(_failure_record(event, outcome))
         kind, name = event.destination.split(":")[2], event.destination.split(":")[-1]
         client = account.client(kind, self.address)
@@ -167,7 +173,7 @@ def _revision(deployed: LambdaFunction) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _failure_record(event: _Event, outcome: Outcome) -> dict[str, Any]:
+def _failure_record(event: _Event, outcome: InvocationResult) -> dict[str, Any]:
     """Return what Lambda sends to a function's failure destination."""
     return {
         "version": "1.0",

@@ -29,10 +29,10 @@ import torch
 from handlers.cifar.data import DataError, DataSet, draw_dataset, load_real
 from handlers.cifar.trainer import (
     CheckpointError,
-    Interrupted,
     Recipe,
     Step,
     Trainer,
+    TrainingStopped,
     evaluate,
     write_whole,
 )
@@ -186,7 +186,7 @@ def train(options: argparse.Namespace) -> None:
     """Train to the last epoch, writing the results as they come.
 
     Raises:
-        Interrupted: SIGTERM came; the checkpoint is written.
+        TrainingStopped: SIGTERM came; the checkpoint is written.
         DataError, CheckpointError: what was given cannot be used.
     """
     width = options.width or WIDTHS[options.network]
@@ -210,7 +210,7 @@ def _one_epoch(trainer: Trainer, options: argparse.Namespace, stop: threading.Ev
     try:
         with progress_bar(title, trainer.steps - trainer.progress.step) as advance:
             line = trainer.run_epoch(options.epochs, _stopping(stop, advance))
-    except Interrupted:
+    except TrainingStopped:
         _save(trainer, options)
         raise
     log.info(line)
@@ -227,7 +227,7 @@ def _stopping(stop: threading.Event, advance: Step) -> Step:
     def after_step() -> None:
         advance()
         if stop.is_set():
-            raise Interrupted
+            raise TrainingStopped
 
     return after_step
 
@@ -249,7 +249,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _note_ignored(options)
     try:
         train(options)
-    except Interrupted:
+    except TrainingStopped:
         log.warning("stopped by SIGTERM; %s", _where_saved(options))
         return STOPPED
     except (DataError, CheckpointError) as error:

@@ -26,7 +26,7 @@ CHECKPOINT = "checkpoint.pt"
 Step = Callable[[], None]
 
 
-class Interrupted(Exception):
+class TrainingStopped(Exception):
     """Training was asked to stop and did so between two steps."""
 
 

@@ -40,7 +40,7 @@ class Node:
 
 
 @dataclass
-class Plan:
+class LayerPlan:
     """The layers so far, and the input they start from."""
 
     input: Shape

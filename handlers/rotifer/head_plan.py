@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from handlers.rotifer.cfg import Section
-from handlers.rotifer.graph import Node, Plan
+from handlers.rotifer.graph import LayerPlan, Node
 from handlers.rotifer.heads import Grid, Head, Region, Yolo
 
 
-def yolo(section: Section, plan: Plan) -> Node:
+def yolo(section: Section, plan: LayerPlan) -> Node:
     """Build the head of YOLOv3 and later; without ``mask`` it has all anchors."""
     anchors = _anchors(section)
     mask = section.integers("mask") or list(range(len(anchors)))
@@ -20,7 +20,7 @@ def yolo(section: Section, plan: Plan) -> Node:
     return _head(section, plan, head)
 
 
-def region(section: Section, plan: Plan) -> Node:
+def region(section: Section, plan: LayerPlan) -> Node:
     """Build the head of YOLOv2; its anchors are in cells."""
     section.refuse("softmax_tree", "tree", "map", "log")
     if section.integer("coords", 4) != 4:
@@ -44,7 +44,7 @@ def _anchors(section: Section) -> list[tuple[float, float]]:
     return list(zip(numbers[0 : 2 * count : 2], numbers[1 : 2 * count : 2], strict=True))
 
 
-def _head(section: Section, plan: Plan, head: Head) -> Node:
+def _head(section: Section, plan: LayerPlan, head: Head) -> Node:
     before, grid = plan.at(plan.last), head.grid
     if before.shape.channels != grid.channels:
         raise section.error(

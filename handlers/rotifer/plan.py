@@ -8,7 +8,7 @@ from torch import nn
 
 from handlers.rotifer.activations import ACTIVATIONS, Activation
 from handlers.rotifer.cfg import ConfigError, Section
-from handlers.rotifer.graph import Node, Plan, Shape
+from handlers.rotifer.graph import LayerPlan, Node, Shape
 from handlers.rotifer.head_plan import region, yolo
 from handlers.rotifer.heads import Head
 from handlers.rotifer.layers import (
@@ -50,7 +50,7 @@ def _stepped(step: tuple[int, int], strides: tuple[int, int]) -> tuple[int, int]
     return step[0] * strides[0], step[1] * strides[1]
 
 
-def _convolutional(section: Section, plan: Plan) -> Node:
+def _convolutional(section: Section, plan: LayerPlan) -> Node:
     section.refuse(*UNUSUAL_CONVOLUTION)
     before = plan.at(plan.last)
     filters, groups = _filters(section, before.shape.channels)
@@ -81,12 +81,12 @@ def _filters(section: Section, channels: int) -> tuple[int, int]:
     return filters, groups
 
 
-def _batchnorm(section: Section, plan: Plan) -> Node:
+def _batchnorm(section: Section, plan: LayerPlan) -> Node:
     before = plan.at(plan.last)
     return Node(Scale(before.shape.channels), (plan.last,), before.shape, before.step)
 
 
-def _maxpool(section: Section, plan: Plan) -> Node:
+def _maxpool(section: Section, plan: LayerPlan) -> Node:
     section.refuse("maxpool_depth", "antialiasing")
     before = plan.at(plan.last)
     strides = _strides(section)
@@ -100,12 +100,12 @@ def _maxpool(section: Section, plan: Plan) -> Node:
     return Node(layer, (plan.last,), shape, _stepped(before.step, strides))
 
 
-def _avgpool(section: Section, plan: Plan) -> Node:
+def _avgpool(section: Section, plan: LayerPlan) -> Node:
     before = plan.at(plan.last)
     return Node(AveragePool(), (plan.last,), Shape(before.shape.channels, 1, 1), (1, 1))
 
 
-def _upsample(section: Section, plan: Plan) -> Node:
+def _upsample(section: Section, plan: LayerPlan) -> Node:
     before = plan.at(plan.last)
     stride = section.integer("stride", 2)
     if stride == 0:
@@ -121,7 +121,7 @@ def _upsample(section: Section, plan: Plan) -> Node:
     return Node(layer, (plan.last,), shape, (max(1, across // factor), max(1, down // factor)))
 
 
-def _route(section: Section, plan: Plan) -> Node:
+def _route(section: Section, plan: LayerPlan) -> Node:
     sources = plan.indices(section, "layers")
     groups = section.integer("groups", 1, minimum=1)
     group_id = section.integer("group_id", 0, minimum=0)
@@ -141,7 +141,7 @@ def _route(section: Section, plan: Plan) -> Node:
     return Node(Route(groups, group_id), tuple(sources), shape, first.step)
 
 
-def _shortcut(section: Section, plan: Plan) -> Node:
+def _shortcut(section: Section, plan: LayerPlan) -> Node:
     section.refuse("weights_type")
     before, others = plan.at(plan.last), plan.indices(section, "from")
     for index in others:
@@ -162,7 +162,7 @@ def _spreads(to: Shape, other: Shape) -> bool:
     return shrink[0] == shrink[1] and grow[0] == grow[1]
 
 
-def _scale_channels(section: Section, plan: Plan) -> Node:
+def _scale_channels(section: Section, plan: LayerPlan) -> Node:
     section.refuse("scale_wh")
     factors, scaled = _two(section, plan)
     if factors.shape != (scaled.shape.channels, 1, 1):
@@ -170,27 +170,27 @@ def _scale_channels(section: Section, plan: Plan) -> Node:
     return _product(section, plan, scaled)
 
 
-def _sam(section: Section, plan: Plan) -> Node:
+def _sam(section: Section, plan: LayerPlan) -> Node:
     one, other = _two(section, plan)
     if one.shape != other.shape:
         raise section.error(f"cannot multiply {one.shape} with {other.shape}", "from")
     return _product(section, plan, other)
 
 
-def _two(section: Section, plan: Plan) -> tuple[Node, Node]:
+def _two(section: Section, plan: LayerPlan) -> tuple[Node, Node]:
     others = plan.indices(section, "from")
     if len(others) != 1:
         raise section.error("expected a single layer in from", "from")
     return plan.at(plan.last), plan.nodes[others[0]]
 
 
-def _product(section: Section, plan: Plan, larger: Node) -> Node:
+def _product(section: Section, plan: LayerPlan, larger: Node) -> Node:
     layer = Product(_activation(section, "linear"))
     sources = (plan.last, *plan.indices(section, "from"))
     return Node(layer, sources, larger.shape, larger.step)
 
 
-def _reorg(section: Section, plan: Plan) -> Node:
+def _reorg(section: Section, plan: LayerPlan) -> Node:
     section.refuse("reverse", "flatten", "extra")
     before = plan.at(plan.last)
     stride = section.integer("stride", 1, minimum=1)
@@ -203,12 +203,12 @@ def _reorg(section: Section, plan: Plan) -> Node:
     return Node(Reorg(stride, flat=flat), (plan.last,), shape, step)
 
 
-def _identity(section: Section, plan: Plan) -> Node:
+def _identity(section: Section, plan: LayerPlan) -> Node:
     before = plan.at(plan.last)
     return Node(Identity(), (plan.last,), before.shape, before.step)
 
 
-BUILDERS: dict[str, Callable[[Section, Plan], Node]] = {
+BUILDERS: dict[str, Callable[[Section, LayerPlan], Node]] = {
     "convolutional": _convolutional,
     "conv": _convolutional,
     "batchnorm": _batchnorm,
@@ -230,7 +230,7 @@ BUILDERS: dict[str, Callable[[Section, Plan], Node]] = {
 }
 
 
-def make_plan(sections: list[Section], size: tuple[int, int]) -> Plan:
+def make_plan(sections: list[Section], size: tuple[int, int]) -> LayerPlan:
     """Build all layers for an input of ``size`` (width, height), weights not yet filled.
 
     Raises:
@@ -239,7 +239,7 @@ def make_plan(sections: list[Section], size: tuple[int, int]) -> Plan:
     net = sections[0]
     if net.integer("channels", 3) != 3:
         raise net.error(f"channels={net.text('channels', '')}, expected 3 for RGB", "channels")
-    plan = Plan(Shape(3, size[1], size[0]))
+    plan = LayerPlan(Shape(3, size[1], size[0]))
     for section in sections[1:]:
         plan.nodes.append(_node(section, plan))
     heads = [node.layer for node in plan.nodes if isinstance(node.layer, Head)]
@@ -250,7 +250,7 @@ def make_plan(sections: list[Section], size: tuple[int, int]) -> Plan:
     return plan
 
 
-def _node(section: Section, plan: Plan) -> Node:
+def _node(section: Section, plan: LayerPlan) -> Node:
     """Build the layer that ``section`` describes; it must be supported, and fit the others."""
     build = BUILDERS.get(section.kind)
     if build is None:

@@ -35,7 +35,7 @@ CELL_END = re.compile(r"[,\r\n]")
 TEXT_WIDTH = 4
 
 
-class Refusal(BadRequest):
+class ScriptRefusal(BadRequest):
     """A 4xx of the script's own, with its status, phrase and message."""
 
     def __init__(
@@ -66,7 +66,7 @@ def refusal(error: BaseException, *, answering: bool) -> RequestError | None:
     status = error.status_code
     if isinstance(status, bool) or not isinstance(status, int) or not 400 <= status <= 499:
         return None
-    refused = Refusal(str(error.message), status, header_text(error.phrase)[:MAX_PHRASE])
+    refused = ScriptRefusal(str(error.message), status, header_text(error.phrase)[:MAX_PHRASE])
     refused.kind = type(error).__name__
     return refused
 

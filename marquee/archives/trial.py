@@ -21,7 +21,7 @@ from marquee import processes
 from marquee.archives import golden
 from marquee.archives.comparison import spread
 from marquee.archives.digests import GOLDEN
-from marquee.archives.worker import Worker, WorkerReply, WorkerRequest
+from marquee.archives.worker import OfflineWorker, WorkerReply, WorkerRequest
 from marquee.errors import MarqueeError
 from marquee.media import media_type, suffix_of, type_of
 
@@ -72,7 +72,7 @@ def main() -> int:
     folder, out, notes = map(Path, sys.argv[1:])
     sys.path.insert(0, str(folder))
     try:
-        worker = Worker(folder)
+        worker = OfflineWorker(folder)
         make_golden(worker, folder, out)
         notes.write_text(json.dumps([*getattr(worker.handler, "refused_examples", ())]))
     except Exception as error:
@@ -91,7 +91,7 @@ class _Exchange:
     reply: WorkerReply
 
 
-def make_golden(worker: Worker, folder: Path, out: Path) -> None:
+def make_golden(worker: OfflineWorker, folder: Path, out: Path) -> None:
     """Write ``golden/`` of the archive unpacked in ``folder`` into the folder ``out``.
 
     Answers in one thread, so that the same archive on the same kind of machine gives the same
@@ -142,7 +142,7 @@ def example_request(handler: Any, example: Path, accept: str | None) -> WorkerRe
     return WorkerRequest(headers, example.read_bytes())
 
 
-def _answered(worker: Worker, folder: Path) -> Iterator[_Exchange]:
+def _answered(worker: OfflineWorker, folder: Path) -> Iterator[_Exchange]:
     for example in sorted(folder.glob("example.*")):
         for accept in getattr(worker.handler, "produces", None) or [None]:
             request = example_request(worker.handler, example, accept)

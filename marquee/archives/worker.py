@@ -99,7 +99,7 @@ class _Unfit(Exception):
     """A handler did not return what TorchServe can send."""
 
 
-class Worker:
+class OfflineWorker:
     """A loaded model.
 
     Args:

@@ -16,7 +16,7 @@ from marquee.cli.params import PARAMETERS, Number, group
 from marquee.project import Project
 
 if TYPE_CHECKING:
-    from marquee.client.modelclient import Answer
+    from marquee.client.modelclient import FileAnswer
 
 # Longer JSON is printed as it came: a number a line would be millions of them.
 LONGEST_PRETTY = 1 << 16
@@ -104,7 +104,7 @@ def explain(
     _show(marquee.explain, options | {"parameters": parameters | given})
 
 
-def _show(ask: Callable[..., Iterator[Answer]], options: dict[str, Any]) -> None:
+def _show(ask: Callable[..., Iterator[FileAnswer]], options: dict[str, Any]) -> None:
     files = options.pop("files")
     answers = ask(Project.find(), options.pop("model"), files, **options)
     failed = []
@@ -127,7 +127,7 @@ def _leave() -> NoReturn:
     os._exit(INTERRUPTED)
 
 
-def _with_progress(answers: Iterator[Answer], total: int) -> Iterator[Answer]:
+def _with_progress(answers: Iterator[FileAnswer], total: int) -> Iterator[FileAnswer]:
     """Show a bar on stderr for several files, where someone looks at it."""
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress
@@ -144,7 +144,7 @@ def _with_progress(answers: Iterator[Answer], total: int) -> Iterator[Answer]:
         yield from bar.track(answers, total=total, description="Asking")
 
 
-def _print(answer: Answer, *, alone: bool) -> None:
+def _print(answer: FileAnswer, *, alone: bool) -> None:
     if not alone:
         click.echo(json.dumps(_line(answer), ensure_ascii=False))
     elif answer.saved is not None:
@@ -154,7 +154,7 @@ def _print(answer: Answer, *, alone: bool) -> None:
         click.echo(text, nl=not text.endswith("\n"))
 
 
-def _line(answer: Answer) -> dict[str, Any]:
+def _line(answer: FileAnswer) -> dict[str, Any]:
     """Return the JSON that stands for one of many answers."""
     line: dict[str, Any] = {"file": str(answer.file)}
     if answer.problem is not None:
@@ -164,7 +164,7 @@ def _line(answer: Answer) -> dict[str, Any]:
     return line | {"answer": _read(answer)}
 
 
-def _read(answer: Answer) -> Any:
+def _read(answer: FileAnswer) -> Any:
     text = answer.body.decode(errors="replace")
     try:
         return json.loads(text)
@@ -172,7 +172,7 @@ def _read(answer: Answer) -> Any:
         return text  # some scripts answer in plain text
 
 
-def _pretty(answer: Answer) -> str:
+def _pretty(answer: FileAnswer) -> str:
     found = _read(answer)
     if isinstance(found, str) or len(answer.body) > LONGEST_PRETTY:
         return answer.body.decode(errors="replace")
@@ -202,7 +202,7 @@ def _shape(path: Path) -> str:
     return ""
 
 
-def _list_failures(failed: Sequence[Answer], total: int) -> None:
+def _list_failures(failed: Sequence[FileAnswer], total: int) -> None:
     if total == 1:
         raise click.ClickException(f"{failed[0].file}: {failed[0].problem}")
     click.echo(f"Error: {len(failed)} of {total} files have no answer:", err=True)

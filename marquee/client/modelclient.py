@@ -32,7 +32,7 @@ NO_MODEL = (
 
 
 @dataclass(frozen=True)
-class Answer:
+class FileAnswer:
     """What came back for one file.
 
     Attributes:
@@ -100,7 +100,7 @@ class ModelClient:
         """Close the connections, those in use included."""
         self._inference.close()
 
-    def send(self, file: Path) -> Answer:
+    def send(self, file: Path) -> FileAnswer:
         """Send a file and return its answer, or why this file has none.
 
         Raises:
@@ -110,13 +110,13 @@ class ModelClient:
             with opened(file, self._limit) as body:
                 return self._patiently(file, body)
         except _NoAnswer as error:
-            return Answer(file, error.status, problem=str(error))
+            return FileAnswer(file, error.status, problem=str(error))
         except OSError as error:
             elsewhere = error.filename is not None and Path(error.filename) != file
             where = f"{error.filename}: " if elsewhere else ""
-            return Answer(file, problem=f"{where}{error.strerror}")
+            return FileAnswer(file, problem=f"{where}{error.strerror}")
 
-    def _patiently(self, file: Path, body: Body) -> Answer:
+    def _patiently(self, file: Path, body: Body) -> FileAnswer:
         for number, pause in enumerate(_pauses(self._retries)):
             try:
                 return self._with_a_valid_key(file, body)
@@ -126,14 +126,14 @@ class ModelClient:
                 time.sleep(max(pause, busy.after))
         return self._with_a_valid_key(file, body)
 
-    def _with_a_valid_key(self, file: Path, body: Body) -> Answer:
+    def _with_a_valid_key(self, file: Path, body: Body) -> FileAnswer:
         """A key is void as soon as another process has renewed it: the file has the new one."""
         try:
             return self._once(file, body)
         except _KeyRefused:
             return self._once(file, body)
 
-    def _once(self, file: Path, body: Body) -> Answer:
+    def _once(self, file: Path, body: Body) -> FileAnswer:
         headers = self._request.headers(body.content_type)
         body.stream.seek(0)
         try:
@@ -150,7 +150,7 @@ class ModelClient:
         except httpx.TransportError as error:
             raise _Busy(f"the connection broke ({error}){self._size_hint(body)}") from error
 
-    def _exchange(self, file: Path, body: Body, headers: Mapping[str, str]) -> Answer:
+    def _exchange(self, file: Path, body: Body, headers: Mapping[str, str]) -> FileAnswer:
         request, timeout = self._request, httpx.Timeout(self._timeout, connect=10)
         path = path_of(request.model, request.version, request.verb)
         with self._inference.stream(path, body.stream, headers, timeout) as answer:
@@ -159,17 +159,17 @@ class ModelClient:
             answer.read()
         raise self._refusal(body, answer)
 
-    def _received(self, file: Path, name: Path, answer: httpx.Response) -> Answer:
+    def _received(self, file: Path, name: Path, answer: httpx.Response) -> FileAnswer:
         stated, chunks = answer.headers.get("content-type", ""), answer.iter_bytes()
         head = _beginning(chunks)
         content_type, body = answer_type(stated, head), chain([head], chunks)
         if not self._outputs.wants(content_type):
             text = b"".join(body)
             if content_type == stated or is_text(text):
-                return Answer(file, 200, content_type, text)
+                return FileAnswer(file, 200, content_type, text)
             content_type, body = stated, chain([text])  # it only began as text
         saved = self._outputs.save(name, content_type, body)
-        return Answer(file, 200, content_type, saved=saved)
+        return FileAnswer(file, 200, content_type, saved=saved)
 
     def _refusal(self, body: Body, answer: httpx.Response) -> Exception:
         status, (kind, words) = answer.status_code, _error_of(answer)

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from marquee.client.modelclient import Answer, ModelClient
+from marquee.client.modelclient import FileAnswer, ModelClient
 from marquee.client.outputs import OutputFiles
 from marquee.client.request import PredictionRequest
 from marquee.media import ANSWERS, accepted, type_of
@@ -31,7 +31,7 @@ def predict(
     jobs: int = 4,
     verb: str = "predictions",
     **patience: Any,
-) -> Iterator[Answer]:
+) -> Iterator[FileAnswer]:
     """Ask the project's running server about each file, and yield the answers in their order.
 
     Args:
@@ -42,7 +42,7 @@ def predict(
         content_type: of the files, in the same words as ``accept``; by each one's bytes and name
             when None.
         output: where answers are saved, see :class:`marquee.client.outputs.OutputFiles`. Without,
-            text is in ``Answer.body`` and anything else in a file of the current folder.
+            text is in ``FileAnswer.body`` and anything else in a file of the current folder.
         jobs: files in flight at once.
         verb: ``predictions`` or ``explanations``.
         patience: ``retries`` and ``timeout`` of :class:`marquee.client.modelclient.ModelClient`.
@@ -70,7 +70,7 @@ def predict(
 
 def explain(
     project: Project, model: str, files: Iterable[Path], **options: Any
-) -> Iterator[Answer]:
+) -> Iterator[FileAnswer]:
     """As :func:`predict`, for what in each file led to the answer."""
     return predict(project, model, files, verb="explanations", **options)
 
@@ -82,8 +82,8 @@ def _by_output(output: str | None) -> str | None:
 
 def _in_order(
     pool: ThreadPoolExecutor, client: ModelClient, files: Iterable[Path], window: int
-) -> Iterator[Answer]:
-    waiting: deque[Future[Answer]] = deque()
+) -> Iterator[FileAnswer]:
+    waiting: deque[Future[FileAnswer]] = deque()
     for file in files:
         waiting.append(pool.submit(client.send, file))
         if len(waiting) >= window:

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
-from marquee.archives.worker import Worker
+from marquee.archives.worker import OfflineWorker
 from marquee.conformance.subject import (
     FAILED,
     OK,
@@ -38,7 +38,7 @@ def main() -> int:
     sys.path.insert(0, str(folder))
     stdout = out.with_suffix(".stdout")
     os.dup2(os.open(stdout, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600), 1)
-    loaded: list[Worker] = []
+    loaded: list[OfflineWorker] = []
     with out.open("w", buffering=1) as sink:
         _run(sink, LOAD, _load, folder, loaded)
         if not loaded:
@@ -51,8 +51,8 @@ def main() -> int:
     return 0
 
 
-def _load(folder: Path, loaded: list[Worker]) -> str:
-    loaded.append(Worker(folder, BATCH))
+def _load(folder: Path, loaded: list[OfflineWorker]) -> str:
+    loaded.append(OfflineWorker(folder, BATCH))
     return ""
 
 

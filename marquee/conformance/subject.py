@@ -11,7 +11,7 @@ from typing import Any
 
 from marquee.archives.comparison import difference, spread
 from marquee.archives.trial import example_request
-from marquee.archives.worker import Worker, WorkerReply, WorkerRequest
+from marquee.archives.worker import OfflineWorker, WorkerReply, WorkerRequest
 from marquee.media import JSON, media_type
 
 # Between answers of one process: only the size of a batch may move the last digits.
@@ -56,7 +56,7 @@ class Subject:
         archive: the file it came from.
     """
 
-    def __init__(self, worker: Worker, folder: Path, archive: Path) -> None:
+    def __init__(self, worker: OfflineWorker, folder: Path, archive: Path) -> None:
         self.worker = worker
         self.folder = folder
         self.archive = archive

@@ -145,7 +145,7 @@ def _apart(expected: WireAnswer, actual: WireAnswer) -> float:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DuelResult:
     """Who won, and the rounds of both."""
 
     won: bool
@@ -155,7 +155,7 @@ class Outcome:
 
 def duel(
     challenger: Loaded, holder: Loaded, pace: Pace, target: float | None, until: float
-) -> Outcome:
+) -> DuelResult:
     """Measure two settings in turns, as often as it takes to tell which is better.
 
     Args:
@@ -179,7 +179,7 @@ def duel(
             break
     # One round alone may be luck.
     needed = MARGIN if number > 1 else CLEARLY_BETTER
-    return Outcome(ratio > needed and steady(new, old, target), new, old)
+    return DuelResult(ratio > needed and steady(new, old, target), new, old)
 
 
 def warm_up(loaded: Loaded, pace: Pace) -> None:

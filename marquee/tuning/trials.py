@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from marquee.errors import MarqueeError
-from marquee.tuning.duel import Loaded, Outcome, Pace, Unfit, duel, pace_for, warm_up
+from marquee.tuning.duel import DuelResult, Loaded, Pace, Unfit, duel, pace_for, warm_up
 from marquee.tuning.figures import busiest, levels, served
 from marquee.tuning.loader import Loader, NotInTime
 from marquee.tuning.report import Trial, agreement
@@ -110,7 +110,7 @@ class Trials:
         trial.memory, trial.deviation = loaded.memory, loaded.deviation(self._loader.reference)
         return trial
 
-    def _note(self, trial: Trial, outcome: Outcome) -> None:
+    def _note(self, trial: Trial, outcome: DuelResult) -> None:
         """Keep the figures of both: in turns they can be compared."""
         new, old = outcome.challenger, outcome.holder
         trial.levels, self.best.levels = levels(new), levels(old)

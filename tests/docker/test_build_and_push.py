@@ -20,10 +20,13 @@ case "$*" in
     "configure get region") [[ -n $FAKE_REGION ]] && echo "$FAKE_REGION" ;;
     "sts get-caller-identity"*) [[ -z $NO_ACCOUNT ]] && echo 123456789012 ;;
     "ecr describe-repositories"*)
-        [[ -z $REPOSITORY_ERROR ]] || { echo "An error ($REPOSITORY_ERROR)" >&2; exit 254; } ;;
+        [[ -z $REPOSITORY_ERROR ]] || { echo "An error ($REPOSITORY_ERROR)" >&2; exit 254; }
+        printf '%s\\t%s\\n' "${ENCRYPTION:-AES256}" "${ENCRYPTION_KEY:-None}" ;;
     "ecr get-login-password"*) echo secret ;;
 esac
 """
+KEY_ID = "0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
+KEY = f"arn:aws:kms:eu-west-1:123456789012:key/{KEY_ID}"
 BUILDER = """#!/bin/bash
 echo "$(basename "$0") $*" >> "$CALLS"
 [[ $1 == login ]] && cat > "$CALLS.password"
@@ -123,8 +126,48 @@ def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "extra", "encryption"),
+    [
+        ([], {}, "encryptionType=AES256"),
+        (["--kms-key", KEY], {}, f"encryptionType=KMS,kmsKey={KEY}"),
+        (["--kms-key", "alias/images"], {}, "encryptionType=KMS,kmsKey=alias/images"),
+        ([], {"ECR_KMS_KEY": KEY_ID}, f"encryptionType=KMS,kmsKey={KEY_ID}"),
+        (["--kms-key", KEY], {"ECR_KMS_KEY": "alias/old"}, f"encryptionType=KMS,kmsKey={KEY}"),
+    ],
+)
+def test_a_new_repository_is_scanned_and_has_the_key_that_is_named(
+    tmp_path: Path, words: list[str], extra: dict[str, str], encryption: str
+) -> None:
+    machine = Machine(tmp_path)
+    done = machine.run(*words, **extra, REPOSITORY_ERROR="RepositoryNotFoundException")
+    assert done.returncode == 0, done.stderr
+    (create,) = [call for call in machine.calls() if "create-repository" in call]
+    assert create.endswith(f"scanOnPush=true --encryption-configuration {encryption}")
+
+
+@pytest.mark.parametrize("key", [KEY, KEY_ID, "alias/images"])
+def test_a_repository_that_has_the_key_is_used(tmp_path: Path, key: str) -> None:
+    machine = Machine(tmp_path)
+    done = machine.run("--kms-key", key, ENCRYPTION="KMS", ENCRYPTION_KEY=KEY)
+    assert done.returncode == 0, done.stderr
+    assert not [call for call in machine.calls() if "create-repository" in call]
+
+
+@pytest.mark.parametrize(
     ("words", "extra", "told"),
     [
+        (["--kms-key"], {}, "--kms-key names no key"),
+        (["--kms-key", "my key"], {}, "the KMS key is 'my key'; expected its ARN"),
+        (
+            ["--kms-key", "alias/images"],
+            {},
+            "the repository marquee is there, encrypted with AES256 and not with alias/images",
+        ),
+        (
+            ["--kms-key", "mrk-" + 32 * "0"],
+            {"ENCRYPTION": "KMS", "ENCRYPTION_KEY": KEY},
+            f"the repository marquee is there, encrypted with KMS {KEY} and not",
+        ),
         (["--oops"], {}, "unknown option --oops"),
         (["Marquee"], {}, "the repository is 'Marquee'; ECR takes lower-case"),
         ([], {"FAKE_REGION": ""}, "no region is configured"),

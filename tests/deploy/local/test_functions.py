@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deploy.local.functions import RESPONSE_BYTES, DeployedFunction, Outcome, Pool
+from deploy.local.functions import RESPONSE_BYTES, DeployedFunction, InvocationResult, Pool
 
 CODE = """
 import os, sys, time
@@ -37,7 +37,7 @@ def pool(tmp_path: Path) -> Iterator[Pool]:
     made.close()
 
 
-def run(pool: Pool, folder: Path, name: str, event: Any = None, **more: Any) -> Outcome:
+def run(pool: Pool, folder: Path, name: str, event: Any = None, **more: Any) -> InvocationResult:
     """Run ``app.<name>``."""
     given: dict[str, Any] = {"seconds": 5.0, "memory": 128, "revision": "1"}
     given |= {"handler": f"app.{name}"} | more
@@ -45,7 +45,7 @@ def run(pool: Pool, folder: Path, name: str, event: Any = None, **more: Any) -> 
     return pool.invoke(function, event, "the-id")
 
 
-def error(outcome: Outcome) -> dict[str, Any]:
+def error(outcome: InvocationResult) -> dict[str, Any]:
     """Return the error that the outcome must be."""
     assert outcome.error
     found: dict[str, Any] = json.loads(outcome.payload)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from werkzeug.test import Client, TestResponse
 
-from deploy.local.functions import Outcome
+from deploy.local.functions import InvocationResult
 from deploy.local.gateway import BODY_BYTES, Gateway, TokenBucket
 from deploy.local.routes import INTEGRATION, Api, refusals, routes
 
@@ -50,10 +50,10 @@ class Functions:
         self.seconds = seconds
         self.event: dict[str, Any] = {}
 
-    def __call__(self, _arn: str, event: dict[str, Any]) -> Outcome:
+    def __call__(self, _arn: str, event: dict[str, Any]) -> InvocationResult:
         self.event = event
         time.sleep(self.seconds)
-        return Outcome(json.dumps(self.answer), self.error)
+        return InvocationResult(json.dumps(self.answer), self.error)
 
 
 def gateway(functions: Functions, **more: Any) -> Client:

@@ -21,10 +21,10 @@ from handlers.cifar.data import draw_dataset
 from handlers.cifar.model import VGG11, LeNet, load_network
 from handlers.cifar.trainer import (
     CheckpointError,
-    Interrupted,
     Recipe,
     Step,
     Trainer,
+    TrainingStopped,
     augment,
     build,
     evaluate,
@@ -59,7 +59,7 @@ def stop_after(steps: int) -> Step:
 
     def after_step() -> None:
         if next(left, None) is None:
-            raise Interrupted
+            raise TrainingStopped
 
     return after_step
 
@@ -118,7 +118,7 @@ def test_a_resumed_run_takes_the_same_steps(tmp_path: Path, steps: int) -> None:
     straight = small_trainer()
     wanted = finish(straight)
     stopped = small_trainer()
-    with pytest.raises(Interrupted):
+    with pytest.raises(TrainingStopped):
         stopped.run_epoch(2, stop_after(steps))
     stopped.save(tmp_path)
     resumed = small_trainer()

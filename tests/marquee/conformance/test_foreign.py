@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from marquee.archives.worker import Worker, WorkerRequest
+from marquee.archives.worker import OfflineWorker, WorkerRequest
 from marquee.conformance import batches, good_requests
 from marquee.conformance.subject import CheckFailed, CheckSkipped, Subject
 
@@ -34,7 +34,7 @@ _numbers = itertools.count()
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     """Load a handler in this process; its module has a name of its own."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    workers: list[Worker] = []
+    workers: list[OfflineWorker] = []
 
     def made(code: str, statement: str = "", config: str = "") -> Subject:
         name = f"foreign_{next(_numbers)}.py"
@@ -44,7 +44,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
         (tmp_path / "MAR-INF" / "MANIFEST.json").write_text(json.dumps({"model": model}))
         (tmp_path / "model-config.yaml").write_text(config or "minWorkers: 1")
         (tmp_path / "example.txt").write_text("a cat sat")
-        workers.append(Worker(tmp_path))
+        workers.append(OfflineWorker(tmp_path))
         return Subject(workers[-1], tmp_path, tmp_path / "m.mar")
 
     yield made
