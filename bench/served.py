@@ -197,8 +197,11 @@ def table(record: dict[str, object], samples: list[Sample]) -> str:
     lines = [
         f"# The five models, served and without a server, {record['day']}",
         "",
-        f"{record['machine']}. Ratios of rates (served / without a server) are medians of the",
-        "rounds, with the extremes. A batch is answered in one process, beside its requests alone.",
+        f"{record['machine']}.",
+        "",
+        "Ratios of rates (served / without a server): medians of the rounds, and the extremes. A",
+        "batch of as many as there are clients is answered in the process without a server, beside",
+        "the same requests one by one. Ratios above 1 are chance, or what others took.",
         "",
         "| | clients | rounds | served / without | CPU, served / without | batch / alone, seconds "
         "| ms alone | ms served | others |",
