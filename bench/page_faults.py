@@ -56,8 +56,8 @@ def tile() -> bytes:
     return stream.getvalue()
 
 
-def darknet53() -> str:
-    """Return a ``.cfg`` with darknet-53 and a head of one scale."""
+def darknet53(side: int = 832) -> str:
+    """Return a ``.cfg`` with darknet-53 and a head of one scale, for ``side`` pixels a side."""
 
     def convolution(filters: int, size: int, stride: int = 1, more: str = "leaky") -> str:
         normalized = "batch_normalize=1\n" if more == "leaky" else ""
@@ -67,7 +67,7 @@ def darknet53() -> str:
         )
 
     unit = "[shortcut]\nfrom=-3\nactivation=linear\n"
-    text = "[net]\nwidth=832\nheight=832\nchannels=3\n" + convolution(32, 3)
+    text = f"[net]\nwidth={side}\nheight={side}\nchannels=3\n" + convolution(32, 3)
     for filters, units in STAGES:
         text += convolution(filters, 3, 2)
         text += (convolution(filters // 2, 1) + convolution(filters, 3) + unit) * units

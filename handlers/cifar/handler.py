@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from handlers.cifar.model import CLASSES, late_layer, load_network, normalise
+from handlers.cifar.model import CLASSES, VGG11, late_layer, load_network, normalise
 from handlers.runtime import (
     JSON,
     NPY,
@@ -62,7 +62,10 @@ class CifarHandler(VisionHandler):
 
     def load(self) -> nn.Module:
         """LeNet or VGG11, told apart by the keys of the weight file."""
-        return load_network(self.weights)
+        network = load_network(self.weights)
+        if isinstance(network, VGG11):
+            network.fold()
+        return network
 
     def preprocess(self, request: Request) -> Tensor:
         """Return (N, 3, 32, 32), N the number of pictures in the request.

@@ -49,6 +49,11 @@ def leaky(x: Tensor) -> Tensor:
     return functional.leaky_relu(x, 0.1)
 
 
+def leaky_(x: Tensor) -> Tensor:
+    """The same, written over x."""
+    return functional.leaky_relu_(x, 0.1)
+
+
 def relie(x: Tensor) -> Tensor:
     """x above 0, else 0.01 x."""
     return functional.leaky_relu(x, 0.01)

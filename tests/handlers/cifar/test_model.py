@@ -90,6 +90,17 @@ def test_logits_are_the_originals(
 
 
 @torch.inference_mode()
+def test_logits_are_the_originals_with_the_norms_folded(tmp_path: Path) -> None:
+    arrays = golden_state("vgg11")
+    torch.save({key: torch.from_numpy(array) for key, array in arrays.items()}, tmp_path / "w.pth")
+    network = cast("VGG11", load_network(tmp_path / "w.pth"))
+    network.fold()
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+    logits = network(normalise(golden_images()))
+    torch.testing.assert_close(logits, golden_logits("vgg11"), atol=1e-4, rtol=0)
+
+
+@torch.inference_mode()
 def test_a_picture_alone_is_answered_as_in_a_batch(name: str, weights: Path) -> None:
     network = load_network(weights)
     alone = network(normalise(golden_images()[3:4]))

@@ -59,6 +59,20 @@ def test_predicts_what_keras_predicts(golden: SmokeNet, layout: torch.memory_for
     assert error.mean() < 1e-6
 
 
+@torch.inference_mode()
+def test_predicts_the_same_with_its_norms_folded(golden: SmokeNet) -> None:
+    folded = read().eval()
+    folded.fold()
+    kept = [module for module in folded.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert len(kept) == 4  # of the transposed convolutions
+    found = folded(scene()).permute(0, 2, 3, 1)
+    assert np.abs(found.numpy() - PREDICTIONS).max() < 1e-4
+    for bands in (without_data(), scene()[..., :32, :48], scene() * 250):  # borders are near
+        torch.testing.assert_close(folded(bands), golden(bands), rtol=0, atol=1e-4)
+    folded.fold()
+    torch.testing.assert_close(folded(scene()).permute(0, 2, 3, 1), found, rtol=0, atol=0)
+
+
 def test_every_layer_is_the_originals(golden: SmokeNet) -> None:
     seen: list[tuple[type[nn.Module], Tensor]] = []
     kinds = tuple(MODULES.values())
