@@ -79,9 +79,12 @@ def _header(stream: io.BytesIO, data: bytes) -> tuple[tuple[int, ...], np.dtype[
 
 def write_npy(array: Array) -> bytes:
     """Return ``array`` as the bytes of a ``.npy`` file."""
-    stream = io.BytesIO()
-    np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
-    return stream.getvalue()
+    array = np.ascontiguousarray(array)
+    if array.dtype.hasobject:
+        raise ValueError("an array of Python objects cannot be sent")
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    return b"".join((header.getvalue(), array.data))
 
 
 def from_lists(value: Any) -> Array:

@@ -15,7 +15,7 @@ from typing import Any
 
 from handlers.runtime import jsontext
 from handlers.runtime.errors import BadRequest
-from handlers.runtime.looks import is_image
+from handlers.runtime.looks import HEAD_BYTES, is_image
 from handlers.runtime.media import JSON
 from handlers.runtime.payload import from_base64
 from handlers.runtime.tensors import is_tensor, read_tensor
@@ -132,21 +132,21 @@ class NotJson(BadRequest):
     """Text that was taken for JSON and is none."""
 
 
-def parse_json(body: bytes) -> Any:
+def parse_json(body: bytes | bytearray) -> Any:
     """Parse JSON strictly: UTF-8, no NaN, no infinities.
 
     Raises:
         NotJson: says where the text stops being JSON.
         BadRequest: it is empty, or holds a number that JSON does not have.
     """
-    if not body.strip():
+    if not body or body.isspace():
         raise BadRequest("the JSON body is empty")
     try:
         return jsontext.loads(body, _refuse_constant)
     except RecursionError as error:
         raise NotJson("the JSON body is nested too deeply") from error
     except ValueError as error:
-        if is_image(body):
+        if is_image(bytes(body[:HEAD_BYTES])):
             raise NotJson(
                 "the body was sent as JSON and is an image file; send it with its own Content-Type"
             ) from error

@@ -25,7 +25,7 @@ def fast() -> ModuleType | None:
         return None
 
 
-def loads(text: bytes, refuse: Callable[[str], Any]) -> Any:
+def loads(text: bytes | bytearray, refuse: Callable[[str], Any]) -> Any:
     """Parse JSON in UTF-8; ``refuse`` is called with the name of a NaN or an infinity.
 
     A byte order mark is passed over, as RFC 8259 (8.1) allows. The standard library would guess
@@ -37,7 +37,8 @@ def loads(text: bytes, refuse: Callable[[str], Any]) -> Any:
     Raises:
         ValueError, RecursionError: the text is no JSON, or nested too deeply.
     """
-    text = text.removeprefix(BOM_UTF8)
+    if text.startswith(BOM_UTF8):
+        text = text[len(BOM_UTF8) :]
     orjson = fast()
     if orjson is None:
         return json.loads(text.decode(), parse_constant=refuse)

@@ -132,12 +132,17 @@ def from_base64(text: str, name: str) -> tuple[bytes, str]:
     """
     prefix = DATA_URL.match(text)
     media = media_type(prefix["type"]) if prefix else ""
-    letters = "".join(text[prefix.end() if prefix else 0 :].split()).translate(URL_SAFE)
+    letters = text[prefix.end() if prefix else 0 :]
+    try:
+        # As most send it, there is nothing to mend: of 100 MB, every pass counts.
+        return base64.b64decode(letters, validate=True), media
+    except ValueError:
+        letters = "".join(letters.split()).translate(URL_SAFE)
     for escape, letter in ESCAPES if prefix else ():
         letters = letters.replace(escape, letter).replace(escape.lower(), letter)
-    padded = letters.rstrip("=") + "=" * (-len(letters.rstrip("=")) % 4)
+    bare = letters.rstrip("=")
     try:
-        return base64.b64decode(padded, validate=True), media
+        return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True), media
     except (binascii.Error, ValueError) as error:
         raise BadRequest(
             f"'{name}' is no base64 text ({error}); expected the file's bytes in base64"

@@ -244,7 +244,7 @@ def _read_body(draft: _Draft, body: Any, content_type: str) -> None:
     if not isinstance(body, (bytes, bytearray)):
         _read_json(draft, body)
     elif content_type == JSON or content_type.endswith("+json"):
-        _read_json(draft, parse_json(bytes(body)))
+        _read_json(draft, parse_json(body))
     elif body and (content_type in UNDECLARED or content_type == PLAIN):
         _read_untold(draft, bytes(body), content_type)
     elif body:

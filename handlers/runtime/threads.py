@@ -49,21 +49,24 @@ def choose_threads(
 
 
 def _candidates(most: int) -> list[int]:
-    """Return ``most`` and the powers of two below it, the most first."""
-    return sorted({most, *(1 << k for k in range(most.bit_length()) if 1 << k < most)})[::-1]
+    """Return ``most`` and the powers of two below it, the fewest first."""
+    return sorted({most, *(1 << k for k in range(most.bit_length()) if 1 << k < most)})
 
 
 def _measured(
     run: Callable[[], float], candidates: list[int], took: float, end: float
 ) -> dict[int, float]:
-    """Return the least seconds with each number of threads; nothing where time was too short."""
+    """Return the least seconds with each number of threads; nothing where time was too short.
+
+    Of a small network, whose number is settled by it, the seconds with the fewest alone.
+    """
     best: dict[int, float] = {}
+    before = candidates[-1]
     for _ in range(ROUNDS):
         seen: dict[int, float] = {}
-        before = candidates[0]
         for threads in candidates:
             # At worst a network takes as many times as long as it gets fewer threads.
-            took *= before / threads
+            took *= max(1.0, before / threads)
             start = time.monotonic()
             if start + 2 * took > end:
                 return best
@@ -71,6 +74,8 @@ def _measured(
             run()  # twice, as threads begin and memory is laid out anew at the first call
             seen[threads] = run()
             took, before = (time.monotonic() - start) / 2, threads
+            if seen[candidates[0]] < SMALL_SECONDS:
+                return seen
         best = {n: min(least, best.get(n, least)) for n, least in seen.items()}
     return best
 

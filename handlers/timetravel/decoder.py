@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from handlers.timetravel.encoder import EqualLinear
+from handlers.timetravel.encoder import EqualLinear, normal
 
 EPS = 1e-8
 SLOPE = 0.2
@@ -75,7 +75,7 @@ class Constant(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.input = nn.Parameter(torch.randn(1, channels, 4, 4))
+        self.input = nn.Parameter(normal(1, channels, 4, 4))
 
 
 class Kernel(nn.Module):
@@ -88,8 +88,9 @@ class Kernel(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
-        self.register_buffer("kernel", torch.outer(taps, taps) / 16)
+        taps = (1.0, 3.0, 3.0, 1.0)
+        kernel = torch.tensor([[one * other / 16 for other in taps] for one in taps])
+        self.register_buffer("kernel", kernel)
 
     def blur(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """Filter (N, C, 2h + 1, 2w + 1), zeros around it, to (N, C, 2h, 2w), and add (C,)."""
@@ -125,7 +126,7 @@ class ModulatedConv(nn.Module):
         self, channels: int, out: int, size: int, style_width: int, *, upsample: bool = False
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(1, out, channels, size, size))
+        self.weight = nn.Parameter(normal(1, out, channels, size, size))
         self.modulation = EqualLinear(style_width, channels, bias=1.0)
         self.register_buffer("energy", None, persistent=False)
         if upsample:
@@ -249,7 +250,7 @@ class Decoder(nn.Module):
         self.noises = nn.Module()
         for index in range(sizes.styles - 1):
             side = 2 ** ((index + 5) // 2)
-            self.noises.register_buffer(f"noise_{index}", torch.randn(1, 1, side, side))
+            self.noises.register_buffer(f"noise_{index}", normal(1, 1, side, side))
 
     def forward(self, codes: Tensor) -> Tensor:
         """Paint a batch of faces.

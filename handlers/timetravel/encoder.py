@@ -86,6 +86,15 @@ class Bottleneck(nn.Module):
         return residual.add_(x[:, :, :: self.stride, :: self.stride])
 
 
+def normal(*shape: int, std: float = 1.0) -> Tensor:
+    """Return random numbers to begin training with; on the meta device, where none are, nothing.
+
+    To draw them there would load PyTorch's compiler: a second, and 100 MB for a worker's life.
+    """
+    values = torch.empty(*shape)
+    return values if values.is_meta else values.normal_(std=std)
+
+
 class EqualLinear(nn.Module):
     """A linear layer whose weights are stored unscaled (equalised learning rate).
 
@@ -96,7 +105,7 @@ class EqualLinear(nn.Module):
     def __init__(self, inputs: int, outputs: int, rate: float = 1.0, bias: float = 0.0) -> None:
         super().__init__()
         self.rate = rate
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / rate)
+        self.weight = nn.Parameter(normal(outputs, inputs, std=1 / rate))
         self.bias = nn.Parameter(torch.full((outputs,), bias))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -29,14 +29,25 @@ def inputs(project: Project, model: ModelVersion) -> list[Path]:
     Raises:
         MarqueeError: a companion of the weight file is missing or unreadable.
     """
+    hook, files = model.room / HOOK, weights(model)
+    if not hook.is_file():
+        return files
+    return [*files, hook, *sources.needed(project.root, hook).values()]
+
+
+def weights(model: ModelVersion) -> list[Path]:
+    """Return the weight files that packing reads: the model's, and its companions.
+
+    Raises:
+        MarqueeError: a companion of the weight file is missing or unreadable.
+    """
     hook = model.room / HOOK
     if not hook.is_file():
         return [model.weights]
     try:
-        files = cast(list[Path], sources.load(hook, f"_pack_{model.name}").inputs(model.weights))
+        return cast(list[Path], sources.load(hook, f"_pack_{model.name}").inputs(model.weights))
     except (ValueError, OSError) as error:
         raise MarqueeError(f"{model.name} {model.version} cannot be packed: {error}") from error
-    return [*files, hook, *sources.needed(project.root, hook).values()]
 
 
 def pack(project: Project, model: ModelVersion, out: Path) -> Path:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -206,11 +208,17 @@ def _read_config(project: Project, name: str) -> dict[str, Any]:
         known = ", ".join(names(project)) or "none"
         raise MarqueeError(f"there is no model '{name}' (no {path}); the models are: {known}")
     try:
-        config: dict[str, Any] = yaml.safe_load(path.read_text())
+        config: dict[str, Any] = deepcopy(_loaded(path.read_text()))
     except yaml.YAMLError as error:
         raise MarqueeError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     _check_config(config, path)
     return config
+
+
+# Asked for again and again, and PyYAML takes milliseconds.
+@lru_cache
+def _loaded(text: str) -> Any:
+    return yaml.safe_load(text)
 
 
 def _check_config(config: Any, path: Path) -> None:

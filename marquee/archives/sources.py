@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
@@ -23,20 +24,30 @@ def needed(root: Path, handler: Path) -> dict[str, Path]:
     Raises:
         MarqueeError: a file is missing, or holds no valid Python.
     """
-    files: set[Path] = set()
+    files, modules = set[Path](), set[str]()
     waiting = [handler]
     while waiting:
-        for module in _imports(waiting.pop()):
-            for path in _files(root, module):
-                if path not in files and path != handler:
-                    files.add(path)
-                    waiting.append(path)
+        found = _imports(waiting.pop()) - modules
+        modules |= found
+        new = {path for module in found for path in _files(root, module)} - files - {handler}
+        files |= new
+        waiting += sorted(new)
     return {path.relative_to(root).as_posix(): path for path in sorted(files)}
 
 
-def _imports(path: Path) -> Iterator[str]:
-    """Yield the dotted names under ``handlers`` that a file imports."""
-    for node in ast.walk(parsed(path)):
+def _imports(path: Path) -> frozenset[str]:
+    """Return the dotted names under ``handlers`` that a file imports."""
+    return _imports_of(path, _read(path))
+
+
+# The archives of a project have most of their files in common.
+@lru_cache(maxsize=1024)
+def _imports_of(path: Path, text: bytes) -> frozenset[str]:
+    return frozenset(_named(path, _tree(path, text)))
+
+
+def _named(path: Path, tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if _ours(alias.name))
         elif isinstance(node, ast.ImportFrom) and node.level:
@@ -55,10 +66,19 @@ def parsed(path: Path) -> ast.Module:
     Raises:
         MarqueeError: it is missing, or holds no valid Python.
     """
+    return _tree(path, _read(path))
+
+
+def _read(path: Path) -> bytes:
     try:
-        return ast.parse(path.read_bytes(), filename=path.name)
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise MarqueeError(f"{path} is missing") from error
+
+
+def _tree(path: Path, text: bytes) -> ast.Module:
+    try:
+        return ast.parse(text, filename=path.name)
     except SyntaxError as error:
         raise MarqueeError(f"{path}, line {error.lineno or 1}: {error.msg}") from error
     except ValueError as error:  # before Python 3.12, of bytes that are zero

@@ -127,7 +127,7 @@ def _known(project: Project, name: str) -> Iterator[Path]:
     """Yield what archives get, and the folders of models that have errors of their own."""
     for version in _weight_names(project, name):
         try:
-            yield from pack_hook.inputs(project, rooms.version_of(project, name, version))
+            yield from pack_hook.weights(rooms.version_of(project, name, version))
             yield from rooms.examples(project, name, version)
         except weight_files.NoWeights:
             continue  # what lies there all the same is named here

@@ -72,13 +72,21 @@ def test_what_takes_too_long_to_try_gets_all() -> None:
     assert choose_threads(never, 2, took=0.6, seconds=1.0) == 2
 
 
-def test_it_is_broken_off_where_fewer_threads_would_take_too_long() -> None:
+def test_it_is_broken_off_where_the_next_would_take_too_long() -> None:
     def run() -> float:
-        assert torch.get_num_threads() == 2
-        time.sleep(0.01)
-        return 0.01
+        assert torch.get_num_threads() == 1
+        time.sleep(0.02)
+        return 1.0
 
     assert choose_threads(run, 2, took=0.0, seconds=0.03) == 2
+
+
+def test_a_small_network_is_not_tried_with_more_threads() -> None:
+    def run() -> float:
+        assert torch.get_num_threads() == 1
+        return 0.001
+
+    assert choose_threads(run, 4, took=0.001, seconds=AGES) == 1
 
 
 def test_the_log_says_what_was_measured(caplog: pytest.LogCaptureFixture) -> None:
