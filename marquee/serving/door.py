@@ -250,7 +250,11 @@ class Door:
         """Write down and count what HAProxy has printed."""
         self._log.info("%s", "\n".join(lines))
         for line in lines:
-            self._traffic.add(line)
+            try:
+                self._traffic.add(line)
+            except Exception:
+                # The lines after it count all the same.
+                log.exception("a line of the front's log could not be counted: %s", line)
 
 
 def _log_file(path: Path) -> logging.Logger:

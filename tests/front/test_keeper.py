@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import io
+import logging
+import os
 import subprocess
 import threading
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from marquee.torchserve.management import Management
 from marquee.torchserve.readiness import Prober, Readiness, Timing
 from marquee.versions.canary import Watcher
 from tests.front.support import wait_for
+from tests.support import make_project
 
 
 class Moody(Prober):
@@ -57,19 +59,43 @@ def test_a_keeper_outlives_what_nobody_expected(
     assert "KeyError: 'modelVersion'" in caplog.text
 
 
-def test_the_log_of_haproxy_is_read_on_whatever_is_in_it(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.usefixtures("haproxy")
+def test_the_log_of_haproxy_is_read_on_whatever_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     seen: list[str] = []
 
-    def log(line: str) -> None:
+    def add(_: Traffic, line: str) -> None:
         seen.append(line)
         if line == "two":
             raise ValueError("told to")
 
-    printed = io.StringIO("one\ntwo\nthree\n")
-    running: subprocess.Popen[str] = SimpleNamespace(stdout=printed)  # type: ignore[assignment]
-    launch._read(running, log, [])
+    monkeypatch.setattr(Traffic, "add", add)
+    settings = FrontSettings(folder=tmp_path, inference_address="http://127.0.0.1:8080")
+    made = door.Door(make_project(tmp_path / "p"), settings, log=logging.getLogger("front"))
+    made.take(["one", "two", "three"])
     assert seen == ["one", "two", "three"]
     assert "told to" in caplog.text
+
+
+def test_the_log_of_haproxy_is_read_on_whoever_takes_it(caplog: pytest.LogCaptureFixture) -> None:
+    reading, writing = os.pipe()
+    seen: list[list[str]] = []
+
+    def log(lines: list[str]) -> None:
+        seen.append(lines)
+        if lines == ["one"]:
+            os.write(writing, b"two\nthree\n")
+            os.close(writing)
+            raise ValueError("told to")
+
+    os.write(writing, b"one\n")
+    printed = os.fdopen(reading, "rb")
+    running: subprocess.Popen[bytes] = SimpleNamespace(stdout=printed)  # type: ignore[assignment]
+    launch._read(running, log, [])
+    assert seen == [["one"], ["two", "three"]]
+    assert "told to" in caplog.text
+    assert launch.all_read(running)
 
 
 def test_a_reload_keeps_what_is_told_meanwhile(
