@@ -35,7 +35,7 @@ from marquee.serving.door import Door
 from tests.support import free_ports, make_project
 
 PATH, KEY = "/predictions/cifar", "a-key-of-the-bench"
-EXPECTED = {f"class-{number}": 0.1 for number in range(10)}
+EXPECTED = {f"class{number}": 0.1 for number in range(10)}
 # Milliseconds from burst to burst, for each number of clients.
 BURSTS = {1: 4, 8: 10, 32: 25}
 START_SECONDS = 10
