@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ import psutil
 from bench.contenders.start import Asked
 from bench.pictures import pictures
 from bench.wrk import closed_loop
+from marquee.errors import MarqueeError
 from marquee.front import config, launch, program, runtime
 from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings
@@ -131,6 +132,13 @@ def listens(port: int) -> bool:
     return any(one.laddr and one.laddr.port == port and one.status == "LISTEN" for one in found)
 
 
+def workers(address: Haproxy) -> list[int]:
+    """Return its working processes; none while it starts."""
+    with suppress(MarqueeError):
+        return runtime.worker_pids(address.master)
+    return []
+
+
 @contextmanager
 def door(project: Project, settings: FrontSettings) -> Iterator[Contender]:
     """Run the front door, its lines read as `marquee serve` reads them."""
@@ -138,8 +146,7 @@ def door(project: Project, settings: FrontSettings) -> Iterator[Contender]:
     running = launch.start(settings, Door(project, settings).take)
     address = Haproxy(settings.folder)
     try:
-        until(address.master.is_socket, START_SECONDS)
-        (pid,) = runtime.worker_pids(address.master)
+        (pid,) = until(lambda: workers(address), START_SECONDS)
         yield Contender("door", int(settings.inference_address.rpartition(":")[2]), pid)
     finally:
         address.stop()
