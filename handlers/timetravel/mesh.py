@@ -1,8 +1,8 @@
 """Find faces and their landmarks with MediaPipe's two networks.
 
-Their licence allows commercial use, and PyTorch runs them: nothing has to be installed. The
-first finds faces, the second lays a mesh of 468 points over one, of which the 68 of iBUG 300-W
-are taken.
+The packages they are from allow commercial use (mediapipe/README.md), and PyTorch runs them:
+nothing has to be installed. The first finds faces, the second lays a mesh of 468 points over one,
+of which the 68 of iBUG 300-W are taken.
 Sources: V. Bazarevsky et al., arXiv:1907.05047 (BlazeFace); Y. Kartynnik et al.,
 arXiv:1907.06724 (the mesh); MediaPipe's model cards (sizes, ranges).
 """

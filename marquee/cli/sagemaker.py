@@ -13,6 +13,7 @@ from marquee.cli.sagemaker_account import opened, print_calls
 from marquee.cli.sagemaker_hosting import hosted, hosting, scaling
 from marquee.cli.sagemaker_models import models
 from marquee.cli.sagemaker_traffic import traffic
+from marquee.cli.sagemaker_transform import stop_transform, transform
 from marquee.cli.sagemaker_variants import pack_model
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def sagemaker() -> None:
 
 sagemaker.add_command(models)
 sagemaker.add_command(traffic)
+sagemaker.add_command(transform)
+sagemaker.add_command(stop_transform)
 
 
 @sagemaker.command()

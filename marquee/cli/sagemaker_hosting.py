@@ -21,12 +21,23 @@ if TYPE_CHECKING:
 
 _pairs = partial(click.option, multiple=True, callback=pairs, metavar="NAME=VALUE")
 
-
-hosting = group(
+container = group(
     click.option("--role", required=True, metavar="ARN", help="What SageMaker assumes."),
     click.option("--image", required=True, metavar="URI", help="See docker/build_and_push.sh."),
     click.option("--bucket", help="Pack the model and upload it there."),
     click.option("--prefix", default="marquee", show_default=True, help="In the bucket."),
+)
+
+network = group(
+    click.option("--isolated", is_flag=True, help="No network for the container."),
+    click.option(
+        "--subnet", "subnets", multiple=True, metavar="ID", help="Of a VPC, for the container."
+    ),
+    click.option("--security-group", "groups", multiple=True, metavar="ID", help="With --subnet."),
+)
+
+hosting = group(
+    container,
     click.option(
         "--model-data",
         metavar="S3-URI",
@@ -59,7 +70,6 @@ hosting = group(
         metavar="SECONDS",
         help="Until the container answers /ping.",
     ),
-    click.option("--isolated", is_flag=True, help="No network for the container."),
     click.option("--serverless", is_flag=True, help="No instances, and no GPU: paid by request."),
     click.option(
         "--memory",
@@ -98,10 +108,7 @@ hosting = group(
         metavar="KEY",
         help="Encrypts what --async and --data-capture write.",
     ),
-    click.option(
-        "--subnet", "subnets", multiple=True, metavar="ID", help="Of a VPC, for the container."
-    ),
-    click.option("--security-group", "groups", multiple=True, metavar="ID", help="With --subnet."),
+    network,
     _pairs("--tag", "tags", help="Of models, configuration and endpoint."),
     click.option(
         "--data-capture", "capture", metavar="S3-URI", help="Keep requests and answers there."
@@ -141,7 +148,7 @@ def hosted(model: str, given: dict[str, Any]) -> Iterator[tuple[Hosting, Scaling
         made: dict[str, Any] = {
             "asynchronous": _asynchronous(given),
             "capture": _capture(given),
-            "network": _network(given),
+            "network": read_network(given),
             "model_cache": not given.pop("no_model_cache"),
             "endpoint": given.pop("endpoint") or model,
             "variants": read_variants(model, given, Path(folder)),
@@ -183,7 +190,8 @@ def _capture(given: dict[str, Any]) -> Capture | None:
     return Capture(destination, percent or 100, key)
 
 
-def _network(given: dict[str, Any]) -> Network | None:
+def read_network(given: dict[str, Any]) -> Network | None:
+    """Take the VPC out of ``given``."""
     from marquee.sagemaker.settings import Network
 
     subnets, groups = given.pop("subnets"), given.pop("groups")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from marquee.errors import MarqueeError
@@ -16,6 +16,8 @@ from marquee.sagemaker.tarball import Packed
 
 GZIP = "application/gzip"
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+# What an endpoint is made of; a batch transform needs models alone.
+KINDS = (MODEL, CONFIG)
 
 
 def data_address(packed: Packed, bucket: str, prefix: str, name: str) -> str:
@@ -66,31 +68,33 @@ def deploy(
         scaling.apply(account, hosting.endpoint, hosting.variant_names)
 
 
-def reads_of_parts(hosting: Hosting) -> list[Call]:
+def reads_of_parts(hosting: Hosting, kinds: Sequence[str] = KINDS) -> list[Call]:
     """Return the calls by which :func:`make_parts` finds what is there."""
     data = [objects.listed(address) for address in hosting.uploads]
-    return data + [endpoints.listed(kind, f"{hosting.endpoint}-") for kind in (MODEL, CONFIG)]
+    return data + [endpoints.listed(kind, f"{hosting.endpoint}-") for kind in kinds]
 
 
-def make_parts(account: Account, hosting: Hosting) -> None:
-    """Make what the endpoint is made of, as far as an earlier try has not."""
+def make_parts(account: Account, hosting: Hosting, kinds: Sequence[str] = KINDS) -> None:
+    """Upload, and make what is of these kinds, as far as an earlier try has not."""
     there = [
         address
         for address, packed in hosting.uploads.items()
         if objects.size(account, address) == packed.size
     ]
     wanted = {MODEL: [*hosting.model_requests()], CONFIG: [hosting.config_name]}
-    for kind, names in wanted.items():
+    for kind in kinds:
         found = endpoints.names(account, kind, f"{hosting.endpoint}-")
         # The same name means the same contents.
-        there += [f"{kind} {name}" for name in names if name in found]
+        there += [f"{kind} {name}" for name in wanted[kind] if name in found]
     for part in there:
         account.report(f"{part} is there already")
-    account.make_all(parts(hosting, there))
+    account.make_all(parts(hosting, there, kinds))
 
 
-def parts(hosting: Hosting, there: Collection[str] = ()) -> Iterator[Call]:
-    """Yield the calls that make the endpoint's parts, but for those that are there already."""
+def parts(
+    hosting: Hosting, there: Collection[str] = (), kinds: Sequence[str] = KINDS
+) -> Iterator[Call]:
+    """Yield the calls that make the parts of these kinds, but for those that are there already."""
     for address, packed in hosting.uploads.items():
         if address not in there:
             step = f"Uploading {packed.size / 1e6:.1f} MB to {address}"
@@ -98,7 +102,7 @@ def parts(hosting: Hosting, there: Collection[str] = ()) -> Iterator[Call]:
     requests = [(MODEL, request) for request in hosting.model_requests().values()]
     for kind, request in [*requests, (CONFIG, hosting.config_request())]:
         part = f"{kind} {request[f'{kind}Name']}"
-        if part not in there:
+        if kind in kinds and part not in there:
             yield Call(SAGEMAKER, f"Create{kind}", request, f"Creating {part}")
 
 

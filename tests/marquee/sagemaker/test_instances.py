@@ -16,6 +16,8 @@ from tests.marquee.sagemaker.support import QUEUE, hosting, model_request
         ("ml.g4dn.xlarge", GPU_AMI),
         ("ml.p6-b200.48xlarge", GPU_AMI),
         ("ml.g6e.2xlarge", GPU_AMI),
+        ("ml.g7e.2xlarge", GPU_AMI),
+        ("ml.p5en.48xlarge", GPU_AMI),
         ("ml.c5.xlarge", None),
         ("ml.c6g.xlarge", None),
     ],
@@ -25,7 +27,9 @@ def test_gpus_come_with_the_driver(instance_type: str, ami: str | None) -> None:
     assert request["ProductionVariants"][0].get("InferenceAmiVersion") == ami
 
 
-@pytest.mark.parametrize("refused", ["ml.p2.xlarge", "ml.p3.2xlarge", "ml.p3dn.24xlarge"])
+@pytest.mark.parametrize(
+    "refused", ["ml.p2.xlarge", "ml.g3.4xlarge", "ml.p3.2xlarge", "ml.p3dn.24xlarge"]
+)
 def test_cards_without_kernels_are_refused(refused: str) -> None:
     with pytest.raises(MarqueeError, match="too old for CUDA 13"):
         hosting(instance_type=refused)
@@ -33,7 +37,9 @@ def test_cards_without_kernels_are_refused(refused: str) -> None:
     hosting(instance_type=refused, ami=AMIS[1])
 
 
-@pytest.mark.parametrize("refused", ["ml.inf2.xlarge", "ml.trn1.2xlarge", "ml.dl1.24xlarge"])
+@pytest.mark.parametrize(
+    "refused", ["ml.inf2.xlarge", "ml.trn1.2xlarge", "ml.dl1.24xlarge", "ml.g4ad.xlarge"]
+)
 def test_other_accelerators_are_refused(refused: str) -> None:
     with pytest.raises(MarqueeError, match="is not NVIDIA's"):
         hosting(instance_type=refused)
