@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -110,26 +111,66 @@ def test_an_update_serves_what_the_package_holds_by_then(cloud: UpCloud, runtime
     assert answer("switched") == answer(CIFAR) != lenet
 
 
-def test_an_endpoint_is_deployed_asked_updated_and_deleted_by_our_commands(cloud: UpCloud) -> None:
-    variables = account.variables(cloud.known.address)
+Run = Callable[..., str]
+OURS = ["--role", "arn:aws:iam::123456789012:role/marquee-EndpointRole"]
+OURS += ["--image", "123456789012.dkr.ecr.us-east-1.amazonaws.com/marquee:1"]
 
-    def run(action: str, *words: str) -> str:
-        done = cloud.command("sagemaker", action, *words, **variables)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
+@pytest.fixture
+def run(cloud: UpCloud) -> Run:
+    """What a command of ours prints, which must succeed."""
+
+    def done(*words: str) -> str:
+        ended = cloud.command("sagemaker", *words, **account.variables(cloud.known.address))
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    return done
+
+
+def test_an_endpoint_is_deployed_asked_updated_and_deleted_by_our_commands(
+    cloud: UpCloud, run: Run
+) -> None:
     where = ["--endpoint", "mine", "--instance-type", "ml.c5.large", "--bucket", "marquee-models"]
-    where += ["--role", "arn:aws:iam::123456789012:role/marquee-EndpointRole"]
-    where += ["--image", "123456789012.dkr.ecr.us-east-1.amazonaws.com/marquee:1"]
-    asked = ("mine", str(example("cifar")))
-    run("deploy", "cifar", "--version", "1.0", *where)
-    lenet = json.loads(run("invoke", *asked))
-    run("update", "cifar", "--version", "2.0", *where)
-    assert lenet != json.loads(run("invoke", *asked))
+    asked = ("invoke", "mine", str(example("cifar")))
+    run("deploy", "cifar", "--version", "1.0", *where, *OURS)
+    lenet = json.loads(run(*asked))
+    run("update", "cifar", "--version", "2.0", *where, *OURS)
+    assert lenet != json.loads(run(*asked))
     run("delete", "mine", "--yes")
-    gone = cloud.command("sagemaker", "invoke", *asked, **variables)
+    gone = cloud.command("sagemaker", *asked, **account.variables(cloud.known.address))
     assert gone.returncode == 1
     assert "check the endpoint's name" in gone.stderr
+
+
+def test_variants_share_an_endpoint_by_our_commands(run: Run) -> None:
+    variants = ["--variant", "old=1.0", "--variant", "new=2.0,weight=0"]
+    where = ["--endpoint", "shared", "--bucket", "marquee-models"]
+    asked = ("invoke", "shared", str(example("cifar")))
+    run("deploy", "cifar", *variants, *where, *OURS)
+    lenet = json.loads(run(*asked))
+    assert run("traffic", "shared", "old=0", "new=1") == "old 0.0%, new 100.0%\n"
+    assert json.loads(run(*asked)) != lenet
+    assert json.loads(run(*asked, "--variant", "old")) == lenet
+    run("delete", "shared", "--yes")
+
+
+def test_many_models_share_an_endpoint_by_our_commands(run: Run) -> None:
+    folder = "s3://marquee-models/zoo/"
+    run("models", "put", folder, "cifar", "--as", "cifar.tar.gz")
+    run("deploy", "zoo", "--multi-model", "--model-data", folder, *OURS)
+    asked = ("invoke", "zoo", str(example("cifar")), "--target-model", "cifar.tar.gz")
+    assert json.loads(run(*asked))
+    run("delete", "zoo", "--yes")
+
+
+def test_an_endpoint_without_instances_by_our_commands(run: Run) -> None:
+    where = ["--endpoint", "light", "--serverless", "--bucket", "marquee-models"]
+    run("deploy", "cifar", *where, *OURS)
+    assert json.loads(run("invoke", "light", str(example("cifar"))))
+    updated = run("update", "cifar", *where, "--memory", "2048", *OURS)
+    assert updated == "the endpoint light is updated\n"
+    run("delete", "light", "--yes")
 
 
 def test_an_update_of_nothing_is_refused(cloud: UpCloud) -> None:
