@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import statistics
 import subprocess
@@ -73,6 +74,7 @@ class Alone:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={**os.environ, "TS_CONFIG_FILE": str(ROOT / "config.properties")},  # 100 MB out
         )
 
     def answer(self, requests: int, batch: int = 1) -> dict[str, float]:

@@ -41,6 +41,7 @@ class RotiferHandler(VisionHandler):
 
     consumes = ("image/*",)
     produces = (JSON, JPEG, PNG)
+    reuses_memory = True
     parameters = (
         Parameter(
             "thresh",
