@@ -46,8 +46,8 @@ def archive(folder: Path, name: str, *more: str | Path) -> None:
     )
 
 
-def served(setting: Setting, name: str) -> Start:
-    """Return the start of an archive on a TorchServe of its own."""
+def served(setting: Setting, name: str, *others: str) -> Start:
+    """Return the start of an archive on a TorchServe of its own, with others of its folder."""
     folder = setting.own_folder(name)
     ports = free_ports(5)
     lines = [*addresses(ports), f"max_request_size={LARGEST_BODY}"]
@@ -56,7 +56,7 @@ def served(setting: Setting, name: str) -> Start:
     return Start(
         command=[
             *(BIN / "torchserve", "--start", "--foreground", "--ncs", "--disable-token-auth"),
-            *("--model-store", ".", "--models", f"{name}={name}.mar"),
+            *("--model-store", ".", "--models", *(f"{one}={one}.mar" for one in (name, *others))),
             *("--ts-config", "config.properties"),
         ],
         folder=folder,
