@@ -11,21 +11,21 @@ from matplotlib.figure import Figure
 
 from bench.contenders.all import CONTENDERS
 from bench.record import Record
-from bench.table import median, present
+from bench.table import columns, median, present
 
-PANELS = (("png-1", "1 client"), ("png-8", "8 clients"), ("png-32", "32 clients"))
 OURS, THEIRS = "#c0392b", "#7f8c8d"
 
 
 def draw(record: Record, path: Path) -> None:
     """Write the plot."""
     figure = Figure(figsize=(11, 5.5), layout="constrained")
-    axes: Any = figure.subplots(2, len(PANELS), sharey=True)
+    panels = columns(record)
+    axes: Any = figure.subplots(2, len(panels), sharey=True, squeeze=False)
     names = [name for name in reversed(CONTENDERS) if name in present(record)]
-    for column, (load, title) in enumerate(PANELS):
+    for column, (load, title) in enumerate(panels.items()):
         _bars(axes[0][column], record, names, load, "rate")
         _bars(axes[1][column], record, names, load, "cpu_s")
-        axes[0][column].set_title(title)
+        axes[0][column].set_title(f"{title} clients" if title.isdigit() else title)
         axes[0][column].set_xlabel("answers a second")
         axes[1][column].set_xlabel("CPU seconds per 1000 answers")
     save(figure, path)
