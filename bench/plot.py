@@ -25,7 +25,7 @@ def draw(record: Record, path: Path) -> None:
     for column, (load, title) in enumerate(panels.items()):
         _bars(axes[0][column], record, names, load, "rate")
         _bars(axes[1][column], record, names, load, "cpu_s")
-        axes[0][column].set_title(f"{title} clients" if title.isdigit() else title)
+        axes[0][column].set_title(f"{title} clients" if title[-1].isdigit() else title)
         axes[0][column].set_xlabel("answers a second")
         axes[1][column].set_xlabel("CPU seconds per 1000 answers")
     save(figure, path)
