@@ -29,6 +29,10 @@ TITLES = {
 HEADS = ("", "answers a second", "p50 / p99 ms", "CPU ms an answer", "MB", "failed", "others")
 DRAWN = {"body": ("p50_ms", "p50 in ms"), "pixels": ("cpu_ms", "CPU ms an answer")}
 WIDE = ("clients", "body", "batch", "pixels")
+LEGEND = (
+    "Medians of all rounds; ± is half of the distance between the extremes. *failed*: answers that "
+    "were not 200, *others*: the share of all cores that other programs kept busy."
+)
 UNITS = ((10**6, "M"), (10**3, "k"), (1, ""))
 
 
@@ -104,7 +108,8 @@ def short(value: float) -> str:
 def render(points: Sequence[Point], machine: Mapping[str, str]) -> str:
     """Return the whole page, in Markdown."""
     lines = ["# How cost grows", "", "cifar (VGG11) by marquee: " + " · ".join(TITLES) + ".", ""]
-    lines += [", ".join(f"{name} {value}" for name, value in machine.items())]
+    lines += [LEGEND]
+    lines += ["", ", ".join(f"{name} {value}" for name, value in machine.items())]
     for axis, title in TITLES.items():
         rows = [_row(each) for each in rounds(points, axis)]
         lines += ["", *grid((title, *HEADS), rows)] if rows else []
