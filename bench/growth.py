@@ -1,10 +1,10 @@
 """How cost grows: clients, body, batch, workers, models, pixels.
 
-    .venv/bin/python -m bench.growth [clients] [body] [batch] [workers] [models] [pixels]
+    .venv/bin/python -m bench.growth [--rounds 3] [--append] [clients] [body] [batch] …
 
-Without names all of them, in about five minutes; named ones replace what the record has of them.
-cifar's VGG11 by marquee, beside an echo handler or the stock handler where that says more. Writes
-growth.json, growth.md and growth.svg to bench/results.
+Without names all of them, in about ten minutes; named ones replace what the record has of them, or
+with --append add rounds to it. cifar's VGG11 by marquee, beside an echo handler (body) or the stock
+handler (pixels). Writes growth.json, growth.md and growth.svg to bench/results.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import argparse
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -40,16 +40,23 @@ BODIES = (10**4, 10**5, 10**6, 10**7, 10**8)
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 WORKERS = (1, 2, 3, 4)
 MODELS = (1, 2, 3, 4, 5)
+# Who is asked beside marquee on an axis.
+BESIDE = {"body": torchserve.echo, "pixels": torchserve.stock}
 SIDES = ((256, 256), (640, 480), (1280, 720), (1920, 1080), (4000, 3000), (6000, 4000))
 
 
 @dataclass(frozen=True)
 class Bench:
-    """The servers, and the network's own answers."""
+    """The servers, and the network's own answers.
+
+    Attributes:
+        marquee: as it comes.
+        beside: another server, by the name of its axis.
+        expected: of cifar.
+    """
 
     marquee: Server
-    echo: Server
-    stock: Server
+    beside: Mapping[str, Server]
     expected: Expected
 
     def management(self) -> httpx.Client:
@@ -65,6 +72,11 @@ class Bench:
         with self.management() as api:
             query |= {"batch_size": batch, "synchronous": "true"}
             api.post("/models", params=query).raise_for_status()
+
+    def unregister(self, name: str) -> None:
+        """Take a model away, with its worker."""
+        with self.management() as api:
+            api.delete(f"/models/{name}").raise_for_status()
 
     def scale(self, name: str, workers: int) -> None:
         """Give a model so many workers, and wait for them."""
@@ -150,7 +162,7 @@ def clients(bench: Bench) -> Iterator[Point]:
 
 def body(bench: Bench) -> Iterator[Point]:
     """A larger body with the same pixels: a JPEG with bytes behind its end."""
-    small, marquee, echo = photo(32, 32), bench.marquee, bench.echo
+    small, marquee, echo = photo(32, 32), bench.marquee, bench.beside["body"]
     right = bench.expected.classifier.answer(small)
     for size in BODIES:
         sent = small + bytes(size - len(small))
@@ -167,7 +179,7 @@ def batch(bench: Bench) -> Iterator[Point]:
         name = f"cifar-batch{size}"
         bench.register(name, size)
         yield bench.measured("batch", size, name, clients=64)
-        bench.scale(name, 0)
+        bench.unregister(name)
 
 
 def workers(bench: Bench) -> Iterator[Point]:
@@ -187,7 +199,7 @@ def models(bench: Bench) -> Iterator[Point]:
             bench.register(names[-1])
         yield bench.measured("models", count, *names, clients=2)
     for name in names[1:]:
-        bench.scale(name, 0)
+        bench.unregister(name)
 
 
 def pixels(bench: Bench) -> Iterator[Point]:
@@ -195,7 +207,8 @@ def pixels(bench: Bench) -> Iterator[Point]:
     for width, height in SIDES:
         sent = photo(width, height)
         right = bench.expected.classifier.answer(sent)
-        for series, server in (("marquee", bench.marquee), ("stock handler", bench.stock)):
+        servers = {"marquee": bench.marquee, "stock handler": bench.beside["pixels"]}
+        for series, server in servers.items():
             with server.awake():
                 asked = server.start.asked(sent)
                 question = Question(server, asked, right, tolerance=SMALL_REDUCED)
@@ -207,8 +220,8 @@ AXES: dict[str, Callable[[Bench], Iterator[Point]]] = {
 }
 
 
-def grown(names: list[str]) -> Iterator[list[Point]]:
-    """Measure the axes that are named, and yield the points of each."""
+def grown(names: Sequence[str], rounds: int) -> Iterator[list[Point]]:
+    """Measure the named axes so many times in turns, and yield the points of each turn."""
     with tempfile.TemporaryDirectory(prefix="mqb-", dir="/tmp") as folder, ExitStack() as running:
         setting = Setting(Path(folder), "vgg11")
         expected = Expected(Classifier(setting.weights))
@@ -217,32 +230,51 @@ def grown(names: list[str]) -> Iterator[list[Point]]:
             server = Server(start, right)
             running.callback(server.stop)
             server.wait()
+            _warm_up(server)
             return server
 
-        bench = Bench(
-            started(ours.plain(setting), expected),
-            started(torchserve.echo(setting), expected.of_echo()),
-            started(torchserve.stock(setting), expected),
-            expected,
-        )
-        for name in names:
+        marquee = started(ours.plain(setting), expected)
+        beside = {
+            name: started(prepare(setting), expected.of_echo() if name == "body" else expected)
+            for name, prepare in BESIDE.items()
+            if name in names
+        }
+        bench = Bench(marquee, beside, expected)
+        for name in [*names] * rounds:
             with bench.marquee.awake():
-                bench.measured("warm-up", 0, clients=32)
                 yield list(AXES[name](bench))
 
 
-def main() -> None:
-    """Measure, write, print."""
+def _warm_up(server: Server) -> None:
+    """Let Java's compiler see its requests before they count."""
+    with server.awake():
+        asked = server.start.asked(pictures()["png"].body)
+        for clients in (1, 32):
+            question = Question(server, asked, server.expected.of("png"))
+            question.point("warm-up", 0, server.start.folder.name, clients=clients)
+
+
+def options() -> argparse.Namespace:
+    """Return what the command line says."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("axes", nargs="*", choices=[[], *AXES], metavar="AXIS")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--append", action="store_true", help="keep the rounds that are there")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, write, print."""
+    chosen = options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended before its time"))
-    names = parser.parse_args().axes or list(AXES)
-    record = RESULTS / "growth.json"
-    for name, found in zip(names, grown(names), strict=True):
-        # Each is written when it is there: what comes after it may take another day.
-        text = write(kept(record, [name]) + found, described(), record)
+    names, record, machine = chosen.axes or list(AXES), RESULTS / "growth.json", described()
+    points = kept(record, machine, [] if chosen.append else names)
+    for found in grown(names, chosen.rounds):
+        points += found
+        # Each turn is written when it is there: what comes after it may take another day.
+        text = write(points, machine, record)
     sys.stdout.write(text)
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import statistics
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from bench.plot import OURS, THEIRS, save
-from bench.table import grid, number
+from bench.table import grid, number, spread
 from tests.support import ROOT
 
 RESULTS = ROOT / "bench" / "results"
@@ -27,12 +29,16 @@ TITLES = {
 HEADS = ("", "answers a second", "p50 / p99 ms", "CPU ms an answer", "MB", "failed", "others")
 DRAWN = {"body": ("p50_ms", "p50 in ms"), "pixels": ("cpu_ms", "CPU ms an answer")}
 WIDE = ("clients", "body", "batch", "pixels")
+LEGEND = (
+    "Medians of all rounds; ± is half of the distance between the extremes. *failed*: answers that "
+    "were not 200, *others*: the share of all cores that other programs kept busy."
+)
 UNITS = ((10**6, "M"), (10**3, "k"), (1, ""))
 
 
 @dataclass(frozen=True)
 class Point:
-    """One value of an axis.
+    """What came of one value of an axis, in one round.
 
     Attributes:
         axis, value: what grew, and how far.
@@ -57,12 +63,40 @@ class Point:
     failed: int = 0
 
 
-def kept(path: Path, renewed: Sequence[str]) -> list[Point]:
-    """Return what a record has of the axes that are not measured again."""
+def kept(path: Path, machine: Mapping[str, str], renewed: Sequence[str]) -> list[Point]:
+    """Return what a record has of the axes that are not measured anew.
+
+    Raises:
+        SystemExit: it is of another machine, or of other versions.
+    """
     if not path.is_file():
         return []
-    found = [Point(**each) for each in json.loads(path.read_text())["points"]]
-    return [each for each in found if each.axis not in renewed]
+    record = json.loads(path.read_text())
+    found = [Point(**each) for each in record["points"] if each["axis"] not in renewed]
+    for name in (machine.keys() - {"commit"}) if found else ():
+        if record["machine"][name] != machine[name]:
+            sys.exit(
+                f"{path} was measured with {name} {record['machine'][name]}, this is "
+                f"{machine[name]}: one page cannot show both; move it away, and measure every axis"
+            )
+    return found
+
+
+def rounds(points: Sequence[Point], axis: str) -> list[list[Point]]:
+    """Return an axis's points, the rounds of each value and series together."""
+    found: dict[tuple[float, str], list[Point]] = {}
+    for each in points:
+        if each.axis == axis:
+            found.setdefault((each.value, each.series), []).append(each)
+    return list(found.values())
+
+
+def middle(same: Sequence[Point]) -> Point:
+    """Return the median of each figure over the rounds of one value and series."""
+    figures = [each.name for each in fields(Point)[3:]]
+    return replace(
+        same[0], **{name: statistics.median(getattr(one, name) for one in same) for name in figures}
+    )
 
 
 def short(value: float) -> str:
@@ -74,39 +108,43 @@ def short(value: float) -> str:
 def render(points: Sequence[Point], machine: Mapping[str, str]) -> str:
     """Return the whole page, in Markdown."""
     lines = ["# How cost grows", "", "cifar (VGG11) by marquee: " + " · ".join(TITLES) + ".", ""]
-    lines += [", ".join(f"{name} {value}" for name, value in machine.items())]
+    lines += [LEGEND]
+    lines += ["", ", ".join(f"{name} {value}" for name, value in machine.items())]
     for axis, title in TITLES.items():
-        rows = [_row(each) for each in points if each.axis == axis]
+        rows = [_row(each) for each in rounds(points, axis)]
         lines += ["", *grid((title, *HEADS), rows)] if rows else []
     return "\n".join(lines) + "\n"
 
 
-def _row(each: Point) -> list[str]:
-    times = f"{number(each.p50_ms)} / {number(each.p99_ms)}"
-    memory, others = f"{each.resident_mb:.0f}", f"{each.others:.0%}".replace("%", " %")
-    middle = [number(each.rate), times, number(each.cpu_ms)]
-    return [short(each.value), each.series, *middle, memory, str(each.failed), others]
+def _row(same: Sequence[Point]) -> list[str]:
+    each, apart = middle(same), spread([one.rate for one in same])
+    figures = [
+        f"{number(each.rate)} ±{apart:.0%}",
+        f"{number(each.p50_ms)} / {number(each.p99_ms)}",
+        number(each.cpu_ms),
+        f"{each.resident_mb:.0f}",
+        f"{each.failed:.0f}",
+        f"{each.others:.0%}",
+    ]
+    return [short(each.value), each.series, *(cell.replace("%", " %") for cell in figures)]
 
 
 def draw(points: Sequence[Point], path: Path) -> None:
-    """Write a plot with a panel an axis."""
-    figure = Figure(figsize=(11, 6), layout="constrained")
+    """Write a plot with a panel an axis: medians, and a line from the least to the most."""
+    figure = Figure(figsize=(11, 6.5), layout="constrained")
     axes: Any = figure.subplots(2, 3)
     for panel, axis in zip(axes.flat, TITLES, strict=True):
-        _panel(panel, axis, [each for each in points if each.axis == axis])
+        _panel(panel, axis, rounds(points, axis))
     save(figure, path)
 
 
-def _panel(panel: Any, axis: str, points: Sequence[Point]) -> None:
-    if not points:
+def _panel(panel: Any, axis: str, grouped: Sequence[Sequence[Point]]) -> None:
+    if not grouped:
         panel.set_axis_off()
         return
     value, label = DRAWN.get(axis, ("rate", "answers a second"))
-    for series in sorted({each.series for each in points}):
-        own = [each for each in points if each.series == series]
-        colour = OURS if series == "marquee" else THEIRS
-        heights = [getattr(each, value) for each in own]
-        panel.plot([each.value for each in own], heights, marker="o", color=colour, label=series)
+    for series in sorted({same[0].series for same in grouped}):
+        _curve(panel, value, [same for same in grouped if same[0].series == series])
     panel.set(xlabel=TITLES[axis], ylabel=label)
     if axis in WIDE:
         panel.set_xscale("log")
@@ -115,7 +153,21 @@ def _panel(panel: Any, axis: str, points: Sequence[Point]) -> None:
         panel.legend(fontsize=8)
     else:
         panel.set_ylim(bottom=0)
+    measured = sorted({same[0].value for same in grouped})
+    panel.set_xticks(measured, map(short, measured), fontsize=8)
+    panel.minorticks_off()
     panel.spines[["top", "right"]].set_visible(False)
+
+
+def _curve(panel: Any, value: str, grouped: Sequence[Sequence[Point]]) -> None:
+    series = grouped[0][0].series
+    colour = OURS if series == "marquee" else THEIRS
+    at = [same[0].value for same in grouped]
+    panel.plot(
+        at, [getattr(middle(same), value) for same in grouped], "o-", color=colour, label=series
+    )
+    figures = [[getattr(one, value) for one in same] for same in grouped]
+    panel.vlines(at, [*map(min, figures)], [*map(max, figures)], color="black", linewidth=1)
 
 
 def write(points: Sequence[Point], machine: Mapping[str, str], path: Path) -> str:

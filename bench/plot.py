@@ -11,23 +11,23 @@ from matplotlib.figure import Figure
 
 from bench.contenders.all import CONTENDERS
 from bench.record import Record
-from bench.table import median, present
+from bench.table import columns, median, number, present
 
-PANELS = (("png-1", "1 client"), ("png-8", "8 clients"), ("png-32", "32 clients"))
 OURS, THEIRS = "#c0392b", "#7f8c8d"
 
 
 def draw(record: Record, path: Path) -> None:
     """Write the plot."""
-    figure = Figure(figsize=(11, 5.5), layout="constrained")
-    axes: Any = figure.subplots(2, len(PANELS), sharey=True)
+    figure = Figure(figsize=(12, 5.5), layout="constrained")
+    panels = columns(record)
+    axes: Any = figure.subplots(2, len(panels), sharey=True, squeeze=False)
     names = [name for name in reversed(CONTENDERS) if name in present(record)]
-    for column, (load, title) in enumerate(PANELS):
+    for column, (load, title) in enumerate(panels.items()):
         _bars(axes[0][column], record, names, load, "rate")
         _bars(axes[1][column], record, names, load, "cpu_s")
-        axes[0][column].set_title(title)
-        axes[0][column].set_xlabel("answers a second")
-        axes[1][column].set_xlabel("CPU seconds per 1000 answers")
+        axes[0][column].set_title(f"{title} clients" if title[-1].isdigit() else title)
+        axes[0][column].set_xlabel("answers a second", fontsize=9)
+        axes[1][column].set_xlabel("CPU seconds per 1000 answers", fontsize=9)
     save(figure, path)
 
 
@@ -39,7 +39,7 @@ def _bars(axis: Any, record: Record, names: list[str], load: str, value: str) ->
     for place, (middle, each) in enumerate(zip(middles, samples, strict=True)):
         found = [getattr(sample, value) for sample in each]
         axis.plot([min(found), max(found)], [place, place], color="black", linewidth=1)
-        axis.annotate(f" {middle:.3g}", (max(found), place), va="center", fontsize=7)
+        axis.annotate(f" {number(middle)}", (max(found), place), va="center", fontsize=7)
     axis.margins(x=0.15)
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(labelsize=8)

@@ -89,12 +89,13 @@ def columns(record: Record) -> dict[str, str]:
 
 def _closed(record: Record) -> list[str]:
     loads = columns(record)
-    heads = ["answers a second", *loads.values(), "p50 / p99 ms of 1 client", "MB"]
+    first, title = next(iter(loads.items()))
+    heads = ["answers a second", *loads.values(), f"p50 / p99 ms of {title}", "MB"]
     rows = []
     for name in present(record):
         rates = [rate(record.of(name, load)) for load in loads]
         memory = record.resident_mb.get(name, 0.0)
-        cells = [times(record.of(name, "png-1")), f"{memory:.0f}" if memory else NONE]
+        cells = [times(record.of(name, first)), f"{memory:.0f}" if memory else NONE]
         rows.append([CONTENDERS[name].title, *rates, *cells])
     return grid(heads, rows)
 
@@ -117,7 +118,7 @@ def _open(record: Record) -> list[str]:
         if any(loads):
             cells = [(f"{median(each, lambda s: s.asked_rate):.0f}", times(each)) for each in loads]
             rows.append([CONTENDERS[name].title, *(cell for pair in cells for cell in pair)])
-    return grid(heads, rows)
+    return grid(heads, rows) if rows else []
 
 
 def _against(record: Record, value: str, head: str) -> list[str]:
@@ -171,4 +172,4 @@ def render(record: Record) -> str:
         _against(record, "cpu_s", "marquee's CPU over that of"),
         [f"- {machine}", f"- {programs}", *missing],
     ]
-    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from marquee.archives.store import StoreRecord
 from marquee.errors import MarqueeError
 from marquee.files import replacing
 from marquee.project import Project
+from marquee.scratch import scratch
 
 # Of what is made from the same inputs; another number builds all archives again.
 FORMAT = "format 3: golden requests, digests of content and golden answers"
@@ -82,13 +82,13 @@ def build(
     if known and not force:
         record.save()
         return BuiltArchive(target, known, fresh=False)
-    with tempfile.TemporaryDirectory(prefix="marquee-") as folder:
-        packed = Path(folder, "packed")
+    with scratch() as folder:
+        packed = folder / "packed"
         packed.mkdir()
         with announced(f"{title}: packing ...", say):
             serialized = pack_hook.pack(project, model, packed)
             contents |= {file.name: file for file in packed.iterdir() if file != serialized}
-            what = (model.name, model.version, model.config_text, contents, Path(folder))
+            what = (model.name, model.version, model.config_text, contents, folder)
             plain = run_archiver(*what, "--serialized-file", serialized)
         about = {
             "digest": digest,

@@ -114,14 +114,14 @@ def requests_of(archive: Path | None) -> list[ArchiveRequest]:
 
 
 def read(archive: Path) -> list[GoldenRequest]:
-    """Return an archive's golden requests; none of one that was not made by marquee.
+    """Return the golden requests of an archive, packed or not; of one not made by marquee, none.
 
     Raises:
         MarqueeError: there is no such file, or its golden requests are damaged.
     """
     if not archive.exists():
         raise MarqueeError(f"there is no archive {archive}")
-    if not zipfile.is_zipfile(archive):
+    if not _is_archive(archive):
         return []
     with _opened(archive, "golden requests") as root:
         return [_request(root, entry) for entry in _entries(root)]
@@ -136,13 +136,17 @@ def example_of(archive: Path) -> ExampleRequest | None:
     Raises:
         MarqueeError: the archive is damaged.
     """
-    if not archive.is_dir() and not zipfile.is_zipfile(archive):
+    if not _is_archive(archive):
         return None
     with _opened(archive, "example") as root:
         for entry in _entries(root):
             if entry.status == 200:
-                return ExampleRequest(_bytes_of(root / entry.body), entry.headers)
+                return ExampleRequest(_bytes_of(_inside(root, entry.body)), entry.headers)
         return _plain_example(root, archive)
+
+
+def _is_archive(path: Path) -> bool:
+    return path.is_dir() or zipfile.is_zipfile(path)
 
 
 @contextmanager
@@ -169,8 +173,15 @@ def _entries(root: Root) -> list[GoldenEntry]:
     return [GoldenEntry(**one) for one in listed[:MAX_REQUESTS]]
 
 
+def _inside(root: Root, name: str) -> Root:
+    """Return an archive's file; a path out of an unpacked one is a ValueError."""
+    if name.startswith("/") or ".." in name.split("/"):
+        raise ValueError(f"{name!r} leads out of the archive")
+    return root / name
+
+
 def _request(root: Root, entry: GoldenEntry) -> GoldenRequest:
-    bodies = {name: _bytes_of(root / getattr(entry, name)) for name in ("body", "expected")}
+    bodies = {name: _bytes_of(_inside(root, getattr(entry, name))) for name in ("body", "expected")}
     return GoldenRequest(**asdict(entry) | bodies)
 
 

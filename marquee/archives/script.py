@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from marquee.archives.manifest import rule_broken
 from marquee.archives.store import StoreRecord
 from marquee.errors import MarqueeError
 from marquee.project import Project
+from marquee.scratch import scratch
 
 # Where the model folder lies in the archive; handlers.script.handler.FOLDER.
 FOLDER = "sagemaker"
@@ -64,8 +64,7 @@ def build(project: Project, source: ScriptSource, *, force: bool = False) -> Bui
             its example.
     """
     _check_names(project, source)
-    with tempfile.TemporaryDirectory(prefix="marquee-") as scratch:
-        work = Path(scratch)
+    with scratch() as work:
         folder, script = model_folder.read(source.path, source.program, work / "model")
         text = yaml.safe_dump(config(project, source, script), sort_keys=True)
         return _build(project, source, folder, text, work, force=force)

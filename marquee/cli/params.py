@@ -63,6 +63,16 @@ def duration(text: str | float) -> float:
     return float(written[1]) * UNITS[written[2]]
 
 
+def whole_seconds(text: str | float) -> int:
+    """Read a duration of whole seconds."""
+    found = duration(text)
+    if abs(found - round(found)) > 1e-6:
+        raise click.BadParameter(
+            f"{text!r} is not a whole number of seconds; expected one such as 30s or 2m"
+        )
+    return round(found)
+
+
 def pairs(
     _context: click.Context, parameter: click.Parameter, words: Sequence[str]
 ) -> dict[str, str]:

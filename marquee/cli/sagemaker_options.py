@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from marquee.cli.params import Number, duration, group, pairs, percent
+from marquee.cli.params import Number, duration, group, pairs, percent, whole_seconds
 
 if TYPE_CHECKING:
     from marquee.sagemaker.invoke import EndpointRequest
     from marquee.sagemaker.rollout import Rollout
 
 _duration = partial(click.option, type=duration, show_default=True, metavar="SECONDS")
+_whole = partial(_duration, type=whole_seconds)
 _pairs = partial(click.option, multiple=True, callback=pairs, metavar="NAME=VALUE")
 
 source = group(
@@ -49,9 +50,9 @@ rollout = group(
         show_default=True,
     ),
     click.option("--step", type=int, default=10, show_default=True, help="Percent of the fleet."),
-    _duration("--bake", default=600, help="Watch the alarms this long after each step."),
-    _duration("--termination-wait", "termination", default=0, help="Until the old instances go."),
-    _duration("--limit", default=7200, help="Rolled back when it takes longer."),
+    _whole("--bake", default=600, help="Watch the alarms this long after each step."),
+    _whole("--termination-wait", "termination", default=0, help="Until the old instances go."),
+    _whole("--limit", default=7200, help="Rolled back when it takes longer."),
     click.option("--alarm", "alarms", multiple=True, metavar="NAME", help="Rolls back; repeat."),
     click.option(
         "--alarm-errors",

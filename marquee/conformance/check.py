@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from marquee.conformance.subject import FAILED, CheckResult
 from marquee.conformance.suite import NAMES, SILENCE
 from marquee.errors import MarqueeError
 from marquee.project import Project
+from marquee.scratch import scratch
 
 # Of one archive; the largest models on two slow cores take minutes.
 TIMEOUT_SECONDS = 1800
@@ -53,8 +53,8 @@ def check(project: Project, named: str) -> list[CheckReport]:
     Raises:
         MarqueeError: there is no such model or archive, it cannot be built, or is not safe.
     """
-    with tempfile.TemporaryDirectory(prefix="marquee-") as aside:
-        return [check_archive(path) for path in _archives(project, named, Path(aside))]
+    with scratch() as aside:
+        return [check_archive(path) for path in _archives(project, named, aside)]
 
 
 def check_archive(path: Path) -> CheckReport:
@@ -64,11 +64,11 @@ def check_archive(path: Path) -> CheckReport:
         MarqueeError: it is not safe, or damaged.
     """
     inspection = inspect(path)
-    with tempfile.TemporaryDirectory(prefix="marquee-") as folder:
-        unpacked = Path(folder) / "unpacked"
+    with scratch() as folder:
+        unpacked = folder / "unpacked"
         with zipfile.ZipFile(path) as packed:
             packed.extractall(unpacked)
-        results, log = _run(unpacked, path.resolve(), Path(folder) / "results")
+        results, log = _run(unpacked, path.resolve(), folder / "results")
     return CheckReport(f"{inspection.model} {inspection.version}", results, log)
 
 

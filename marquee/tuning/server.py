@@ -19,6 +19,7 @@ from marquee.torchserve.connection import keys_of
 from marquee.torchserve.lastwords import last_words
 from marquee.torchserve.loads import LogMarks, wait_loaded
 from marquee.torchserve.management import Management, Version
+from marquee.tuning import guard
 
 LOOPBACK = "127.0.0.1"
 ANSWER_SECONDS = 60
@@ -72,6 +73,11 @@ def running(own: Project) -> Iterator[TuningServer]:
     Raises:
         MarqueeError: why it does not start.
     """
+    with guard.watching(own):
+        yield from _running(own)
+
+
+def _running(own: Project) -> Iterator[TuningServer]:
     try:
         started = server.start(own)
         interrupts.check()

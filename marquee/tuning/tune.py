@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -17,6 +16,7 @@ from marquee.archives import build, rooms
 from marquee.archives.manifest import version_order
 from marquee.errors import MarqueeError
 from marquee.project import Project
+from marquee.scratch import scratch
 from marquee.tuning import configfile, questions
 from marquee.tuning.climb import Space, climb
 from marquee.tuning.duel import Loaded
@@ -76,7 +76,7 @@ def tune(
     asked = questions.of_files(model, files, parameters or {}, accept)
     goal = Goal(budget, p99, clients, tolerance)
     with ExitStack() as held:
-        aside = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="marquee-")))
+        aside = held.enter_context(scratch())
         archive = build.up_to_date(project, chosen)
         archive = archive or build.build(project, chosen, store=aside, say=say).path
         asked = asked or questions.of_archive(archive, parameters or {}, accept)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from marquee.errors import MarqueeError
 from marquee.files import replacing
 from marquee.interrupts import check
 from marquee.project import Project
+from marquee.scratch import scratch
 
 DOWNLOAD_TIMEOUT = httpx.Timeout(30, connect=10)
 # Left free on the disk by a download.
@@ -138,8 +138,8 @@ def _fetched(project: Project, url: str) -> Iterator[Path]:
     if parts.scheme == "file":
         yield Path(unquote(parts.path))
         return
-    with tempfile.TemporaryDirectory(prefix="marquee-") as folder:
-        path = Path(folder) / "download.mar"
+    with scratch() as folder:
+        path = folder / "download.mar"
         _download(url, path)
         yield path
 

@@ -74,3 +74,11 @@ def test_the_page_names_wrong_answers_and_who_is_missing() -> None:
     assert "- **flask**: 3 wrong and 0 failed answers (png-1)" in page
     assert "pytriton is not there: its wheel does not run" in page
     assert "| **marquee** | 100 ±0 % | 5 / 9 | - |" in page
+
+
+def test_a_page_has_no_table_of_loads_that_nobody_sent() -> None:
+    photos = render(
+        record(samples(35.0, load="12mp-8"), samples(5.0, load="12mp-8", contender="stock"))
+    )
+    assert "| answers a second | 12 MP JPEG, 8 | p50 / p99 ms of 12 MP JPEG, 8 | MB |" in photos
+    assert "steady rate" not in photos

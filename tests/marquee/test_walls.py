@@ -13,7 +13,7 @@ HANDLERS = ROOT / "handlers"
 OPERATOR = ROOT / "marquee"
 # The floors of the operator's side: each package or module may import those before it.
 FLOORS = (
-    ("errors", "interrupts", "files", "javaproperties"),
+    ("errors", "interrupts", "files", "javaproperties", "scratch"),
     ("properties", "media", "processes"),
     ("project",),
     ("state",),

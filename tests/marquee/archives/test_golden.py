@@ -182,6 +182,25 @@ def test_archives_without_have_none(tmp_path: Path) -> None:
         golden.read(tmp_path / "absent.mar")
 
 
+def test_unpacked_archives_have_theirs(project: Project, tmp_path: Path) -> None:
+    packed = project.model_store / "cifar-2.0.mar"
+    with zipfile.ZipFile(packed) as archive:
+        archive.extractall(tmp_path / "cifar")
+    assert golden.read(tmp_path / "cifar") == golden.read(packed)
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "golden/../../secret"])
+def test_a_request_out_of_an_unpacked_archive_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / "secret").write_text("s")
+    entry = golden.GoldenEntry("x", {}, name, 200, "text/plain", name, 0.1)
+    index = tmp_path / "x" / golden.INDEX
+    index.parent.mkdir(parents=True)
+    index.write_text(golden.index_text([entry]))
+    for read in (golden.read, golden.example_of):
+        with pytest.raises(MarqueeError, match="leads out of the archive"):
+            read(tmp_path / "x")
+
+
 @pytest.mark.parametrize(
     "index",
     ["{", "[]", '{"requests": [{}]}', '{"requests": [{"name": "x"}]}', '{"requests": 7}'],

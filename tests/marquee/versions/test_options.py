@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from marquee.cli.front import canary
 from marquee.cli.main import main
+from marquee.cli.params import whole_seconds
 from marquee.cli.versions import rollback, swap
 from marquee.project import Project
 from marquee.versions.canaries import Canary
@@ -86,3 +87,18 @@ def test_a_promotion_takes_the_speed_it_is_told(
     said = CliRunner().invoke(main, words)
     assert said.exit_code == 0, said.output
     assert (taken[0].max_slowdown, taken[0].watch_seconds) == (7, 2)
+
+
+@pytest.mark.parametrize("text", ["500ms", "1.5s", "0.1"])
+@pytest.mark.parametrize("option", ["--bake", "--termination-wait", "--limit"])
+def test_what_is_waited_for_elsewhere_is_whole_seconds(option: str, text: str) -> None:
+    said = CliRunner().invoke(main, ["sagemaker", "update", "m", option, text])
+    assert said.exit_code == 2
+    assert f"'{text}' is not a whole number of seconds; expected one such as 30s" in said.output
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30", 30), ("2000ms", 2), ("0.5m", 30), ("0.7m", 42), (300, 300)]
+)
+def test_whole_seconds_in_any_unit(text: str | float, seconds: int) -> None:
+    assert whole_seconds(text) == seconds
