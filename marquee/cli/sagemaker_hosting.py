@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from marquee.cli.params import group, pairs
 from marquee.cli.sagemaker_variants import OF_INSTANCES, read_variants, refuse, variant
+from marquee.scratch import scratch
 
 if TYPE_CHECKING:
     from marquee.sagemaker.hosting import Hosting
@@ -144,14 +143,14 @@ def hosted(model: str, given: dict[str, Any]) -> Iterator[tuple[Hosting, Scaling
             "is for instances, and --serverless has none (and no GPU); leave it away",
         )
     bounds: tuple[int, int, float] | None = given.pop("scaling")
-    with tempfile.TemporaryDirectory(prefix="marquee-") as folder:
+    with scratch() as folder:
         made: dict[str, Any] = {
             "asynchronous": _asynchronous(given),
             "capture": _capture(given),
             "network": read_network(given),
             "model_cache": not given.pop("no_model_cache"),
             "endpoint": given.pop("endpoint") or model,
-            "variants": read_variants(model, given, Path(folder)),
+            "variants": read_variants(model, given, folder),
         }
         if not made["model_cache"] and not given["multi_model"]:
             raise click.UsageError("--no-model-cache is for --multi-model")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import click
@@ -12,6 +10,7 @@ from marquee.cli import sagemaker_options as options
 from marquee.cli.sagemaker_account import opened, print_calls
 from marquee.cli.sagemaker_variants import pack_model
 from marquee.cli.tables import show_table
+from marquee.scratch import scratch
 
 
 @click.group()
@@ -51,8 +50,8 @@ def put_model(folder: str, model: str, name: str | None, dry_run: bool, **rest: 
     source = {option: rest.pop(option) for option in ("versions", "script", "program")}
     name = name or f"{model}.tar.gz"
     stored.address(folder, name)  # refused before the model is packed
-    with opened(rest, dry_run) as account, tempfile.TemporaryDirectory(prefix="marquee-") as temp:
-        packed = pack_model(model, Path(temp) / "model.tar.gz", **source)
+    with opened(rest, dry_run) as account, scratch() as temp:
+        packed = pack_model(model, temp / "model.tar.gz", **source)
         if account is None:
             print_calls(stored.dry_put(folder, name, packed))
             return

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +15,7 @@ from marquee.cli.params import group, pairs
 from marquee.cli.sagemaker_account import opened, print_calls
 from marquee.cli.sagemaker_hosting import container, network, read_network
 from marquee.cli.sagemaker_variants import read_variants
+from marquee.scratch import scratch
 
 if TYPE_CHECKING:
     from marquee.sagemaker.transform import Transform
@@ -132,7 +131,7 @@ def _described(model: str, given: dict[str, Any]) -> Iterator[Transform]:
     of_hosting = {name: given.pop(name) for name in OF_HOSTING}
     name = given.pop("name") or f"{model}-{datetime.now(timezone.utc):%Y%m%d-%H%M%S}"
     vpc = read_network(given)
-    with tempfile.TemporaryDirectory(prefix="marquee-") as folder:
-        variants = read_variants(model, of_variant | NO_ENDPOINT, Path(folder))
+    with scratch() as folder:
+        variants = read_variants(model, of_variant | NO_ENDPOINT, folder)
         hosting = Hosting(endpoint=model, variants=variants, network=vpc, **of_hosting)
         yield Transform(name=name, hosting=hosting, **given)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import tarfile
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from marquee.archives.digests import file_digest, stream_digest
 from marquee.errors import MarqueeError
 from marquee.files import replacing
 from marquee.project import Project
+from marquee.scratch import scratch
 
 ALL = "all"
 
@@ -70,8 +70,8 @@ def pack_script(source: Path, output: Path, program: str | None = None) -> Packe
     Raises:
         MarqueeError: it has neither a script nor a TorchScript file, or is unsafe.
     """
-    with tempfile.TemporaryDirectory(prefix="marquee-") as scratch:
-        folder = model_folder.read(source, program, Path(scratch))[0]
+    with scratch() as temp:
+        folder = model_folder.read(source, program, temp)[0]
         return write(model_folder.files(folder), output)
 
 
