@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from marquee.tuning.connection import Connection
+from marquee.tuning.connection import LoadConnection
 
 # Float32 sums in another order: a picture alone and in a batch.
 TOLERANCE = 1e-3
@@ -73,7 +73,7 @@ class Load:
         """Ask ``rate`` times a second, whether or not the answers come."""
         start, asked = time.time(), 0
         waiting: set[asyncio.Task[None]] = set()
-        idle: list[Connection] = []
+        idle: list[LoadConnection] = []
         while not self._stopping:
             due = start + asked / rate
             await asyncio.sleep(max(0.0, due - time.time()))
@@ -85,14 +85,19 @@ class Load:
         for connection in idle:
             connection.close()
 
-    async def _due(self, idle: list[Connection], turn: int, due: float) -> None:
+    async def _due(self, idle: list[LoadConnection], turn: int, due: float) -> None:
         used = await self._one(idle.pop() if idle else None, turn, due, steady_rate=True)
         if used is not None and not used.closed:
             idle.append(used)
 
     async def _one(
-        self, connection: Connection | None, turn: int, sent: float, *, steady_rate: bool = False
-    ) -> Connection | None:
+        self,
+        connection: LoadConnection | None,
+        turn: int,
+        sent: float,
+        *,
+        steady_rate: bool = False,
+    ) -> LoadConnection | None:
         """Ask once; return the connection if it may be used again."""
         index = turn % len(self.requests)
         status, version, wrong = 0, "", ""
@@ -102,7 +107,7 @@ class Load:
                 connection = None
             if connection is None:
                 loop = asyncio.get_running_loop()
-                _, connection = await loop.create_connection(Connection, self.host, self.port)
+                _, connection = await loop.create_connection(LoadConnection, self.host, self.port)
             answer = await connection.ask(self.requests[index])
             status, version = answer.status, answer.headers.get("x-marquee-version", "")
             wrong = self._wrong(version, index, answer.body) if status == 200 else ""

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from bench.contenders.start import Asked
 from bench.outcome import Outcome, of_seconds
-from marquee.tuning.connection import Connection
+from marquee.tuning.connection import LoadConnection
 
 LISTED = re.compile(rb'"data"\s*:\s*(\[[^\]]*\])')
 
@@ -51,7 +51,7 @@ class Clients:
     took: list[float] = field(default_factory=list)
     wrong: int = 0
     failed: int = 0
-    _idle: list[Connection] = field(default_factory=list)
+    _idle: list[LoadConnection] = field(default_factory=list)
     _known: dict[bytes, bool] = field(default_factory=dict)
 
     @property
@@ -89,10 +89,10 @@ class Clients:
             self.failed += 1
         self.took.append(time.perf_counter() - due)
 
-    async def _connected(self) -> Connection:
+    async def _connected(self) -> LoadConnection:
         address, loop = urlsplit(self.url), asyncio.get_running_loop()
         host, port = str(address.hostname), int(address.port or 80)
-        _, connection = await loop.create_connection(Connection, host, port)
+        _, connection = await loop.create_connection(LoadConnection, host, port)
         return connection
 
     def _judge(self, status: int, body: bytes) -> None:

@@ -16,7 +16,7 @@ from marquee.scratch import scratch
 if TYPE_CHECKING:
     from marquee.sagemaker.hosting import Hosting
     from marquee.sagemaker.scaling import Scaling
-    from marquee.sagemaker.settings import AsyncSettings, Capture, Network
+    from marquee.sagemaker.settings import AsyncSettings, Capture, VpcSettings
 
 _pairs = partial(click.option, multiple=True, callback=pairs, metavar="NAME=VALUE")
 
@@ -189,9 +189,9 @@ def _capture(given: dict[str, Any]) -> Capture | None:
     return Capture(destination, percent or 100, key)
 
 
-def read_network(given: dict[str, Any]) -> Network | None:
+def read_network(given: dict[str, Any]) -> VpcSettings | None:
     """Take the VPC out of ``given``."""
-    from marquee.sagemaker.settings import Network
+    from marquee.sagemaker.settings import VpcSettings
 
     subnets, groups = given.pop("subnets"), given.pop("groups")
-    return Network(subnets, groups) if subnets or groups else None
+    return VpcSettings(subnets, groups) if subnets or groups else None

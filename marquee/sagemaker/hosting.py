@@ -12,7 +12,7 @@ from typing import Any
 from marquee.errors import MarqueeError
 from marquee.sagemaker.capacity import Instances, Serverless
 from marquee.sagemaker.instances import has_own_disk
-from marquee.sagemaker.settings import AsyncSettings, Capture, Network
+from marquee.sagemaker.settings import AsyncSettings, Capture, VpcSettings
 from marquee.sagemaker.tarball import Packed
 from marquee.sagemaker.values import (
     ROLE,
@@ -87,7 +87,7 @@ class Hosting:
     asynchronous: AsyncSettings | None = None
     multi_model: bool = False
     model_cache: bool = True
-    network: Network | None = None
+    network: VpcSettings | None = None
     volume_key: str | None = None
     capture: Capture | None = None
     tags: Mapping[str, str] = field(default_factory=dict)

@@ -51,7 +51,7 @@ class AsyncSettings:
 
 
 @dataclass(frozen=True)
-class Network:
+class VpcSettings:
     """The part of a VPC that the containers are put into: ids of subnets and security groups."""
 
     subnets: tuple[str, ...]

@@ -23,7 +23,7 @@ class WireAnswer:
     body: bytes
 
 
-class Connection(asyncio.Protocol):
+class LoadConnection(asyncio.Protocol):
     """A keep-alive connection with one request at a time, to a server that states the length.
 
     Args:

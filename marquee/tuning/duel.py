@@ -32,7 +32,7 @@ class Unfit(MarqueeError):
 
 
 @dataclass(frozen=True)
-class Pace:
+class Schedule:
     """How long each measurement takes.
 
     Attributes:
@@ -154,7 +154,7 @@ class DuelResult:
 
 
 def duel(
-    challenger: Loaded, holder: Loaded, pace: Pace, target: float | None, until: float
+    challenger: Loaded, holder: Loaded, schedule: Schedule, target: float | None, until: float
 ) -> DuelResult:
     """Measure two settings in turns, as often as it takes to tell which is better.
 
@@ -167,27 +167,27 @@ def duel(
     """
     new: list[Round] = []
     old: list[Round] = []
-    warm_up(challenger, pace)
+    warm_up(challenger, schedule)
     for number in range(1, ROUNDS + 1):
-        for clients in pace.clients:
+        for clients in schedule.clients:
             # Who comes second finds the machine as the first has left it: they take turns in that.
             for loaded, rounds in ((challenger, new), (holder, old))[:: 1 if number % 2 else -1]:
                 check()
-                rounds.append(loaded.measure(clients, pace.seconds))
+                rounds.append(loaded.measure(clients, schedule.seconds))
         ratio = advantage(new, old, target)
-        if settled(ratio, number) or time.monotonic() + 2 * pace.round > until:
+        if settled(ratio, number) or time.monotonic() + 2 * schedule.round > until:
             break
     # One round alone may be luck.
     needed = MARGIN if number > 1 else CLEARLY_BETTER
     return DuelResult(ratio > needed and steady(new, old, target), new, old)
 
 
-def warm_up(loaded: Loaded, pace: Pace) -> None:
+def warm_up(loaded: Loaded, schedule: Schedule) -> None:
     """Let the most clients ask, and forget it: networks and Java are slow at first."""
-    loaded.measure(pace.clients[-1], pace.seconds)
+    loaded.measure(schedule.clients[-1], schedule.seconds)
 
 
-def pace_for(budget: float, clients: int, lone: float) -> Pace:
+def schedule_for(budget: float, clients: int, lone: float) -> Schedule:
     """Return how to measure a model within a budget.
 
     Args:
@@ -198,4 +198,4 @@ def pace_for(budget: float, clients: int, lone: float) -> Pace:
     """
     seconds = max(lone, min(2.0, max(0.3, budget / 300)))
     most = max(min(2, clients), min(clients, int(budget / 20 / max(lone, 1e-6))))
-    return Pace(tuple(sorted({1, max(1, most // 4), most})), seconds)
+    return Schedule(tuple(sorted({1, max(1, most // 4), most})), seconds)

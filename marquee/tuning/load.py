@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from marquee.tuning.connection import Connection, WireAnswer
+from marquee.tuning.connection import LoadConnection, WireAnswer
 from marquee.tuning.figures import Round
 
 # Different answers of one go that are kept, to be compared when nobody waits any more.
@@ -49,7 +49,7 @@ class Load:
 
     async def _client(self, turns: itertools.count[int], end: float) -> None:
         loop = asyncio.get_running_loop()
-        connection: Connection | None = None
+        connection: LoadConnection | None = None
         try:
             while self.problem is None:
                 if connection is not None and connection.closed:
@@ -57,7 +57,7 @@ class Load:
                     connection = None
                 if connection is None:
                     _, connection = await loop.create_connection(
-                        lambda: Connection(self.hangs), self.host, self.port
+                        lambda: LoadConnection(self.hangs), self.host, self.port
                     )
                 await self._ask(connection, next(turns) % len(self.requests))
                 if time.perf_counter() >= end:
@@ -70,7 +70,7 @@ class Load:
             if connection is not None:
                 connection.close()
 
-    async def _ask(self, connection: Connection, index: int) -> None:
+    async def _ask(self, connection: LoadConnection, index: int) -> None:
         start = time.perf_counter()
         answer = await connection.ask(self.requests[index])
         self._latencies.append(time.perf_counter() - start)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from marquee.errors import MarqueeError
-from marquee.tuning.duel import DuelResult, Loaded, Pace, Unfit, duel, pace_for, warm_up
+from marquee.tuning.duel import DuelResult, Loaded, Schedule, Unfit, duel, schedule_for, warm_up
 from marquee.tuning.figures import busiest, levels, served
 from marquee.tuning.loader import Loader, NotInTime
 from marquee.tuning.report import Trial, agreement
@@ -48,8 +48,10 @@ class Trials:
         best: the best so far.
     """
 
-    def __init__(self, loader: Loader, holder: Loaded, goal: Goal, pace: Pace, say: Say) -> None:
-        self._loader, self._goal, self._pace, self._say = loader, goal, pace, say
+    def __init__(
+        self, loader: Loader, holder: Loaded, goal: Goal, schedule: Schedule, say: Say
+    ) -> None:
+        self._loader, self._goal, self._schedule, self._say = loader, goal, schedule, say
         self.holder = holder
         self.best = self._seen(Trial(holder.setting), holder)
         self.trials = [self.best]
@@ -60,8 +62,8 @@ class Trials:
         Raises:
             MarqueeError: it answers wrongly.
         """
-        warm_up(self.holder, self._pace)
-        found = [self.holder.measure(n, self._pace.seconds) for n in self._pace.clients]
+        warm_up(self.holder, self._schedule)
+        found = [self.holder.measure(n, self._schedule.seconds) for n in self._schedule.clients]
         self.best.levels = levels(found)
         self._tell(self.best)
 
@@ -72,7 +74,7 @@ class Trials:
             BudgetUsed: no time is left for it.
         """
         # A round of both, twice, and one for practice.
-        if self._loader.left < self.holder.loading + 5 * self._pace.round:
+        if self._loader.left < self.holder.loading + 5 * self._schedule.round:
             raise BudgetUsed
         trial = Trial(challenger)
         try:
@@ -93,7 +95,7 @@ class Trials:
         self._seen(trial, challenger)
         holder, target = self.holder, self._goal.target
         try:
-            outcome = duel(challenger, holder, self._pace, target, self._loader.until)
+            outcome = duel(challenger, holder, self._schedule, target, self._loader.until)
         except Unfit as error:
             who = "" if error.setting == trial.setting else "the best so far, beside it: "
             trial.refused, won = f"{who}{error}", False
@@ -155,11 +157,11 @@ def begin(loader: Loader, start: Setting, goal: Goal, say: Say) -> Trials:
             holder = loader.load(start)
     except NotInTime as error:
         raise _too_short(loader, goal, 0.0) from error
-    pace = pace_for(goal.budget, goal.clients, holder.lone)
-    needed = pace.round + pace.seconds  # the last is for practice
+    schedule = schedule_for(goal.budget, goal.clients, holder.lone)
+    needed = schedule.round + schedule.seconds  # the last is for practice
     if loader.left < needed:
         raise _too_short(loader, goal, needed)
-    return Trials(loader, holder, goal, pace, say)
+    return Trials(loader, holder, goal, schedule, say)
 
 
 def _too_short(loader: Loader, goal: Goal, needed: float) -> MarqueeError:

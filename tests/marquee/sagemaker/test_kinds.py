@@ -15,7 +15,7 @@ from marquee.sagemaker.delete import delete
 from marquee.sagemaker.deploy import deploy
 from marquee.sagemaker.hosting import Hosting
 from marquee.sagemaker.scaling import Scaling
-from marquee.sagemaker.settings import AsyncSettings, Capture, Network
+from marquee.sagemaker.settings import AsyncSettings, Capture, VpcSettings
 from tests.marquee.sagemaker.support import (
     BUCKET,
     HOSTING,
@@ -29,7 +29,7 @@ from tests.marquee.sagemaker.support import (
 
 FOLDER = f"s3://{BUCKET}/lions/"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-NETWORK = Network(("subnet-0a1b2c3d", "subnet-1a1b2c3d"), ("sg-0a1b2c3d",))
+NETWORK = VpcSettings(("subnet-0a1b2c3d", "subnet-1a1b2c3d"), ("sg-0a1b2c3d",))
 CAPTURE = Capture(f"s3://{BUCKET}/captured", 20, KEY)
 SERVERLESS = hosting(capacity=Serverless(2048, 10, 2))
 MULTI_MODEL = hosting(multi_model=True, model_data=FOLDER, instance_type="ml.g5.xlarge")
@@ -227,9 +227,9 @@ def test_settings_that_aws_would_refuse() -> None:
     with pytest.raises(MarqueeError, match="--capture-percent is 0; expected 1 to 100"):
         Capture(f"s3://{BUCKET}/a", 0)
     with pytest.raises(MarqueeError, match="--security-group was said 0 times; expected 1 to 5"):
-        Network(("subnet-0a1b2c3d",), ())
+        VpcSettings(("subnet-0a1b2c3d",), ())
     with pytest.raises(MarqueeError, match="--subnet is 'vpc-1'; expected an id such as subnet-"):
-        Network(("vpc-1",), ("sg-0a1b2c3d",))
+        VpcSettings(("vpc-1",), ("sg-0a1b2c3d",))
 
 
 def test_another_endpoints_alarms_stay(account: RecordedAccount) -> None:

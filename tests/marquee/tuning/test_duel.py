@@ -2,28 +2,28 @@
 
 import math
 
-from marquee.tuning.duel import pace_for
+from marquee.tuning.duel import schedule_for
 from marquee.tuning.report import Trial, agreement
 from marquee.tuning.setting import Setting
 from tests.marquee.tuning.test_plot import report
 
 
 def test_a_quick_model_has_all_clients() -> None:
-    pace = pace_for(budget=300, clients=32, lone=0.005)
-    assert pace.clients == (1, 8, 32)
-    assert pace.seconds == 1.0
-    assert pace.round == 3.0
+    schedule = schedule_for(budget=300, clients=32, lone=0.005)
+    assert schedule.clients == (1, 8, 32)
+    assert schedule.seconds == 1.0
+    assert schedule.round == 3.0
 
 
 def test_a_slow_model_has_fewer_clients_and_more_time() -> None:
-    pace = pace_for(budget=300, clients=32, lone=5.0)
-    assert pace.clients == (1, 3)
-    assert pace.seconds == 5.0
-    assert pace_for(budget=300, clients=32, lone=60.0).clients == (1, 2)
+    schedule = schedule_for(budget=300, clients=32, lone=5.0)
+    assert schedule.clients == (1, 3)
+    assert schedule.seconds == 5.0
+    assert schedule_for(budget=300, clients=32, lone=60.0).clients == (1, 2)
 
 
 def test_one_client_is_one() -> None:
-    assert pace_for(budget=10, clients=1, lone=0.005).clients == (1,)
+    assert schedule_for(budget=10, clients=1, lone=0.005).clients == (1,)
 
 
 def test_agreement_is_said_in_words() -> None:

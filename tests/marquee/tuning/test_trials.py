@@ -11,7 +11,7 @@ import pytest
 
 from marquee.errors import MarqueeError
 from marquee.tuning.connection import WireAnswer
-from marquee.tuning.duel import Loaded, Pace, Unfit
+from marquee.tuning.duel import Loaded, Schedule, Unfit
 from marquee.tuning.figures import Round
 from marquee.tuning.loader import Loader, NotInTime
 from marquee.tuning.setting import Setting
@@ -21,7 +21,7 @@ START = Setting(batch=8)
 FAST = Setting(batch=8, threads=1)
 SHORT = Setting(batch=8, precision="bf16")
 GOAL = Goal(budget=300, target=None, clients=8, tolerance=None)
-PACE = Pace((1, 8), 0.0)
+PACE = Schedule((1, 8), 0.0)
 
 
 @dataclass
