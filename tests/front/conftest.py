@@ -17,7 +17,7 @@ from marquee.front import config, launch, program
 from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings
 from marquee.project import Project
-from tests.conftest import FAULTY_ROOM
+from tests.conftest import FAULTY_ROOM, MAX_RESPONSE
 from tests.support import BIN, Running, check_mark, free_ports, make_project, marquee, serving
 
 FRONT = (BIN / "marquee", "serve", "--front")
@@ -110,7 +110,7 @@ def write_settings(project: Project, **settings: object) -> None:
 @pytest.fixture(scope="package")
 def door(front_project: Project) -> Iterator[Running]:
     """A running `marquee serve --front`."""
-    with serving(front_project, *FRONT) as running:
+    with serving(front_project, *FRONT, TS_MAX_RESPONSE_SIZE=str(MAX_RESPONSE)) as running:
         yield running
 
 
