@@ -89,12 +89,14 @@ def play(client: httpx.Client, request: Mapping[str, Any]) -> tuple[dict[str, by
 def test_a_job_finds_its_answers(
     tmp_path: Path, settings: dict[str, Any], asked: int, first: bytes
 ) -> None:
-    make_folder(tmp_path / "ml" / "model", ECHO.replace('"application/octet-stream"', "accept"))
+    echo = ECHO.replace('bytes(data), "application/octet-stream"', "data, accept")
+    make_folder(tmp_path / "ml" / "model", echo)
     request = job(
         content_type=CSV, accept=CSV, environment={"SAGEMAKER_TS_BATCH_SIZE": "2"}, **settings
     )
     with serving(tmp_path / "ml", **variables(request)) as served, served.client() as client:
         answers, count = play(client, request)
+        printed = served.printed()
     assert (answers, count) == ({"a.csv.out": first, "b.csv.out": answers["b.csv.out"]}, asked)
     assert answers["b.csv.out"].rstrip() == b"7,8"
-    assert "is not known here" not in served.printed()
+    assert "is not known here" not in printed
