@@ -45,5 +45,8 @@ def split_s3(url: str, what: str) -> tuple[str, str]:
     """Return bucket and key of an ``s3://`` address, or refuse one that is none as ``what``."""
     found = S3.fullmatch(url)
     if found is None:
-        raise MarqueeError(f"{what} is {url!r}; expected s3://BUCKET/PATH")
+        raise MarqueeError(
+            f"{what} is {url!r}; expected s3://BUCKET/PATH (a bucket's name has 3 to 63 small "
+            "letters, digits, dots and dashes)"
+        )
     return found[1], found[2] or ""
