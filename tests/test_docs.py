@@ -20,6 +20,8 @@ PAGES = [
 ]
 # Between a command's name and what is no part of it any more.
 COMMAND = re.compile(r"\.venv/bin/marquee ([a-z][^)|;&#]*)")
+# In a text, or in a block for a shell.
+TARGET = re.compile(r"(?:`|^|&& )make ([a-z][a-z-]*)", re.MULTILINE)
 BARE = re.compile(r"(?<![\w./-])marquee [a-z]")
 # A file of ours in a text, from the root on; a colon and a line may follow.
 FILE = re.compile(
@@ -75,6 +77,14 @@ def test_commands_and_their_options_exist(page: Path) -> None:
 def test_pages_have_commands_to_test() -> None:
     lines = [line for page in PAGES for line in shell_lines(page)]
     assert sum(bool(COMMAND.search(line)) for line in lines) > 30
+
+
+def test_make_has_the_targets_that_pages_name() -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    pages = [*PAGES, *ROOT.glob("bench/*.md")]
+    named = {target for page in pages for target in TARGET.findall(page.read_text())}
+    assert len(named) > 10
+    assert named <= {*targets}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
