@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -41,8 +42,14 @@ def end(process: psutil.Process, seconds: float) -> None:
     """Ask a process to end; kill what is left of it and its children after so many seconds."""
     family = [process, *process.children(recursive=True)]
     process.terminate()
+    end_all(family, seconds)
+
+
+def end_all(family: Sequence[psutil.Process], seconds: float) -> None:
+    """Wait for processes that were told to end; kill what is left of them after so many seconds."""
     for one in wait_ended(family, seconds):
-        one.kill()
+        with suppress(psutil.NoSuchProcess):  # it has ended just now
+            one.kill()
     wait_ended(family, seconds)
 
 
@@ -50,7 +57,8 @@ def wait_ended(family: Sequence[psutil.Process], seconds: float) -> list[psutil.
     """Wait until processes have ended, zombies included; return those that still run after that.
 
     psutil waits for the parent to take notice, too: of an orphan that is the system's first
-    process, and some look only every second or two.
+    process, and some look only every second or two. A signal does not end the waiting, as it does
+    that of ``interrupts.until``: what is being stopped is stopped.
     """
     deadline = time.monotonic() + seconds
     while True:

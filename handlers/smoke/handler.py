@@ -62,7 +62,7 @@ class SmokeHandler(VisionHandler):
         if self.placement.dtype == torch.float16:
             network.scale_down()
         # Not in half precision, where shift and mean would cancel each other in few digits; nor
-        # on a GPU, which would wait for three small steps a layer more.
+        # on a GPU, which would wait for the small steps at the borders.
         if self.placement.dtype == torch.float32 and self.placement.device.type == "cpu":
             network.fold()
         return network

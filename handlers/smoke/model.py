@@ -41,7 +41,7 @@ class NormConv(nn.Module):
         self.register_buffer("shift", None, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise, convolve, cut off below zero; folded, H and W must be 2 at least."""
+        """Normalise, convolve, cut off below zero."""
         x = self.conv(self.norm(x))
         if self.shift is not None:
             _take_from_border(x, self.shift)
@@ -72,10 +72,12 @@ def _take_from_border(x: Tensor, shift: Tensor) -> None:
 
     There the norm's output was padded with zeros: nothing was shifted.
     """
-    height, width = x.shape[2:]
-    x[:, :, :: height - 1] -= shift[:, ::2].sum(2)[:, :, None]
-    x[:, :, :, :: width - 1] -= shift[:, :, ::2].sum(1)[:, None]
-    x[:, :, :: height - 1, :: width - 1] += shift[:, ::2, ::2]  # taken off twice
+    edges = (0, 0), (-1, 2)  # of the picture, and which of the kernel's rows lies outside there
+    for row, above in edges:
+        x[:, :, row] -= shift[:, above].sum(1)[:, None]
+        x[:, :, :, row] -= shift[:, :, above].sum(1)[:, None]
+        for column, beside in edges:
+            x[:, :, row, column] += shift[:, above, beside]  # taken off twice
 
 
 class NormUp(nn.Module):

@@ -204,9 +204,7 @@ def stop(project: Project) -> bool:
         family = _terminate(pid)
         # As torchserve --stop does: whoever waits for the server sees that its end is wanted.
         pid_file(project).unlink(missing_ok=True)
-        for process in processes.wait_ended(family, STOP_SECONDS):
-            process.kill()
-        processes.wait_ended(family, STOP_SECONDS)
+        processes.end_all(family, STOP_SECONDS)
         project.key_file.unlink(missing_ok=True)
     clean_temp(project)
     shutil.rmtree(project.temp / "front", ignore_errors=True)

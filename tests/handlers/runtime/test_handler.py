@@ -84,6 +84,9 @@ def test_what_was_raised_on_the_example_is_told_where_no_server_logs(
     load(Failing("nowhere"), tmp_path / "none.pth")
 
 
+UNASKED = "whoever knows its answers beforehand is asked for nothing else"
+
+
 class Answers(VisionHandler):
     """A handler whose every answer is known beforehand."""
 
@@ -92,13 +95,13 @@ class Answers(VisionHandler):
         self.error = error
 
     def load(self) -> nn.Module:
-        raise NotImplementedError
+        raise AssertionError(UNASKED)
 
     def preprocess(self, request: Request) -> Tensor:
-        raise NotImplementedError
+        raise AssertionError(UNASKED)
 
     def postprocess(self, output: Tensor, request: Request) -> Result:
-        raise NotImplementedError
+        raise AssertionError(UNASKED)
 
     def answer(self, exchanges: list[Exchange]) -> None:
         for exchange in exchanges:
