@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -66,6 +67,18 @@ def test_options_that_make_no_sense(words: tuple[str, ...], said: str) -> None:
     assert said in done.output
 
 
+def searched(lenet: Project, temp: Path, *words: str) -> dict[str, Any]:
+    """Search for as long as this machine takes for more than what is set already."""
+    said: dict[str, Any] = {"trials": []}
+    for budget in ("45s", "120s", "300s"):
+        done = marquee(lenet, *WORDS, "--json", "--budget", budget, *words, TEMP=str(temp))
+        assert done.returncode == 0, done.stderr
+        said = json.loads(done.stdout)
+        if len(said["trials"]) > 1:
+            break
+    return said
+
+
 @pytest.mark.server
 def test_a_search_is_shown_plotted_and_written(lenet: Project, temp: Path) -> None:
     check_mark()
@@ -78,14 +91,11 @@ def test_a_search_is_shown_plotted_and_written(lenet: Project, temp: Path) -> No
     config.write_text(slow)
     picture = ROOT / "tests" / "golden" / "cifar" / "8_ship.png"
     plot = temp / "plot.svg"
-    more = ("--budget", "45s", "--json", "--write", "--plot", str(plot), str(picture))
     try:
-        done = marquee(lenet, *WORDS, *more, TEMP=str(temp))
+        said = searched(lenet, temp, "--write", "--plot", str(plot), str(picture))
         written = config.read_text()
     finally:
         config.write_text(before)
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
     assert said["questions"] == [str(picture)]
     assert [level["clients"] for level in said["trials"][0]["levels"]] == [1, 4]
     assert len(said["trials"]) > 1
