@@ -51,7 +51,7 @@ class Timing:
     megabytes: float | None
 
 
-def measure(work: Callable[[], object], device: torch.device, seconds: float = 0.4) -> Timing:
+def measure(work: Callable[[], object], device: torch.device, seconds: float) -> Timing:
     """Call ``work`` for about so long, five times at least, after two calls that do not count.
 
     Without any seconds it is called once, after one: to see that it can be.
@@ -136,25 +136,26 @@ class Ceilings:
         return of_flops, work.bytes / seconds / self.copy
 
 
-def measure_ceilings(device: torch.device, side: int = 8192) -> Ceilings:
+def measure_ceilings(device: torch.device, side: int = 8192, seconds: float = 0.4) -> Ceilings:
     """Multiply square matrices in each format, copy a gigabyte, upload an eighth of it.
 
     Args:
         side: of the matrices; the copies are of side * side * 16 bytes at most.
+        seconds: for each, as ``measure`` takes them.
     """
     gpu = device.type == "cuda"
     flops: dict[str, float] = {}
     for precision in DTYPES if gpu else ("fp32", "bf16"):
         set_tf32(precision)
         one = torch.randn(side, side, device=device).to(DTYPES[precision])
-        flops[precision] = 2 * side**3 / measure(lambda x=one: x @ x, device).fastest  # type: ignore[misc]
+        flops[precision] = 2 * side**3 / measure(lambda x=one: x @ x, device, seconds).fastest  # type: ignore[misc]
     set_tf32("fp32")
     source = torch.empty(side * side * 4, dtype=torch.float32, device=device)
     target = torch.empty_like(source)
-    copied = 2 * source.nbytes / measure(lambda: target.copy_(source), device).fastest
+    copied = 2 * source.nbytes / measure(lambda: target.copy_(source), device, seconds).fastest
     host = torch.empty(side * side * 2, dtype=torch.uint8)
     there = torch.empty_like(host, device=device)
-    paged = host.nbytes / measure(lambda: there.copy_(host), device).fastest
+    paged = host.nbytes / measure(lambda: there.copy_(host), device, seconds).fastest
     pinned = host.pin_memory() if gpu else host
-    quick = host.nbytes / measure(lambda: there.copy_(pinned, non_blocking=True), device).fastest
-    return Ceilings(flops, copied, quick, paged)
+    upload = measure(lambda: there.copy_(pinned, non_blocking=True), device, seconds)
+    return Ceilings(flops, copied, host.nbytes / upload.fastest, paged)

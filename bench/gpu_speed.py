@@ -276,13 +276,13 @@ def main() -> None:
     options = parser.parse_args()
     gpu_archive.enter(options.archive)
     report, device = gpu_archive.Report(options.report), torch.device(options.device)
-    ceilings = measure_ceilings(device, 256 if options.quick else 8192)
+    ceilings = measure_ceilings(device, *((256, 0.0) if options.quick else ()))
     report.add("ceilings", **asdict(ceilings))
     with tempfile.TemporaryDirectory() as folder:
         subject = Subject(options.model, options.archive, Path(folder), device)
         if options.model in ("inkwash", "timetravel"):
             against_original(subject, report, ceilings)
-        by_batch(subject, report, ceilings, (1, 2) if options.quick else BATCHES)
+        by_batch(subject, report, ceilings, (2,) if options.quick else BATCHES)
 
 
 if __name__ == "__main__":
