@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from marquee.front import maps
 from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings
 from tests.front.behind import behind
+from tests.front.conftest import Start
 from tests.front.support import wait_for
 from tests.server.test_content_types import PIXELS, SHIP
 from tests.support import Running
@@ -221,3 +223,17 @@ def test_readiness_is_that_of_ping(lone_door: FrontSettings) -> None:
     assert get("/v2")[1]["name"] == "marquee"
     haproxy.map(maps.STATE).set(maps.readiness({}, ready=True) | {"until": "1"})
     assert get("/v2/health/ready")[0] == get("/v1/models/m")[0] == 503
+
+
+def test_models_that_come_and_go(start: Start, tmp_path: Path) -> None:
+    settings = start(models_socket=tmp_path / "models.sock")
+    haproxy = Haproxy(settings.folder)
+    haproxy.map(maps.LOADED).set({"a": "1"})
+    haproxy.map(maps.STATE).set(maps.readiness({}, ready=True))
+    found = [
+        httpx.get(settings.inference_address + path, trust_env=False)
+        for path in ("/v1/models/a", "/v1/models/b", "/v1/models")
+    ]
+    assert [answer.status_code for answer in found] == [200, 404, 404]
+    assert found[0].json() == {"name": "a", "ready": True}
+    assert "GET /models lists them" in found[2].json()["error"]
