@@ -45,7 +45,7 @@ image-test: $(INSTALLED)  ## build the image and run it through SageMaker's cont
 	@docker/image-test
 
 .PHONY: check
-check: $(INSTALLED) cloud-validate workflows  ## lint, check formats, types, versions, workflows and the AWS template
+check: $(INSTALLED) cloud-validate kubernetes-validate workflows  ## lint, check formats, types, versions, workflows, the AWS template and Kubernetes' manifests
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -87,6 +87,10 @@ hooks: $(INSTALLED)  ## run lint, formats and types before each commit of yours
 cloud-validate: $(INSTALLED)  ## check the AWS template: its form, and who may do what
 	@$(BIN)/cfn-lint deploy/aws/template.yaml
 	@$(BIN)/python -m deploy.aws.validate
+
+.PHONY: kubernetes-validate
+kubernetes-validate: $(INSTALLED)  ## check Kubernetes' manifests: their form by each release, and what a pod may do
+	@$(BIN)/python -m deploy.kubernetes.validate
 
 .PHONY: cloud-demo
 cloud-demo: archive  ## put the examples through the AWS pipelines on this machine

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from handlers.runtime import kserve
 from handlers.runtime.errors import RequestError
 from handlers.runtime.media import FORM, JSON, MULTIPART, media_type
 from handlers.runtime.request import Headers, Request, Row
@@ -70,6 +71,12 @@ class Exchange:
         return self.headers.get("describe") == "True" and not self.row and not a_form
 
     @property
+    def protocol(self) -> str:
+        """Which of KServe's protocols it came by; empty for none."""
+        sent = (value for key, value in self.headers.items() if key.lower() == kserve.HEADER)
+        return str(next(sent, ""))
+
+    @property
     def asks_explanation(self) -> bool:
         """Whether it came to ``/explanations``."""
         return self.headers.get("explain") == "True" and not self.asks_description
@@ -98,8 +105,14 @@ def header_text(value: object) -> str:
     return "".join(letter if " " <= letter <= "~" else "?" for letter in text)
 
 
+def who(context: Context) -> kserve.Who:
+    """Return the model and its version."""
+    model = (context.manifest or {}).get("model") or {}
+    return kserve.Who(context.model_name, str(model.get("modelVersion") or "unknown"))
+
+
 def identity(context: Context) -> dict[str, str]:
     """Return the headers that tell who answered: ``cifar/2.0``, and the worker's process id."""
-    model = (context.manifest or {}).get("model") or {}
-    version = f"{context.model_name}/{model.get('modelVersion') or 'unknown'}"
+    one = who(context)
+    version = f"{one.name}/{one.version}"
     return {"x-marquee-version": version, "x-marquee-worker": str(os.getpid())}

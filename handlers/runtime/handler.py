@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from handlers.runtime import kserve
 from handlers.runtime.ahead import Ahead
 from handlers.runtime.channel import serves_torchserve
 from handlers.runtime.device import Placement, place
@@ -243,8 +244,19 @@ class VisionHandler(Worker):
 
     def _encode(self, exchange: Exchange, request: Request, result: Result) -> None:
         with exchange.watch.stage("encode"):
-            body = result.encode(request.accept)
-        self._deliver(exchange, Answer(body, request.accept))
+            if not self._tensors and not exchange.asks_explanation:  # the example, at load
+                self._tensors = kserve.described(kserve.outputs(result, request.accept))
+            answer = self._in_form(exchange, request, result)
+        self._deliver(exchange, answer)
+
+    def _in_form(self, exchange: Exchange, request: Request, result: Result) -> Answer:
+        """Return the answer in the model's own form, or in that of KServe's protocols."""
+        wanted = request.wanted
+        if not wanted.protocol:
+            return Answer(result.encode(request.accept), request.accept)
+        wanted = replace(wanted, id=wanted.id or exchange.request_id)
+        key = kserve.EXPLANATIONS if exchange.asks_explanation else kserve.PREDICTIONS
+        return Answer(kserve.encode(wanted, result, request.accept, self._who, key), JSON)
 
     def describe(self) -> dict[str, Any]:
         """Return what this model takes and gives, its parameters as a JSON Schema."""

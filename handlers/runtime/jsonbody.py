@@ -26,8 +26,10 @@ PAYLOAD_NAMES = ("image", "data", "file", "body")
 LIST_NAMES = ("instances", "inputs")
 # What an instance may be called besides, in the examples of other servers.
 INSTANCE_NAMES = (*PAYLOAD_NAMES, "b64", "image_bytes", "input", "inputs")
-# Of a KServe request, beside its tensors: answered by none of ours, and no parameters.
+# Of a KServe request, beside its tensors: how it is to be answered, and no parameters.
 TENSOR_REQUEST_NAMES = ("id", "outputs")
+# Among its parameters: how other servers are to read and answer it.
+TENSOR_PARAMETERS = ("binary_data_output", "content_type", "headers")
 
 Add = Callable[[bytes | list[Any], str], None]
 
@@ -40,11 +42,13 @@ class JsonBody:
         add: takes each input, and its media type, empty where nobody says.
         parameters: by name.
         listed: the inputs came as a list, so the answer is one as well.
+        tensor_request: what a request of tensors says of its answer.
     """
 
     add: Add
     parameters: dict[str, Any] = field(default_factory=dict)
     listed: bool = False
+    tensor_request: dict[str, Any] = field(default_factory=dict)
 
     def read(self, value: Any) -> None:
         """Read a whole body.
@@ -68,7 +72,9 @@ class JsonBody:
                 self._input(name, fields.pop(name))
         for name, listed in lists.items():
             if name == "inputs" and _are_tensors(listed):
-                fields = {key: fields[key] for key in fields if key not in TENSOR_REQUEST_NAMES}
+                named = [key for key in TENSOR_REQUEST_NAMES if key in fields]
+                self.tensor_request = {key: fields.pop(key) for key in named}
+                nested = {key: nested[key] for key in nested if key not in TENSOR_PARAMETERS}
             self._list(name, listed)
         self.parameters |= nested | fields
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from handlers.runtime import kserve
 from handlers.runtime.attributes import HEADER as ATTRIBUTES_HEADER
 from handlers.runtime.attributes import parameter_items
 from handlers.runtime.errors import BadRequest, TooLarge, UnsupportedMediaType
@@ -83,6 +84,7 @@ class Request:
         parameters: a value for every declared parameter.
         accept: the media type to answer in.
         listed: the inputs came as a list (``instances``), so the answer is one as well.
+        wanted: how KServe's clients want it answered.
         deadline: an explanation must end by then, on the clock of ``time.monotonic``.
         notes: what ``preprocess`` leaves for ``postprocess``, such as the decoded picture.
     """
@@ -91,6 +93,7 @@ class Request:
     parameters: Values
     accept: str
     listed: bool = False
+    wanted: kserve.Wanted = kserve.OWN_FORM
     deadline: float = math.inf
     notes: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -116,6 +119,7 @@ class _Draft:
     payloads: list[Payload] = field(default_factory=list)
     parameters: dict[str, Any] = field(default_factory=dict)
     listed: bool = False
+    tensor_request: dict[str, Any] = field(default_factory=dict)
 
     def add(self, data: bytes | list[Any], content_type: str) -> None:
         interface = self.interface
@@ -138,6 +142,7 @@ def parse_request(row: Row, headers: Headers, interface: Interface, watch: Stopw
         RequestError: one of its kinds, with a message for the client.
     """
     named = {key.lower(): value for key, value in headers.items() if isinstance(value, str)}
+    protocol = kserve.protocol_of(named)
     accept = negotiate(named.get("accept"), interface.produces)
     purse = Purse(PICTURES_PER_REQUEST * interface.max_pixels)
     draft = _Draft(interface, watch, purse, parameters=_header_parameters(named))
@@ -163,7 +168,8 @@ def parse_request(row: Row, headers: Headers, interface: Interface, watch: Stopw
         parameters = parse_parameters(interface.parameters, draft.parameters)
     if not draft.payloads:
         raise BadRequest(f"the request holds no input; send {_choices(interface)}")
-    return Request(tuple(draft.payloads), parameters, accept, draft.listed)
+    wanted = kserve.wanted(protocol, draft.tensor_request)
+    return Request(tuple(draft.payloads), parameters, accept, draft.listed, wanted)
 
 
 def _check_names(interface: Interface, draft: _Draft) -> None:
@@ -274,6 +280,7 @@ def _read_json(draft: _Draft, value: Any) -> None:
     body.read(value)
     draft.parameters |= body.parameters
     draft.listed |= body.listed
+    draft.tensor_request |= body.tensor_request
 
 
 def _unreadable(content_type: str, interface: Interface) -> str:

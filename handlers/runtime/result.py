@@ -47,18 +47,29 @@ class Result:
             raise LookupError(f"there is no encoder for {media}")
         return encoders[media]()
 
-    def _numbers(self) -> Array:
+    @property
+    def numbers(self) -> Array:
+        """What ``application/x-npy`` has.
+
+        Raises:
+            LookupError: the model gave neither an array nor an image.
+        """
         numbers = self.image if self.array is None else self.array
         if numbers is None:
             raise LookupError("the result has neither an array nor an image")
         return numbers
 
+    @property
+    def value(self) -> Any:
+        """What ``application/json`` has."""
+        return self.numbers if self.json is None else self.json
+
     def _json(self) -> bytes:
         # NaN is no JSON: better our own error than an answer the client cannot parse.
-        return jsontext.dumps(self._numbers() if self.json is None else self.json)
+        return jsontext.dumps(self.value)
 
     def _npy(self) -> bytes:
-        return write_npy(self._numbers())
+        return write_npy(self.numbers)
 
     def _picture(self) -> Image.Image:
         if self.image is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from handlers.runtime.arrays import MAX_DEPTH, from_lists, write_npy
+from handlers.runtime.arrays import MAX_DEPTH, Array, from_lists, write_npy
 from handlers.runtime.errors import BadRequest
 from handlers.runtime.media import NPY
 from handlers.runtime.payload import from_base64
@@ -22,6 +22,29 @@ DTYPES = {
     **{f"UINT{bits}": np.dtype(f"uint{bits}") for bits in (8, 16, 32, 64)},
     **{f"FP{bits}": np.dtype(f"float{bits}") for bits in (16, 32, 64)},
 }
+
+
+NAMES = {dtype: name for name, dtype in DTYPES.items()} | {np.dtype(bool): "BOOL"}
+
+
+def number_tensor(name: str, numbers: Array) -> dict[str, Any]:
+    """Return an array of any shape as a tensor; its data are flat, row by row."""
+    if numbers.dtype not in NAMES:
+        numbers = numbers.astype(np.float64)  # the widest there is
+    shape, datatype = list(numbers.shape), NAMES[numbers.dtype]
+    return {"name": name, "datatype": datatype, "shape": shape, "data": numbers.ravel()}
+
+
+def bytes_tensor(name: str, texts: list[str], media: str) -> dict[str, Any]:
+    """Return texts as a tensor; a file's is base64, of the media type that is told beside it."""
+    about = {"content_type": media}
+    return {
+        "name": name,
+        "datatype": BYTES,
+        "shape": [len(texts)],
+        "parameters": about,
+        "data": texts,
+    }
 
 
 def is_tensor(value: Any) -> bool:

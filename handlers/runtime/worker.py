@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-from handlers.runtime import jsontext
+from handlers.runtime import jsontext, kserve
 from handlers.runtime.channel import guard_log, serves_torchserve
 from handlers.runtime.endings import check_answer_size, device_lost, exit_soon, refusal_of
 from handlers.runtime.errors import RequestError, Unprocessable
-from handlers.runtime.exchange import Answer, Context, Exchange, header_text, identity
+from handlers.runtime.exchange import Answer, Context, Exchange, header_text, identity, who
 from handlers.runtime.heap import Heap
 from handlers.runtime.lostdevice import is_lost, is_lost_on
 from handlers.runtime.media import JSON
@@ -61,6 +61,8 @@ class Worker(ABC):
     _user_code = "the model"
     _device_lost = False
     _heap: Heap | None = None
+    # What version 2 of KServe's protocol says of the answers; no more is known than was seen.
+    _tensors: Sequence[Mapping[str, Any]] = ()
 
     @abstractmethod
     def initialize(self, context: Context) -> None:
@@ -77,6 +79,7 @@ class Worker(ABC):
         self.settings = Settings.from_yaml(context.model_yaml_config)
         self.threads = threads_per_worker(self.settings, context.model_yaml_config)
         torch.set_num_threads(self.threads)
+        self._who = who(context)
         self._max_response = max_response_size()
         self._metrics = StageMetrics(context.metrics, context.model_name)
         self._memory = WorkerMemory(context.metrics, context.model_name, context.manifest)
@@ -100,15 +103,20 @@ class Worker(ABC):
         predictions: list[Exchange] = []
         explanations: list[Exchange] = []
         for exchange in exchanges:
-            if exchange.asks_description:
+            if exchange.asks_description or exchange.protocol in kserve.ABOUT:
                 with self._guarded(exchange):
-                    exchange.answer = Answer(jsontext.dumps(self.describe()), JSON)
+                    exchange.answer = Answer(jsontext.dumps(self._about(exchange)), JSON)
             else:
                 (explanations if exchange.asks_explanation else predictions).append(exchange)
         self._answer_predictions(predictions)
         self._answer_explanations(explanations)
         if self._heap is not None:
             self._heap.settle()
+
+    def _about(self, exchange: Exchange) -> dict[str, Any]:
+        if exchange.asks_description:
+            return self.describe()
+        return kserve.about(exchange.protocol, self._who, self._tensors)
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:

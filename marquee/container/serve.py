@@ -13,8 +13,9 @@ from typing import IO
 from marquee.archives import rooms
 from marquee.archives.rooms import InContainer
 from marquee.container import batch, contents, control, gpu, identity, packages, workspace
+from marquee.container.contents import Contents
 from marquee.container.inherited import inherited
-from marquee.container.modelstore import RESPONSE_TIMEOUT, ModelStore, StoredModel
+from marquee.container.modelstore import RESPONSE_TIMEOUT, SCRIPT_MODEL, ModelStore, StoredModel
 from marquee.container.multimodel import MultiModel
 from marquee.container.variables import ContainerSettings
 from marquee.errors import MarqueeError
@@ -70,14 +71,15 @@ def fill(project: Project, settings: ContainerSettings) -> list[StoredModel]:
     inside = contents.find(settings.model_dir, settings.program, settings.code_dir)
     store = ModelStore(project, settings)
     models, problems = [], []
+    name = _wanted_name(settings, inside)
     for archive in inside.archives:
         try:
-            models.append(store.add_archive(archive))
+            models.append(store.add_archive(archive, name))
         except (MarqueeError, OSError) as error:
             problems.append(f"{archive.path} is not served: {error}")
     if inside.script is not None:
         packages.provide(inside.script, settings.requirements, project.root)
-        models.append(store.add_script(inside.script))
+        models.append(store.add_script(inside.script, name or SCRIPT_MODEL))
     if not models:
         raise MarqueeError("; ".join(problems))
     for note in [*inside.notes, *problems]:
@@ -85,6 +87,19 @@ def fill(project: Project, settings: ContainerSettings) -> list[StoredModel]:
     preflight.check_envelope(project, (model.path for model in models))
     _check_default(settings, models)
     return models
+
+
+def _wanted_name(settings: ContainerSettings, inside: Contents) -> str | None:
+    """Return what the folder's model is to be called; None for what it is called already."""
+    name = settings.model_name
+    own = {archive.manifest.name for archive in inside.archives}
+    own |= set() if inside.script is None else {SCRIPT_MODEL}
+    if name is not None and len(own) > 1:
+        raise MarqueeError(
+            f"MARQUEE_MODEL_NAME is {name!r}, and {settings.model_dir} holds several models "
+            f"({', '.join(sorted(own))}); leave it out, or mount one of them alone"
+        )
+    return None if name in own else name
 
 
 def _check_default(settings: ContainerSettings, models: Iterable[StoredModel]) -> None:

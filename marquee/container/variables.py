@@ -64,6 +64,12 @@ def _folder(text: str) -> str | None:
     return text if "://" not in text and Path(text).is_absolute() else None
 
 
+def _absolute(text: str) -> Path:
+    if not Path(text).is_absolute():
+        raise ValueError("no whole path")
+    return Path(text)
+
+
 PortRange = Annotated[
     tuple[int, int],
     _from_text(_port_range),
@@ -114,6 +120,20 @@ class ContainerSettings(BaseModel):
         "a folder",
         "Has the folders `model`, `input` and `output`.",
         Path("/opt/ml"),
+    )
+    model_folder: Annotated[Path | None, _from_text(_absolute)] = _variable(
+        "MARQUEE_MODEL_DIR",
+        "the path of a folder, from the root on",
+        "The model folder, such as KServe's `/mnt/models`. Without it: `model` in the folder "
+        "above.",
+    )
+    model_name: str | None = _variable(
+        "MARQUEE_MODEL_NAME",
+        "the name of a model: letters, digits and _ - . only",
+        "What the folder's only model is called, such as KServe's name for it. Without it: as its "
+        "archive says.",
+        pattern=r"^[A-Za-z0-9](?:\.?[A-Za-z0-9_-])*$",
+        max_length=160,
     )
     multi_model: Annotated[bool, _from_text(_truth)] = _variable(
         "SAGEMAKER_MULTI_MODEL",
@@ -208,7 +228,7 @@ class ContainerSettings(BaseModel):
     @property
     def model_dir(self) -> Path:
         """The model folder that is served as it is at start."""
-        return self.base_dir / "model"
+        return self.model_folder or self.base_dir / "model"
 
 
 def fields_of_variables() -> dict[str, str]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -56,7 +57,13 @@ def render(settings: FrontSettings) -> str:
         keep_trailing_newline=True,
     )
     template = environment.get_template("haproxy.cfg.j2")
-    return template.render(settings=settings, refusals=REFUSALS, errors=ERRORS, host_port=host_port)
+    return template.render(
+        settings=settings,
+        refusals=REFUSALS,
+        errors=ERRORS,
+        host_port=host_port,
+        version=metadata.version("marquee"),
+    )
 
 
 def _one_line(value: Any) -> Any:

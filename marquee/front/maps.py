@@ -53,6 +53,22 @@ def first_state() -> dict[str, str]:
     return readiness(STARTING, ready=False) | {"draining": "0", EPOCH: "0"}
 
 
+def names(default: str, reasons: Mapping[str, str]) -> dict[str, str]:
+    """Return the names map: who answers where nobody is named, and which models there are.
+
+    Args:
+        default: a model's name, or empty.
+        reasons: by model, why it is not ready; empty where it is.
+    """
+    entries = {
+        "default": default,
+        "listed": ",".join(reasons),
+        "names": json.dumps([*reasons], separators=(",", ":")),
+        **{f"ready:{name}": "0" if reason else "1" for name, reason in reasons.items()},
+    }
+    return {key: value for key, value in entries.items() if value}
+
+
 class RuntimeMap:
     """A map of the running HAProxy, and the file from which its next process reads it.
 

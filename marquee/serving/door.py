@@ -109,17 +109,15 @@ class Keeper(threading.Thread):
         return {"status": status, "models": models} | dict(self._settings.ping_fields)
 
     def _publish_names(self, readiness: Readiness) -> None:
-        """Tell the door who answers /invocations that name nobody."""
-        names = [name for name, _ in readiness.models]
-        sole = names[0] if len(names) == 1 else ""
-        wanted = {"default": self._settings.default_model or sole, "listed": ",".join(names)}
+        """Tell the door who answers /invocations that name nobody, and KServe which are ready."""
+        reasons = {name: reason or "" for (name, _), reason in readiness.models.items()}
+        sole = next(iter(reasons)) if len(reasons) == 1 else ""
+        wanted = maps.names(self._settings.default_model or sole, reasons)
         if wanted != self._names:
             door = self._haproxy.map(maps.NAMES)
-            for key, value in wanted.items():
-                if value:
-                    door.set({key: value})
-                else:
-                    door.remove(key)
+            door.set(wanted)
+            for key in self._names.keys() - wanted.keys():
+                door.remove(key)
             self._names = wanted
 
 

@@ -13,7 +13,7 @@ import yaml
 
 from marquee.archives import reader
 from marquee.archives.listing import Archive
-from marquee.container import contents, workspace
+from marquee.container import contents, serve, workspace
 from marquee.container.modelstore import ModelStore, StoredModel, merged
 from marquee.container.variables import ContainerSettings, read
 from marquee.errors import MarqueeError
@@ -32,6 +32,12 @@ def add(project: Project, source: Path, name: str | None = None, **wanted: Any) 
     """Put an archive into the store."""
     archive = Archive(source, reader.read(source))
     return ModelStore(project, ContainerSettings(**wanted)).add_archive(archive, name)
+
+
+def filled(project: Project, folder: Path, name: str) -> list[tuple[str, str]]:
+    """Serve a model folder under a name that the environment gives."""
+    environ = {"MARQUEE_MODEL_DIR": str(folder), "MARQUEE_MODEL_NAME": name}
+    return [(model.name, model.version) for model in serve.fill(project, read(environ))]
 
 
 def add_script(project: Project, folder: Path, **wanted: Any) -> StoredModel:
@@ -239,3 +245,22 @@ def test_a_script_that_is_no_model_leaves_nothing_behind(project: Project, tmp_p
         add_script(project, tmp_path / "m")
     assert str(caught.value).startswith(f"{tmp_path / 'm'} ")
     assert list(project.model_store.iterdir()) == []
+
+
+def test_kserves_name_for_the_only_model(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    source = make_archive(tmp_path / "models" / "any.mar", {"minWorkers": 1})
+    assert filled(project, tmp_path / "models", "my-cat") == [("my-cat", "2.0")]
+    stored = project.model_store / "my-cat-2.0.mar"
+    assert reader.read(stored).name == "my-cat"
+    # The name that it has already: linked to as it is.
+    assert filled(project, tmp_path / "models", "cat") == [("cat", "2.0")]
+    assert (project.model_store / "cat-2.0.mar").readlink() == source
+    make_archive(tmp_path / "models" / "other.mar", {"minWorkers": 1}, "dog")
+    with pytest.raises(MarqueeError, match=r"holds several models \(cat, dog\)"):
+        filled(project, tmp_path / "models", "my-cat")
+
+
+def test_kserves_name_for_a_script(project: Project, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "models", scripts.CODED)
+    assert filled(project, folder, "my-script") == [("my-script", "1.0")]

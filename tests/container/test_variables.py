@@ -20,6 +20,9 @@ from tests.support import ROOT
         ({"SAGEMAKER_MULTI_MODEL": "true"}, "multi_model", True),
         ({"SAGEMAKER_MULTI_MODEL": "False"}, "multi_model", False),
         ({"SAGEMAKER_SUBMIT_DIRECTORY": "/opt/code"}, "code_dir", Path("/opt/code")),
+        ({"MARQUEE_MODEL_DIR": "/mnt/models"}, "model_dir", Path("/mnt/models")),
+        ({"SAGEMAKER_BASE_DIR": "/ml"}, "model_dir", Path("/ml/model")),
+        ({"MARQUEE_MODEL_NAME": "my-cifar"}, "model_name", "my-cifar"),
         ({"SAGEMAKER_TS_BATCH_SIZE": "7"}, "batch_size", 7),
         ({"SAGEMAKER_TS_MAX_BATCH_DELAY": "0"}, "max_batch_delay", 0),
         ({"SAGEMAKER_MODEL_SERVER_TIMEOUT": "300"}, "response_timeout", 300),
@@ -62,6 +65,8 @@ def test_the_narrower_variable_wins() -> None:
         ({"SAGEMAKER_TS_BATCH_SIZE": "9" * 5000}, "from 1"),
         ({"SAGEMAKER_MODEL_SERVER_WORKERS": "x"}, "^SAGEMAKER_MODEL_SERVER_WORKERS is 'x'; exp"),
         ({"TS_CORS_ALLOWED_ORIGIN": "pages"}, "TS_CORS_ALLOWED_ORIGIN has 'pages', which is no"),
+        ({"MARQUEE_MODEL_DIR": "models"}, "MARQUEE_MODEL_DIR is 'models'; expected the path"),
+        ({"MARQUEE_MODEL_NAME": "a..b"}, "MARQUEE_MODEL_NAME is 'a..b'; expected the name"),
         ({"SAGEMAKER_TS_MIN_WORKERS": "3", "SAGEMAKER_TS_MAX_WORKERS": "2"}, "no larger"),
     ],
 )
