@@ -1,0 +1,158 @@
+"""What all parts of a server on Ray know: one actor, on the machine of the project.
+
+It hands archives out, says who answers for which model, hears how each worker is, and writes the
+project's logs, since no other machine need have its disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from marquee.ray.spec import ReplicaState, Route, Routes
+
+NAME, NAMESPACE = "marquee-hub", "marquee"
+# Of an archive, on its way to another machine: that much is in Ray's object store at a time.
+CHUNK_BYTES = 16 << 20
+# A worker that has said nothing for so long is gone; one that failed tells so only once.
+SILENT_SECONDS = 4.0
+FAILED_SECONDS = 600.0
+# The doors take a change up at once; one that is being replaced is not waited for.
+ROUTED_SECONDS = 5.0
+POLL_SECONDS = 30.0
+
+
+class Hub:
+    """The actor.
+
+    Args:
+        logs: the folder of the project's logs.
+    """
+
+    def __init__(self, logs: str) -> None:
+        self._logs = Path(logs)
+        self._routes, self._revision = Routes(), 0
+        self._changed = asyncio.Condition()
+        self._doors: dict[str, int] = {}
+        self._pending: dict[tuple[str, str], dict[str, int]] = {}
+        self._states: dict[str, tuple[float, ReplicaState]] = {}
+
+    async def configure(self, routes: Routes) -> None:
+        """Take everything but the models from ``routes``."""
+        await self._set(replace(routes, models=self._routes.models))
+
+    async def route(self, model: str, route: Route | None) -> None:
+        """Say who answers for a model from now on; returns when the doors know."""
+        models = {name: one for name, one in self._routes.models.items() if name != model}
+        await self._set(replace(self._routes, models=models | ({model: route} if route else {})))
+        await self._known()
+
+    async def _set(self, routes: Routes) -> None:
+        async with self._changed:
+            self._routes, self._revision = routes, self._revision + 1
+            self._changed.notify_all()
+
+    async def _known(self) -> None:
+        deadline, wanted = time.monotonic() + ROUTED_SECONDS, self._revision
+        while any(known < wanted for known in self._doors.values()):
+            if time.monotonic() > deadline:
+                self._doors.clear()  # whoever is still there asks again
+            await asyncio.sleep(0.005)
+
+    async def routes(self, door: str, known: int) -> tuple[int, Routes]:
+        """Return the routes once they are others than those that a door knows, or after a while."""
+        self._doors[door] = known
+        async with self._changed:
+            with contextlib.suppress(asyncio.TimeoutError):
+                changed = self._changed.wait_for(lambda: self._revision != known)
+                await asyncio.wait_for(changed, POLL_SECONDS)
+            return self._revision, self._routes
+
+    async def current(self) -> Routes:
+        """Return the routes."""
+        return self._routes
+
+    async def report(self, state: ReplicaState) -> None:
+        """Hear how a worker is."""
+        self._states[state.replica] = (time.monotonic(), state)
+
+    async def gone(self, replica: str) -> None:
+        """Hear that a worker has ended."""
+        self._states.pop(replica, None)
+
+    async def waiting(self, door: str, pending: dict[tuple[str, str], int]) -> None:
+        """Hear from a door how many requests of each version it has that no worker has taken."""
+        for version, count in pending.items():
+            self._pending.setdefault(version, {})[door] = count
+
+    async def states(self, model: str = "") -> list[ReplicaState]:
+        """Return how the workers of a model, or of all, are."""
+        now = time.monotonic()
+        for replica, (heard, state) in [*self._states.items()]:
+            if now - heard > (FAILED_SECONDS if state.state == "failed" else SILENT_SECONDS):
+                del self._states[replica]
+        return [one for _, one in self._states.values() if not model or one.name == model]
+
+    async def pending(self, model: str) -> dict[str, int]:
+        """Return how many requests wait for each version of a model."""
+        return {
+            version: sum(doors.values())
+            for (name, version), doors in self._pending.items()
+            if name == model
+        }
+
+    async def forget(self, model: str, version: str) -> None:
+        """Forget the failures of a version that is about to be tried again, or is removed."""
+        for replica, (_, state) in [*self._states.items()]:
+            if (state.name, state.version) == (model, version) and state.state == "failed":
+                del self._states[replica]
+
+    async def chunk(self, model: str, version: str, offset: int) -> bytes:
+        """Return some bytes of a version's archive."""
+        path = Path(self._routes.models[model].versions[version].path)
+        return await asyncio.to_thread(_read, path, offset)
+
+    async def tell(self, file: str, lines: Sequence[str]) -> None:
+        """Write lines to one of the project's logs."""
+        await asyncio.to_thread(self._append, file, lines)
+
+    def _append(self, file: str, lines: Sequence[str]) -> None:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        with (self._logs / Path(file).name).open("a") as log:
+            log.write("".join(f"{line}\n" for line in lines))
+
+
+def _read(path: Path, offset: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(CHUNK_BYTES)
+
+
+def start(logs: Path) -> Any:
+    """Return the cluster's hub; starts it on this machine where there is none."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    options = {"lifetime": "detached", "max_restarts": -1, "max_task_retries": -1, "num_cpus": 0}
+    return (
+        ray.remote(Hub)
+        .options(
+            name=NAME, namespace=NAMESPACE, get_if_exists=True, scheduling_strategy=here, **options
+        )
+        .remote(str(logs))
+    )
+
+
+def find() -> Any:
+    """Return the cluster's hub.
+
+    Raises:
+        ValueError: there is none.
+    """
+    return ray.get_actor(NAME, NAMESPACE)
