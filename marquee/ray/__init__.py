@@ -1,0 +1,1 @@
+"""The same archives on Ray Serve."""
