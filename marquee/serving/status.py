@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from marquee.errors import MarqueeError
-from marquee.front.process import running
+from marquee.front.doors import running
 from marquee.interrupts import until
 from marquee.project import Project
 from marquee.properties import ADDRESSES, GRPC_PORTS
