@@ -74,7 +74,7 @@ class RayServer:
 
 def folder_of(project: Project) -> Path:
     """Return the folder of what the server tells other processes."""
-    return project.temp / "ray"
+    return project.temp / "rayserver"
 
 
 def pid_file(project: Project) -> Path:
