@@ -13,11 +13,14 @@ import psutil
 
 from marquee import processes
 from marquee.errors import MarqueeError
+from marquee.front.settings import read
 from marquee.project import Project
 from marquee.torchserve.management import Management
 
 # In the command line of `marquee ray serve`.
 WORD = "ray"
+# Beyond the time for requests in flight: until Ray has ended its processes.
+STOP_SECONDS = 30
 
 
 class RayManagement(Management):
@@ -67,9 +70,9 @@ class RayServer:
             return api.readiness()
 
     def stop(self) -> None:
-        """Have it answer what is in flight, and end; return when it has ended."""
-        self.process.terminate()
-        self.process.wait()
+        """Have it answer what is in flight, and end; insist where it takes far too long."""
+        drain = read(self._project).drain_timeout
+        processes.end(self.process, drain + STOP_SECONDS)
 
 
 def folder_of(project: Project) -> Path:
