@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +21,7 @@ from ray import serve
 from ray.serve.schema import LoggingConfig
 
 from marquee.archives.worker import WorkerReply, WorkerRequest
+from marquee.interrupts import until
 from marquee.project import Project
 from marquee.ray import hub as hubs
 from marquee.ray.door import Door
@@ -38,10 +41,12 @@ __all__ = [
     "VersionState",
     "deploy",
     "describe",
+    "drain",
     "observe",
     "remove",
     "spec_of",
     "start",
+    "stop",
 ]
 
 DOOR = "marquee-door"
@@ -50,6 +55,8 @@ HEALTH_SECONDS = 1.0
 TRIES = 3
 # Of a worker that is to end: it waits this long between two looks at what it has in hand.
 DRAIN_LOOK_SECONDS = 0.2
+# The doors tell twice a second what they have.
+TOLD_SECONDS = 1.0
 QUIET = LoggingConfig(enable_access_log=False, log_level="WARNING")
 
 
@@ -178,6 +185,43 @@ def remove(model: str) -> None:
     """Serve a model no more; its workers answer what they have, then end."""
     ray.get(hubs.find().route.remote(model, None))
     serve.delete(model, _blocking=False)
+
+
+def drain(seconds: float, hurried: Callable[[], bool]) -> int:
+    """Take no more requests, and return when those in flight are answered; or how many are not.
+
+    Args:
+        seconds: to wait at the most.
+        hurried: whether to wait no longer.
+    """
+    try:
+        hub = hubs.find()
+    except ValueError:
+        return 0  # it has not come so far
+    routes: Routes = ray.get(hub.current.remote())
+    ray.get(hub.configure.remote(replace(routes, draining=True)))
+    time.sleep(TOLD_SECONDS)  # until the doors have told what they have
+
+    def answered() -> bool:
+        return hurried() or not ray.get(hub.unanswered.remote())
+
+    until(answered, seconds)
+    return int(ray.get(hub.unanswered.remote()))
+
+
+def stop() -> None:
+    """Remove everything that is ours from the cluster, and Serve where it has nothing else."""
+    try:
+        hub = hubs.find()
+    except ValueError:
+        return
+    routes: Routes = ray.get(hub.current.remote())
+    there = serve.status().applications
+    for name in {DOOR, *routes.models} & there.keys():
+        serve.delete(name)
+    if not there.keys() - {DOOR, *routes.models}:
+        serve.shutdown()  # type: ignore[no-untyped-call]
+    ray.kill(hub)
 
 
 def observe(model: str) -> list[VersionState]:

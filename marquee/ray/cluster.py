@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 import ray
 
@@ -34,10 +35,12 @@ def joined(project: Project, address: str | None) -> Iterator[None]:
     Raises:
         MarqueeError: there is no such cluster, or it cannot be joined or started.
     """
+    # What it says of its own steps is said better by ours.
+    logging.getLogger("ray").setLevel(logging.ERROR)
     if address is None:
         folder = project.make_temp() / FOLDER
         try:
-            _start(folder)
+            _start(folder, urlsplit(project.properties["metrics_address"]))
             yield
         finally:
             ray.shutdown()
@@ -50,7 +53,7 @@ def joined(project: Project, address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def _start(folder: Path) -> None:
+def _start(folder: Path, metrics: SplitResult) -> None:
     if len(os.fsencode(folder)) + LONGEST > SOCKET_BYTES:
         raise MarqueeError(
             f"Ray's folder {folder} has a path of {len(os.fsencode(folder))} bytes, expected at "
@@ -60,6 +63,7 @@ def _start(folder: Path) -> None:
     ray.init(
         include_dashboard=False,
         _temp_dir=str(folder),
+        _metrics_export_port=metrics.port,
         object_store_memory=STORE_BYTES,
         log_to_driver=False,
         logging_level=logging.ERROR,

@@ -94,11 +94,13 @@ class Door:
     async def _answer(self, request: Request, path: str, query: str, told: _Told) -> Response:
         if path in ("/ping", "/ping/"):
             return await self._ping()
+        if self._routes.draining:
+            raise Refused(503, "ServiceUnavailableException", REFUSALS["draining"].message)
         headers = dict(request.headers)
         self._check_key(headers.get("authorization", ""))
         whom = asked(path, query, headers, self._routes)
-        spec, told.arm = self._chooser.choose(whom, self._routes)
-        told.note(whom, spec)
+        spec, arm = self._chooser.choose(whom, self._routes)
+        told.note(whom, spec, arm)
         body = await self._body(request)
         identity = headers.get("x-request-id", "")
         told.id = identity if ID.fullmatch(identity) else uuid.uuid4().hex
@@ -199,9 +201,10 @@ class _Told:
         self.target = path + (f"?{query}" if query else "")
         self.id = self.model = self.version = self.arm = ""
 
-    def note(self, whom: Asked, spec: VersionSpec) -> None:
+    def note(self, whom: Asked, spec: VersionSpec, arm: str) -> None:
         """Note who answers; a canary's answers count as those that name its version."""
         self.model, self.version = spec.name, spec.version
+        self.arm = "" if whom.marked else arm  # what marquee asks is nobody's traffic
         if self.arm == "canary":
             query = self.target.partition("?")[2]
             path = f"/predictions/{whom.model}/{spec.version}"

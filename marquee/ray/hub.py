@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ SILENT_SECONDS = 4.0
 FAILED_SECONDS = 600.0
 # The doors take a change up at once; one that is being replaced is not waited for.
 ROUTED_SECONDS = 5.0
+# As config/log4j2.xml cuts TorchServe's logs.
+LOG_BYTES, LOG_FILES = 100 << 20, 5
 POLL_SECONDS = 30.0
 
 
@@ -38,7 +42,7 @@ class Hub:
     """
 
     def __init__(self, logs: str) -> None:
-        self._logs = Path(logs)
+        self._folder, self._logs = Path(logs), dict[str, logging.Logger]()
         self._routes, self._revision = Routes(), 0
         self._changed = asyncio.Condition()
         self._doors: dict[str, int] = {}
@@ -89,7 +93,7 @@ class Hub:
         self._states.pop(replica, None)
 
     async def waiting(self, door: str, pending: dict[tuple[str, str], int]) -> None:
-        """Hear from a door how many requests of each version it has that no worker has taken."""
+        """Hear from a door how many requests to each version it has not answered."""
         for version, count in pending.items():
             self._pending.setdefault(version, {})[door] = count
 
@@ -101,8 +105,12 @@ class Hub:
                 del self._states[replica]
         return [one for _, one in self._states.values() if not model or one.name == model]
 
+    async def unanswered(self) -> int:
+        """Return how many requests the doors have that are not answered."""
+        return sum(count for doors in self._pending.values() for count in doors.values())
+
     async def pending(self, model: str) -> dict[str, int]:
-        """Return how many requests wait for each version of a model."""
+        """Return how many requests to each version of a model are not answered."""
         return {
             version: sum(doors.values())
             for (name, version), doors in self._pending.items()
@@ -122,12 +130,16 @@ class Hub:
 
     async def tell(self, file: str, lines: Sequence[str]) -> None:
         """Write lines to one of the project's logs."""
-        await asyncio.to_thread(self._append, file, lines)
+        for line in lines:
+            self._log(file).info("%s", line)
 
-    def _append(self, file: str, lines: Sequence[str]) -> None:
-        self._logs.mkdir(parents=True, exist_ok=True)
-        with (self._logs / Path(file).name).open("a") as log:
-            log.write("".join(f"{line}\n" for line in lines))
+    def _log(self, file: str) -> logging.Logger:
+        if file not in self._logs:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            log = self._logs[file] = logging.Logger(file)
+            path = self._folder / Path(file).name
+            log.addHandler(RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES))
+        return self._logs[file]
 
 
 def _read(path: Path, offset: int) -> bytes:

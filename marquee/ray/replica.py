@@ -108,7 +108,16 @@ class Replica:
     def _start(self) -> None:
         if not self._tasks:
             loop = asyncio.get_running_loop()
-            self._tasks = [loop.create_task(self._batches.run())]
+            self._tasks = [
+                loop.create_task(self._batches.run()),
+                loop.create_task(self._tell()),
+            ]
+
+    async def _tell(self) -> None:
+        """Tell the hub how this worker is, also while Serve lets it answer its last requests."""
+        while True:
+            self._report()
+            await asyncio.sleep(REPORT_SECONDS)
 
     async def _answer(self, requests: Sequence[WorkerRequest]) -> Sequence[WorkerReply]:
         """Answer a batch; a worker that does not in time is ended, as TorchServe ends it."""
@@ -145,13 +154,12 @@ class Replica:
         asyncio.get_running_loop().call_later(EXIT_SECONDS, os._exit, 1)
 
     async def check_health(self) -> None:
-        """Tell the hub how this worker is; ask it its own example where nobody asks it anything.
+        """Ask this worker its own example where nobody asks it anything.
 
         Raises:
             RuntimeError: it fails on it.
         """
         self._start()
-        self._report()
         pause = max(IDLE_SECONDS, self._took / EXAMPLE_SHARE)
         if self._example is None or time.monotonic() - self._proved < pause:
             return

@@ -128,6 +128,7 @@ class Routes:
         key: SHA-256, in hex, of the key that requests need; empty where they need none.
         max_request_size, max_response_size: bytes.
         default_model: who answers ``/invocations`` that name no model, if there are several.
+        draining: whether nothing new is taken, since the server is about to stop.
         models: by name.
     """
 
@@ -135,6 +136,7 @@ class Routes:
     max_request_size: int = 6_553_500
     max_response_size: int = 6_553_500
     default_model: str = ""
+    draining: bool = False
     models: Mapping[str, Route] = field(default_factory=dict)
 
 
