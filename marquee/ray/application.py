@@ -79,7 +79,7 @@ def start(project: Project, key_digest: str = "") -> None:
         max_request_size=int(configured.get("max_request_size", Routes.max_request_size)),
         max_response_size=int(configured.get("max_response_size", Routes.max_response_size)),
     )
-    ray.get(hubs.start(project.logs.resolve()).configure.remote(routes))
+    ray.get(hubs.start(project).configure.remote(routes))
     address = urlsplit(configured["inference_address"])
     host = address.hostname or "127.0.0.1"
     # Nobody else reaches a loopback address of another node.
@@ -171,7 +171,7 @@ def _deployment(spec: VersionSpec, most: int) -> serve.Application:
             "target_ongoing_requests": spec.batch_size,
             "upscale_delay_s": spec.upscale_delay,
             "downscale_delay_s": spec.downscale_delay,
-            "look_back_period_s": max(1.0, min(30.0, spec.upscale_delay)),
+            "look_back_period_s": max(2.0, min(30.0, spec.upscale_delay)),
             "metrics_interval_s": 1.0,
         }
     deployment = serve.deployment(**options)(Replica)
@@ -218,7 +218,7 @@ def stop() -> None:
     routes: Routes = ray.get(hub.current.remote())
     there = serve.status().applications
     for name in {DOOR, *routes.models} & there.keys():
-        serve.delete(name)
+        serve.delete(name, _blocking=False)
     if not there.keys() - {DOOR, *routes.models}:
         serve.shutdown()  # type: ignore[no-untyped-call]
     ray.kill(hub)

@@ -36,7 +36,8 @@ def joined(project: Project, address: str | None) -> Iterator[None]:
         MarqueeError: there is no such cluster, or it cannot be joined or started.
     """
     # What it says of its own steps is said better by ours.
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    for name in ("ray", "ray.serve"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     if address is None:
         folder = project.make_temp() / FOLDER
         try:

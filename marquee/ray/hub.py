@@ -19,14 +19,21 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from marquee.errors import MarqueeError
+from marquee.project import Project
 from marquee.ray.spec import ReplicaState, Route, Routes
 
-NAME, NAMESPACE = "marquee-hub", "marquee"
+NAME, NAMESPACE, SERVE_NAMESPACE = "marquee-hub", "marquee", "serve"
 # Of an archive, on its way to another machine: that much is in Ray's object store at a time.
 CHUNK_BYTES = 16 << 20
-# A worker that has said nothing for so long is gone; one that failed tells so only once.
+# A worker that has said nothing for so long may be gone: Ray is asked. What one that failed said is
+# remembered.
 SILENT_SECONDS = 4.0
 FAILED_SECONDS = 600.0
+LOST = (
+    "its worker died and left no traceback: it exited, or was killed, perhaps for lack of memory, "
+    "or with its node"
+)
 # The doors take a change up at once; one that is being replaced is not waited for.
 ROUTED_SECONDS = 5.0
 # As config/log4j2.xml cuts TorchServe's logs.
@@ -38,16 +45,22 @@ class Hub:
     """The actor.
 
     Args:
-        logs: the folder of the project's logs.
+        project: the folder of the project.
+        logs: that of its logs.
     """
 
-    def __init__(self, logs: str) -> None:
+    def __init__(self, project: str, logs: str) -> None:
+        self._project = project
         self._folder, self._logs = Path(logs), dict[str, logging.Logger]()
         self._routes, self._revision = Routes(), 0
         self._changed = asyncio.Condition()
         self._doors: dict[str, int] = {}
         self._pending: dict[tuple[str, str], dict[str, int]] = {}
         self._states: dict[str, tuple[float, ReplicaState]] = {}
+
+    async def project(self) -> str:
+        """Return the folder of the project whose models these are."""
+        return self._project
 
     async def configure(self, routes: Routes) -> None:
         """Take everything but the models from ``routes``."""
@@ -89,8 +102,10 @@ class Hub:
         self._states[state.replica] = (time.monotonic(), state)
 
     async def gone(self, replica: str) -> None:
-        """Hear that a worker has ended."""
-        self._states.pop(replica, None)
+        """Hear that a worker has ended; why one did not load is remembered."""
+        _, state = self._states.get(replica, (0.0, None))
+        if state is not None and state.state != "failed":
+            del self._states[replica]
 
     async def waiting(self, door: str, pending: dict[tuple[str, str], int]) -> None:
         """Hear from a door how many requests to each version it has not answered."""
@@ -100,14 +115,27 @@ class Hub:
     async def states(self, model: str = "") -> list[ReplicaState]:
         """Return how the workers of a model, or of all, are."""
         now = time.monotonic()
-        for replica, (heard, state) in [*self._states.items()]:
-            if now - heard > (FAILED_SECONDS if state.state == "failed" else SILENT_SECONDS):
-                del self._states[replica]
+        for heard, state in [*self._states.values()]:
+            if state.state == "failed" and now - heard > FAILED_SECONDS:
+                del self._states[state.replica]
+            elif state.state != "failed" and now - heard > SILENT_SECONDS:
+                self._look_at(state, now)
         return [one for _, one in self._states.values() if not model or one.name == model]
 
     async def unanswered(self) -> int:
         """Return how many requests the doors have that are not answered."""
         return sum(count for doors in self._pending.values() for count in doors.values())
+
+    def _look_at(self, state: ReplicaState, now: float) -> None:
+        """Find out whether a worker that is silent is busy, or gone."""
+        try:
+            ray.get_actor(state.replica, SERVE_NAMESPACE)
+        except ValueError:
+            del self._states[state.replica]
+            if state.state != "starting":
+                return
+            state = replace(state, state="failed", reason=LOST)
+        self._states[state.replica] = (now, state)
 
     async def pending(self, model: str) -> dict[str, int]:
         """Return how many requests to each version of a model are not answered."""
@@ -148,17 +176,28 @@ def _read(path: Path, offset: int) -> bytes:
         return file.read(CHUNK_BYTES)
 
 
-def start(logs: Path) -> Any:
-    """Return the cluster's hub; starts it on this machine where there is none."""
+def start(project: Project) -> Any:
+    """Return the cluster's hub; starts it on this machine where there is none.
+
+    Raises:
+        MarqueeError: it is that of another project.
+    """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     options = {"lifetime": "detached", "max_restarts": -1, "max_task_retries": -1, "num_cpus": 0}
-    return (
+    hub: Any = (
         ray.remote(Hub)
         .options(
             name=NAME, namespace=NAMESPACE, get_if_exists=True, scheduling_strategy=here, **options
         )
-        .remote(str(logs))
+        .remote(str(project.root), str(project.logs.resolve()))
     )
+    other = ray.get(hub.project.remote())
+    if other != str(project.root):
+        raise MarqueeError(
+            f"this cluster serves the models of {other} already, and a cluster serves those of one "
+            "project; stop that server (marquee stop, there), or use another cluster"
+        )
+    return hub
 
 
 def find() -> Any:

@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +38,7 @@ EXIT_SECONDS = 0.5
 BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60]
 STAGE = re.compile(r"([a-z]+);dur=([0-9.]+)")
 DIED = "Worker died."
+_Loaded = tuple[OfflineWorker, "WorkerRequest | None"]
 
 
 class Replica:
@@ -53,13 +54,13 @@ class Replica:
         self._teller = Teller(self._hub)
         capture(self._teller, os.getpid(), spec.name, spec.version)
         self._state = _first_state(spec)
-        self._report()
         self._proved = self._took = 0.0
         # Its own thread, and always the same: threads of a network's sums belong to the thread that
         # set them, and an answer that never comes must not keep the replica from saying so.
         self._thread = ThreadPoolExecutor(1, "model")
+        loading = self._thread.submit(self._load, most)
         try:
-            self._worker, self._example = self._thread.submit(self._load, most).result()
+            self._worker, self._example = self._loaded(loading)
         except BaseException:
             self._fail()
             raise
@@ -74,7 +75,7 @@ class Replica:
         self._batches = Batches[WorkerRequest, WorkerReply](self._answer, spec.batch_size, delay)
         self._tasks: list[asyncio.Task[None]] = []
 
-    def _load(self, most: int) -> tuple[OfflineWorker, WorkerRequest | None]:
+    def _load(self, most: int) -> _Loaded:
         """Load the archive, and have it answer its own example; in the model's thread."""
         context = ray.get_runtime_context()
         session = Path(context.get_temp_dir()) / context.get_session_name()
@@ -93,8 +94,25 @@ class Replica:
         self._proved = time.monotonic()
         return worker, request
 
+    def _loaded(self, loading: Future[_Loaded]) -> _Loaded:
+        """Return what is being loaded, and tell the hub meanwhile that this worker lives.
+
+        Raises:
+            Exception: whatever the archive's code raises.
+        """
+        deadline = time.monotonic() + self._spec.startup_timeout
+        self._report()
+        while not wait([loading], REPORT_SECONDS).done:
+            self._report()
+            if time.monotonic() > deadline:
+                self._fail_at(f"it has not loaded after {self._spec.startup_timeout:g} s")
+                os._exit(1)  # nothing else ends what it is doing
+        return loading.result()
+
     def _fail(self) -> None:
-        reason = traceback.format_exc()
+        self._fail_at(traceback.format_exc())
+
+    def _fail_at(self, reason: str) -> None:
         sys.stderr.write(reason)
         self._teller.flush()
         self._state = replace(self._state, state="failed", reason=reason)
@@ -123,14 +141,13 @@ class Replica:
         """Answer a batch; a worker that does not in time is ended, as TorchServe ends it."""
         started = time.monotonic()
         loop = asyncio.get_running_loop()
-        asked = loop.run_in_executor(self._thread, self._worker.ask, *_apart(requests))
-        try:
-            replies = await asyncio.wait_for(asyncio.shield(asked), self._spec.response_timeout)
-        except asyncio.TimeoutError:
-            logger.error(  # noqa: TRY400 - where is no news: in the handler
-                "no answer within %g s (responseTimeout); this worker exits to be replaced",
-                self._spec.response_timeout,
-            )
+        asked = loop.run_in_executor(self._thread, self._ask, _apart(requests))
+        done, _ = await asyncio.wait([asked], timeout=self._spec.response_timeout)
+        replies = asked.result() if done else None
+        if replies is None:
+            if not done:
+                seconds = self._spec.response_timeout
+                logger.error("no answer within %g s (responseTimeout)", seconds)
             self._leave()
             return [error_reply(500, DIED)] * len(requests)
         if any(reply.status < 500 for reply in replies):
@@ -139,6 +156,14 @@ class Replica:
         for reply in replies:
             self._note(reply)
         return replies
+
+    def _ask(self, requests: Sequence[WorkerRequest]) -> Sequence[WorkerReply] | None:
+        """Have the model answer, in its thread; None where its code wants to end the process."""
+        try:
+            return self._worker.ask(*requests)
+        except BaseException:
+            logger.exception("the handler ended its worker")
+            return None
 
     def _note(self, reply: WorkerReply) -> None:
         if reply.raised is not None:
@@ -149,6 +174,7 @@ class Replica:
 
     def _leave(self) -> None:
         """Give back what has not been begun, and end this process once the answers are out."""
+        logger.error("this worker exits, and is replaced")
         self._batches.close()
         self._teller.flush()
         asyncio.get_running_loop().call_later(EXIT_SECONDS, os._exit, 1)
@@ -157,9 +183,11 @@ class Replica:
         """Ask this worker its own example where nobody asks it anything.
 
         Raises:
-            RuntimeError: it fails on it.
+            RuntimeError: it fails on it, or takes no more requests.
         """
         self._start()
+        if any(task.done() for task in self._tasks):
+            raise RuntimeError("this worker takes no more requests")
         pause = max(IDLE_SECONDS, self._took / EXAMPLE_SHARE)
         if self._example is None or time.monotonic() - self._proved < pause:
             return
@@ -190,7 +218,7 @@ def _first_state(spec: VersionSpec) -> ReplicaState:
     return ReplicaState(
         name=spec.name,
         version=spec.version,
-        replica=serve.get_replica_context().replica_id.unique_id,
+        replica=serve.get_replica_context().replica_id.to_full_id_str(),
         state="starting",
         pid=os.getpid(),
         node=ray.get_runtime_context().get_node_id(),

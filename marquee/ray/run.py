@@ -15,7 +15,8 @@ from marquee.errors import MarqueeError
 from marquee.front import rayserver
 from marquee.front.settings import read
 from marquee.project import Project
-from marquee.ray import application, cluster, keys
+from marquee.properties import ADDRESSES
+from marquee.ray import application, cluster, hub, keys
 from marquee.ray.operator import operated
 from marquee.ray.registry import Registry
 from marquee.ray.spec import spec_of
@@ -36,22 +37,24 @@ def run(project: Project, names: Collection[str] = (), address: str | None = Non
     Raises:
         MarqueeError: why it does not start.
     """
-    _check(project)
+    _check(project, own=address is None)
     interrupted = suppress(interrupts.Interrupted)
     with interrupts.raised(), interrupted, cluster.joined(project, address):
-        _serve(project, names)
+        _serve(project, names, own=address is None)
 
 
-def _check(project: Project) -> None:
+def _check(project: Project, *, own: bool) -> None:
     rayserver.check_none(project)
     preflight.check_not_running(project)
     preflight.check_archives(project)
-    preflight.check_ports(project.properties)
+    # On a cluster that is there, a killed server has left what it had, its address among them.
+    names = ADDRESSES if own else ("management_address",)
+    preflight.check_ports(project.properties, names=names)
     for warning in [*preflight.left_out(project), *exposure.warnings(project.properties)]:
         Console(stderr=True, soft_wrap=True).print(f"Warning: {warning}", markup=False)
 
 
-def _serve(project: Project, names: Collection[str]) -> None:
+def _serve(project: Project, names: Collection[str], *, own: bool) -> None:
     say = _sayer()
     wanted = {
         f"{name} {version}": spec_of(project, path, name).gpus
@@ -59,6 +62,7 @@ def _serve(project: Project, names: Collection[str]) -> None:
         if not names or name in names
     }
     cluster.check_gpus(wanted)
+    hub.start(project)
     keys.write(project)
     registry = Registry(project)
     try:
@@ -76,7 +80,8 @@ def _serve(project: Project, names: Collection[str]) -> None:
             left = application.drain(read(project).drain_timeout, hurried)
             if left:
                 say(f"{left} requests were cut off.")
-            application.stop()
+            if not own:  # else all of it ends
+                application.stop()
             project.key_file.unlink(missing_ok=True)
             say("Stopped.")
 

@@ -60,7 +60,7 @@ class ReplicaState:
 
     Attributes:
         name, version: whose.
-        replica: its id.
+        replica: what Serve calls its actor.
         state: ``starting``, ``ready`` or ``failed``.
         reason: the traceback of what failed, else empty.
         pid, node: the process, and Ray's id of its node.

@@ -28,9 +28,14 @@ FIXED = {
 
 @dataclass
 class Nodes:
-    """A cluster whose nodes can be killed."""
+    """A cluster whose nodes can be killed, but for its head.
+
+    Attributes:
+        others: ids of the nodes besides the head.
+    """
 
     address: str
+    others: list[str]
     process: subprocess.Popen[str]
 
     def kill(self, node: str) -> None:
@@ -59,22 +64,17 @@ def nodes() -> Iterator[Nodes]:
         token.write_text(secrets.token_hex(32))
         own = FIXED | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
         os.environ |= own  # for the servers that join it
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.ray.nodes", folder],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            yield Nodes(process.stdout.readline().strip(), process)
-        finally:
+        command = [sys.executable, "-m", "tests.ray.nodes", folder]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            address, *others = process.stdout.readline().split()
+            yield Nodes(address, others, process)
             process.stdin.close()
             process.wait(60)
-            for name in own:
-                del os.environ[name]
+        for name in own:
+            del os.environ[name]
 
 
 @pytest.fixture(scope="session")

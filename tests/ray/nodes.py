@@ -1,7 +1,8 @@
-"""Three nodes of a Ray cluster on this machine, in a process apart: ``python -m tests.ray.nodes``.
+"""Three nodes of a Ray cluster on this machine: ``python -m tests.ray.nodes FOLDER``.
 
-Prints the head's address. Each line of its input is the id of a node, which is killed as a machine
-that loses its power; an empty line adds a node. It ends with its input.
+Prints the address of the head and the ids of the others. Each line of its input is the id of a
+node, which is killed as a machine that loses its power; an empty line adds one. It ends with its
+input.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def main() -> None:
     cluster = Cluster(initialize_head=True, head_node_args=head)
     nodes = {one.node_id: one for one in (cluster.add_node(**NODE) for _ in range(2))}
     cluster.wait_for_nodes()
-    sys.stdout.write(f"{cluster.address}\n")
+    sys.stdout.write(f"{cluster.address} {' '.join(nodes)}\n")
     sys.stdout.flush()
     for line in sys.stdin:
         if node := line.strip():
