@@ -21,11 +21,12 @@ from ray import serve
 from ray.serve.schema import LoggingConfig
 
 from marquee.archives.worker import WorkerReply, WorkerRequest
+from marquee.front.settings import read
 from marquee.interrupts import until
 from marquee.project import Project
 from marquee.ray import hub as hubs
 from marquee.ray.door import Door
-from marquee.ray.replica import Replica
+from marquee.ray.replica import Common, Replica
 from marquee.ray.spec import (
     ReplicaState,
     Route,
@@ -78,6 +79,8 @@ def start(project: Project, key_digest: str = "") -> None:
         key=key_digest,
         max_request_size=int(configured.get("max_request_size", Routes.max_request_size)),
         max_response_size=int(configured.get("max_response_size", Routes.max_response_size)),
+        decode_input_request=configured.get("decode_input_request", "true").lower() == "true",
+        default_model=read(project).default_model or "",
     )
     ray.get(hubs.start(project).configure.remote(routes))
     address = urlsplit(configured["inference_address"])
@@ -121,7 +124,7 @@ def deploy(
     """
     hub = hubs.find()
     routes: Routes = ray.get(hub.current.remote())
-    most = routes.max_response_size
+    common = Common(routes.max_response_size, routes.decode_input_request)
     known = routes.models.get(model)
     for version in {*versions, *(known.versions if known else ())}:
         if known is None or known.versions.get(version) != versions.get(version):
@@ -129,7 +132,7 @@ def deploy(
     # First the routes, by which new workers find their archives; but nobody is sent to a version
     # that is gone already.
     ray.get(hub.route.remote(model, Route(default, dict(versions), share)))
-    bound = [_deployment(spec, most) for spec in versions.values() if spec.max_workers]
+    bound = [_deployment(spec, common) for spec in versions.values() if spec.max_workers]
     if bound:
         _run(model, bound)
     elif model in serve.status().applications:
@@ -146,7 +149,7 @@ def _run(model: str, versions: list[serve.Application]) -> None:
     serve.run_many([target], wait_for_applications_running=False)
 
 
-def _deployment(spec: VersionSpec, most: int) -> serve.Application:
+def _deployment(spec: VersionSpec, common: Common) -> serve.Application:
     """Return a version's deployment."""
     options: dict[str, Any] = {
         "name": spec.version,
@@ -176,9 +179,9 @@ def _deployment(spec: VersionSpec, most: int) -> serve.Application:
         }
     deployment = serve.deployment(**options)(Replica)
     # What a worker is made of, apart from how many there are.
-    made_of = (spec.sha256, spec.batch_size, spec.max_batch_delay, spec.response_timeout, most)
+    made_of = (spec.sha256, spec.batch_size, spec.max_batch_delay, spec.response_timeout, common)
     _pin(deployment, hashlib.sha256(repr(made_of).encode()).hexdigest()[:16])
-    return deployment.bind(spec, most)
+    return deployment.bind(spec, common)
 
 
 def remove(model: str) -> None:

@@ -36,9 +36,20 @@ def prepare(project: Project, *, local: bool) -> None:
     A cluster of our own has a token of its own, in the project's temporary folder: Ray would write
     one into the user's home. What is set already stays.
     """
-    for name, value in FIXED.items():
+    for name, value in (FIXED | _haproxy(project)).items():
         os.environ.setdefault(name, value)
     if local and "RAY_AUTH_MODE" not in os.environ:
         path = project.make_temp() / TOKEN_FILE
         write_private(path, secrets.token_hex(32))
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(path)}
+
+
+def _haproxy(project: Project) -> dict[str, str]:
+    """Return where Ray's HAProxy, if it is wanted, has its files: else all have those in /tmp."""
+    folder = project.temp / "ray-haproxy"
+    return {
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
+    }

@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import ray
@@ -19,7 +19,7 @@ from ray import serve
 from ray.util.metrics import Histogram
 
 from marquee.archives import golden
-from marquee.archives.worker import OfflineWorker, WorkerReply, WorkerRequest, error_reply
+from marquee.archives.worker import DECODE, OfflineWorker, WorkerReply, WorkerRequest, error_reply
 from marquee.ray import hub as hubs
 from marquee.ray.archive import folder_of, unpacked
 from marquee.ray.batches import Batches
@@ -41,15 +41,28 @@ DIED = "Worker died."
 _Loaded = tuple[OfflineWorker, "WorkerRequest | None"]
 
 
+@dataclass(frozen=True)
+class Common:
+    """What all workers of a server have in common.
+
+    Attributes:
+        max_response_size: bytes that an answer may have.
+        decode_input_request: whether handlers get JSON parsed, unless they ask for bytes.
+    """
+
+    max_response_size: int
+    decode_input_request: bool
+
+
 class Replica:
     """The deployment's class: loads an archive, and answers batches of requests.
 
     Args:
         spec: which, and how.
-        most: bytes that an answer may have.
+        common: what it has in common with all others.
     """
 
-    def __init__(self, spec: VersionSpec, most: int) -> None:
+    def __init__(self, spec: VersionSpec, common: Common) -> None:
         self._spec, self._hub = spec, hubs.find()
         self._teller = Teller(self._hub)
         capture(self._teller, os.getpid(), spec.name, spec.version)
@@ -58,7 +71,7 @@ class Replica:
         # Its own thread, and always the same: threads of a network's sums belong to the thread that
         # set them, and an answer that never comes must not keep the replica from saying so.
         self._thread = ThreadPoolExecutor(1, "model")
-        loading = self._thread.submit(self._load, most)
+        loading = self._thread.submit(self._load, common)
         try:
             self._worker, self._example = self._loaded(loading)
         except BaseException:
@@ -75,12 +88,12 @@ class Replica:
         self._batches = Batches[WorkerRequest, WorkerReply](self._answer, spec.batch_size, delay)
         self._tasks: list[asyncio.Task[None]] = []
 
-    def _load(self, most: int) -> _Loaded:
+    def _load(self, common: Common) -> _Loaded:
         """Load the archive, and have it answer its own example; in the model's thread."""
         context = ray.get_runtime_context()
         session = Path(context.get_temp_dir()) / context.get_session_name()
         folder = unpacked(self._spec, self._hub, folder_of(session))
-        _environment(folder, most)
+        _environment(folder, common)
         gpu = 0 if ray.get_gpu_ids() else None  # Ray shows it that one alone
         worker = OfflineWorker(folder, self._spec.batch_size, gpu)
         example = golden.example_of(folder)
@@ -227,14 +240,15 @@ def _first_state(spec: VersionSpec) -> ReplicaState:
     )
 
 
-def _environment(folder: Path, most: int) -> None:
+def _environment(folder: Path, common: Common) -> None:
     """Make this process what a worker of TorchServe's is: the archive first, its limits known."""
     sys.path.insert(0, str(folder))
     sys.dont_write_bytecode = True
     os.chdir(folder)
-    config = folder.with_suffix(f".{most}.properties")
-    config.write_text(f"max_response_size={most}\n")
+    config = folder.with_suffix(f".{common.max_response_size}.properties")
+    config.write_text(f"max_response_size={common.max_response_size}\n")
     os.environ["TS_CONFIG_FILE"] = str(config)
+    os.environ[DECODE] = str(common.decode_input_request).lower()
 
 
 def _apart(requests: Sequence[WorkerRequest]) -> list[WorkerRequest]:

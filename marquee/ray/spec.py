@@ -127,6 +127,8 @@ class Routes:
     Attributes:
         key: SHA-256, in hex, of the key that requests need; empty where they need none.
         max_request_size, max_response_size: bytes.
+        decode_input_request: whether handlers get JSON parsed, and text as str, unless they ask for
+            bytes.
         default_model: who answers ``/invocations`` that name no model, if there are several.
         draining: whether nothing new is taken, since the server is about to stop.
         models: by name.
@@ -135,6 +137,7 @@ class Routes:
     key: str = ""
     max_request_size: int = 6_553_500
     max_response_size: int = 6_553_500
+    decode_input_request: bool = True
     default_model: str = ""
     draining: bool = False
     models: Mapping[str, Route] = field(default_factory=dict)
