@@ -58,6 +58,8 @@ TRIES = 3
 DRAIN_LOOK_SECONDS = 0.2
 # The doors tell twice a second what they have.
 TOLD_SECONDS = 1.0
+# That requests of a version which is to end may wait at the door.
+QUEUED_SECONDS = 20.0
 QUIET = LoggingConfig(enable_access_log=False, log_level="WARNING")
 
 
@@ -132,11 +134,35 @@ def deploy(
     # First the routes, by which new workers find their archives; but nobody is sent to a version
     # that is gone already.
     ray.get(hub.route.remote(model, Route(default, dict(versions), share)))
+    there = model in serve.status().applications
+    if there and known is not None and known.versions == versions:
+        return  # only who answers has changed
+    ends = _ending(known, versions)
+    if ends:
+        _wait_answered(hub, model, ends)
     bound = [_deployment(spec, common) for spec in versions.values() if spec.max_workers]
     if bound:
         _run(model, bound)
-    elif model in serve.status().applications:
-        serve.delete(model)
+    elif there:
+        serve.delete(model, _blocking=False)
+
+
+def _ending(known: Route | None, versions: Mapping[str, VersionSpec]) -> set[str]:
+    """Return the versions that have workers and are to have none."""
+    wanted = {version for version, spec in versions.items() if spec.max_workers}
+    had = known.versions.items() if known else ()
+    return {version for version, spec in had if spec.max_workers} - wanted
+
+
+def _wait_answered(hub: Any, model: str, versions: set[str]) -> None:
+    """Wait until nobody at the door waits for these versions: Serve drains only their workers."""
+    time.sleep(TOLD_SECONDS)
+
+    def answered() -> bool:
+        waiting: Mapping[str, int] = ray.get(hub.pending.remote(model))
+        return not any(waiting.get(version) for version in versions)
+
+    until(answered, QUEUED_SECONDS)
 
 
 def _run(model: str, versions: list[serve.Application]) -> None:
@@ -186,7 +212,12 @@ def _deployment(spec: VersionSpec, common: Common) -> serve.Application:
 
 def remove(model: str) -> None:
     """Serve a model no more; its workers answer what they have, then end."""
-    ray.get(hubs.find().route.remote(model, None))
+    hub = hubs.find()
+    routes: Routes = ray.get(hub.current.remote())
+    known = routes.models.get(model)
+    ray.get(hub.route.remote(model, None))
+    if known:
+        _wait_answered(hub, model, {*known.versions})
     serve.delete(model, _blocking=False)
 
 

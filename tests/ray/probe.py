@@ -1,6 +1,7 @@
 """A handler that does as it is told, for tests: each request's body says what.
 
-``sleep 0.5`` answers after so many seconds, ``exit`` ends the worker, ``hang`` never answers.
+``sleep 0.5`` answers after so many seconds, ``raise`` fails, ``exit`` ends the worker, and ``hang``
+never answers.
 """
 
 import json
@@ -18,6 +19,8 @@ class Probe:
     def handle(self, rows: list[dict[str, Any]], context: Any) -> list[str]:
         told = [bytes(row.get("body") or b"").decode().split() for row in rows]
         for words in told:
+            if words[:1] == ["raise"]:
+                raise ValueError("told to")
             if words[:1] == ["exit"]:
                 os._exit(1)
             if words[:1] == ["hang"]:
