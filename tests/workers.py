@@ -12,6 +12,7 @@ from xdist.scheduler import LoadScopeScheduling
 SHARED = {
     "cloud": ("tests/deploy/local/",),
     "door": ("tests/front/",),
+    "cluster": ("tests/ray/",),
     "detectors": tuple(
         f"tests/server/test_{name}.py"
         for name in ("detectors_golden", "rotifer", "smoke", "timetravel")
@@ -39,7 +40,7 @@ FIRST = ("server", "detectors")
 # Files that ask for one, and are not listed: a test looks whether there are any.
 UNLISTED: set[str] = set()
 # Who asks for one of these has a server or a door, and is marked so.
-STARTED = {*SHARED, "haproxy"}
+STARTED = {*SHARED, "haproxy", "nodes"}
 # These build archives, train, or write a gigabyte.
 LONG = {"detectors_project", "face_checkpoint", "small_project", "trained"}
 

@@ -70,8 +70,8 @@ def canary(
 
     With a version and --share: begin, once it answers its golden requests, or change the share.
     With --promote or --withdraw: end; a promotion goes as carefully as 'marquee swap'.
-    With neither: show how both versions do. Needs a server started with `marquee serve --front`,
-    which withdraws a canary by itself when it does worse than the default version.
+    With neither: show how both versions do. Needs a server started with `marquee serve --front` or
+    `marquee ray serve`, which withdraws a canary by itself when it does worse than the default.
     """
     from marquee.versions.canary import figures
 

@@ -108,9 +108,11 @@ def _process_rows(status: Status) -> list[tuple[str, str]]:
     process = status.process
     since = datetime.now(process.since.tzinfo) - process.since
     heap = f", heap up to {process.heap}" if process.heap else ""
+    java = f"{process.java or 'version unknown'}, {_megabytes(process.memory)}{heap}"
+    ray = f"{process.ray}, {_megabytes(process.memory)}; workers on {process.nodes} node(s)"
     return [
         ("server", f"running for {_duration(since)}, process {process.pid}"),
-        ("Java", f"{process.java or 'version unknown'}, {_megabytes(process.memory)}{heap}"),
+        ("Ray", ray) if process.ray else ("Java", java),
         ("workers", f"{_megabytes(process.workers)} together"),
     ]
 

@@ -22,19 +22,22 @@ def serve(front: bool) -> None:
 @click.command()
 def stop() -> None:
     """Stop the project's server, wherever it was started."""
+    from marquee.front import rayserver
     from marquee.front.process import running as front_of
     from marquee.torchserve.server import running_pid, wait_ended
     from marquee.torchserve.server import stop as stop_server
 
     project = Project.find()
-    pid, front = running_pid(project), front_of(project)
+    pid, front, ray = running_pid(project), front_of(project), rayserver.running(project)
+    if ray is not None:
+        ray.stop()
     if front is not None:
         front.close(lambda count: click.echo(f"answering {count} requests in flight"))
     stop_server(project)
     if pid is not None:
         # `marquee serve` ends it as well, once the front door is closed, and may be quicker.
         wait_ended(pid)
-    some = pid is not None or front is not None
+    some = any(one is not None for one in (pid, front, ray))
     click.echo("stopped" if some else "no server of this project is running")
 
 

@@ -126,7 +126,8 @@ def scale(model: str, workers: int, as_json: bool, **options: Any) -> None:
     """Set how many workers MODEL has.
 
     A worker that ends fails the requests it holds, and TorchServe cannot drain a single one:
-    fewer workers are set in a moment without requests, or with --force at once.
+    fewer workers are set in a moment without requests, or with --force at once. On Ray each
+    answers what it holds, so that nothing is waited for.
     """
     with ended(as_json) as end:
         end(marquee.scale(Project.find(), model, workers, listener=progress(as_json), **options))

@@ -7,11 +7,10 @@ import logging
 import logging.handlers
 import shutil
 import subprocess
-import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from marquee.errors import MarqueeError
 from marquee.files import replacing
@@ -21,19 +20,17 @@ from marquee.front.settings import FrontSettings, read
 from marquee.front.traffic import Traffic
 from marquee.interrupts import until
 from marquee.project import Project
+from marquee.serving.beat import Beat, lively, ping_body
 from marquee.torchserve.inference import Inference
 from marquee.torchserve.lastwords import last_words
 from marquee.torchserve.management import Management
 from marquee.torchserve.readiness import Prober, Readiness, Timing
 from marquee.torchserve.tokens import Keys
-from marquee.versions import canaries
 from marquee.versions.canary import TRAFFIC, Watcher
 
 log = logging.getLogger(__name__)
 
-BEAT_SECONDS = 1.0
 KEYS_SECONDS = 60
-READY_SECONDS = 120
 LAST_LINES_SECONDS = 2
 # A HAProxy that dies is started again, but not for ever.
 RESTARTS, RESTART_SECONDS = 3, 60
@@ -42,40 +39,16 @@ TOKEN_MINUTES = 10 * 365 * 24 * 60
 LOG_BYTES, LOG_FILES = 100 << 20, 5
 
 
-class Keeper(threading.Thread):
+class Keeper(Beat):
     """Asks the models and publishes their readiness; watches canaries where there are any."""
 
     def __init__(
         self, settings: FrontSettings, prober: Prober, traffic: Traffic, canaries: Watcher
     ) -> None:
-        super().__init__(name="keeper", daemon=True)
+        super().__init__()
         self._settings, self._haproxy = settings, Haproxy(settings.folder)
         self._prober, self._traffic, self._canaries = prober, traffic, canaries
-        self._ended = threading.Event()
         self._names: dict[str, str] = {}
-        self.ready = False
-        self.problem = ""
-
-    def run(self) -> None:
-        """Beat until ended; a beat that fails is tried again, and /ping goes stale meanwhile."""
-        while not self._ended.wait(BEAT_SECONDS):
-            try:
-                self.beat()
-            except (MarqueeError, OSError) as error:  # OSError: the folder goes at a stop
-                self.ready, self.problem = False, str(error)
-            except Exception as error:  # noqa: BLE001 - nobody else would beat on
-                self._note_fault(error)
-
-    def _note_fault(self, error: Exception) -> None:
-        """Tell an error of ours once, not every second."""
-        problem = f"the thread that asks the models failed ({type(error).__name__}: {error})"
-        if problem != self.problem:
-            log.error("%s", problem, exc_info=error)
-        self.ready, self.problem = False, problem
-
-    def end(self) -> None:
-        """Beat no more."""
-        self._ended.set()
 
     def beat(self) -> None:
         """Look at everything once.
@@ -91,22 +64,10 @@ class Keeper(threading.Thread):
             part.write_text(json.dumps(sides))
 
     def _publish(self, readiness: Readiness) -> None:
-        self.ready = readiness.ready or (self._settings.ready_when_empty and not readiness.models)
-        self.problem = "; ".join(
-            f"{name} {version} {reason}"
-            for (name, version), reason in readiness.models.items()
-            if reason
-        )
-        entries = maps.readiness(self._body(readiness), ready=self.ready)
-        self._haproxy.map(maps.STATE).set(entries)
-
-    def _body(self, readiness: Readiness) -> dict[str, Any]:
-        models = {
-            name: {"version": version, "ready": not reason} | ({"why": reason} if reason else {})
-            for (name, version), reason in readiness.models.items()
-        }
-        status = "Healthy" if self.ready else "Unhealthy"
-        return {"status": status, "models": models} | dict(self._settings.ping_fields)
+        empty = self._settings.ready_when_empty and not readiness.models
+        self._note(readiness, readiness.ready or empty)
+        body = ping_body(readiness, self.ready) | dict(self._settings.ping_fields)
+        self._haproxy.map(maps.STATE).set(maps.readiness(body, ready=self.ready))
 
     def _publish_names(self, readiness: Readiness) -> None:
         """Tell the door who answers /invocations that name nobody, and KServe which are ready."""
@@ -193,25 +154,14 @@ class Door:
         ask = Inference("http://torchserve", self._keys, self.settings.inference_socket).problem
         timing = Timing(self.settings.probe_interval, self.settings.probe_timeout)
         store = self._project.model_store
-        asking = prober(self.management(), ask, store, timing, self._lively)
+        asking = prober(
+            self.management(), ask, store, timing, partial(lively, self._project, self._traffic)
+        )
         return Keeper(self.settings, asking, self._traffic, Watcher(self._project))
 
-    def _lively(self, name: str, version: str) -> float | None:
-        canary = canaries.load(self._project).get(name)
-        own = self._traffic.last_success(name, version)
-        if canary is not None and canary.version == version:
-            return own
-        return max(filter(None, (own, self._traffic.last_success(name))), default=None)
-
     def wait_ready(self) -> None:
-        """Return when every model has answered its example.
-
-        Raises:
-            MarqueeError: which one did not, and what it did instead.
-        """
-        if not until(lambda: self._keeper.ready, READY_SECONDS):
-            problem = self._keeper.problem
-            raise MarqueeError(f"not all models are ready after {READY_SECONDS} s: {problem}")
+        """Return when every model has answered its example; see :meth:`Beat.wait_ready`."""
+        self._keeper.wait_ready()
 
     def check(self) -> bool:
         """Start HAProxy again if it has died; return False if somebody has closed it meanwhile.

@@ -5,15 +5,18 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from importlib import metadata
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
 
 from marquee.errors import MarqueeError
-from marquee.front.process import running
+from marquee.front import rayserver
+from marquee.front.doors import running
 from marquee.interrupts import until
 from marquee.project import Project
 from marquee.properties import ADDRESSES, GRPC_PORTS
@@ -31,14 +34,16 @@ NOT_RUNNING = "no server of this project is running; start it: make serve"
 
 @dataclass(frozen=True)
 class Process:
-    """The server's Java process.
+    """The server's process: TorchServe's Java, or that of ``marquee ray serve``.
 
     Attributes:
         since: when it was started.
-        java: its version, such as ``17.0.15``; empty where Java does not say.
+        java: its version, such as ``17.0.15``; empty where Java does not say, and on Ray.
         memory: bytes that it holds in RAM.
         heap: its largest heap as Java was told, such as ``2g``; empty for Java's own choice.
         workers: bytes that all workers hold in RAM.
+        ray: Ray's version; empty for TorchServe.
+        nodes: how many machines have workers, on Ray.
     """
 
     pid: int
@@ -47,6 +52,8 @@ class Process:
     memory: int
     heap: str
     workers: int
+    ray: str = ""
+    nodes: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,8 +95,7 @@ class Status:
 
 def status(project: Project) -> Status:
     """Return the state of the project's server, which need not run."""
-    pid = running_pid(project)
-    process = None if pid is None else _process(pid)
+    process = _process(project)
     readiness, problem = None, NOT_RUNNING if process is None else None
     if process is not None:
         try:
@@ -99,28 +105,53 @@ def status(project: Project) -> Status:
     configured = project.properties
     return Status(
         process=process,
-        addresses={name: Address(url, _answers(url)) for name, url in _addresses(configured)},
+        addresses={
+            name: Address(url, _answers(url))
+            for name, url in _addresses(configured, grpc=not (process and process.ray))
+        },
         tokens=_tokens(project),
         readiness=readiness,
         problem=problem,
-        warnings=exposure.warnings(configured if pid is None else _as_bound(configured, pid)),
+        warnings=exposure.warnings(_as_bound(configured, process.pid) if process else configured),
     )
 
 
-def _process(pid: int) -> Process | None:
+def _process(project: Project) -> Process | None:
+    ray, pid = rayserver.running(project), running_pid(project)
     try:
-        process = psutil.Process(pid)
-        with process.oneshot():
-            return Process(
-                pid=pid,
-                since=datetime.fromtimestamp(process.create_time(), timezone.utc),
-                java=_java_version(Path(process.exe())),
-                memory=process.memory_info().rss,
-                heap=_heap(process.cmdline()),
-                workers=sum(child.memory_info().rss for child in process.children(recursive=True)),
-            )
+        if ray is not None:
+            return _of_ray(project, ray.process)
+        return None if pid is None else _of_java(psutil.Process(pid))
     except psutil.Error:
         return None  # it ended while we looked
+
+
+def _of_ray(project: Project, process: psutil.Process) -> Process:
+    workers = []
+    with suppress(MarqueeError), Management.of(project) as api:  # told as the readiness's problem
+        workers = [one for name in api.models() for v in api.versions(name) for one in v.workers]
+    return Process(
+        pid=process.pid,
+        since=datetime.fromtimestamp(process.create_time(), timezone.utc),
+        java="",
+        memory=process.memory_info().rss,
+        heap="",
+        workers=sum(worker["memoryUsage"] for worker in workers),
+        ray=metadata.version("ray"),
+        nodes=len({worker["node"] for worker in workers}),
+    )
+
+
+def _of_java(process: psutil.Process) -> Process:
+    with process.oneshot():
+        return Process(
+            pid=process.pid,
+            since=datetime.fromtimestamp(process.create_time(), timezone.utc),
+            java=_java_version(Path(process.exe())),
+            memory=process.memory_info().rss,
+            heap=_heap(process.cmdline()),
+            workers=sum(child.memory_info().rss for child in process.children(recursive=True)),
+        )
 
 
 def _heap(command: list[str]) -> str:
@@ -135,9 +166,9 @@ def _java_version(executable: Path) -> str:
     return next(named, "").strip('"')
 
 
-def _addresses(properties: Mapping[str, str]) -> list[tuple[str, str]]:
+def _addresses(properties: Mapping[str, str], *, grpc: bool) -> list[tuple[str, str]]:
     found = [(name.removesuffix("_address"), properties[name]) for name in ADDRESSES]
-    for name in GRPC_PORTS:
+    for name in GRPC_PORTS if grpc else ():
         what = name.removesuffix("_port")
         url = f"grpc://{properties.get(f'{what}_address', '127.0.0.1')}:{properties[name]}"
         found.append((what.replace("grpc_", "gRPC "), url))

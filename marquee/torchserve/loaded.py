@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from marquee import state
 from marquee.archives import listing
 from marquee.archives.manifest import version_order
@@ -13,9 +15,14 @@ ModelId = tuple[str, str]
 
 def models(project: Project) -> list[ModelId]:
     """Return name and version of every archive that is loaded at start."""
+    return [model for model, _ in archives(project)]
+
+
+def archives(project: Project) -> list[tuple[ModelId, Path]]:
+    """Return every archive that is loaded at start, and its path."""
     chosen = _chosen_files(project)
     return [
-        ((chosen or {}).get(one.path.name) or one.manifest.name, one.manifest.version)
+        (((chosen or {}).get(one.path.name) or one.manifest.name, one.manifest.version), one.path)
         for one in listing.scan(project.model_store).archives
         if chosen is None or one.path.name in chosen
     ]
@@ -28,8 +35,8 @@ def load_list(project: Project) -> str | None:
     """
     if _chosen_files(project) is not None:
         return None
-    archives = listing.scan(project.model_store).archives
-    return ",".join(one.path.name for one in archives) or None
+    found = listing.scan(project.model_store).archives
+    return ",".join(one.path.name for one in found) or None
 
 
 def _chosen_files(project: Project) -> dict[str, str] | None:

@@ -99,7 +99,7 @@ def load_failure(project: Project, name: str, version: str, since: LogMarks) -> 
     causes = (tracebacks.failure(process.stdout) for process in reversed(ended))
     cause = next((one for one in causes if one), None)
     if cause:
-        return LoadFailure(cause + _hint(project, name, version, cause), traced=True)
+        return LoadFailure(cause + hint(project, name, version, cause), traced=True)
     return LoadFailure(_untraced(server_log, failed[-1], label, ended[-1].stderr), traced=False)
 
 
@@ -119,6 +119,8 @@ def wait_loaded(
             raise MarqueeError(f"{name} {version} is not registered any more")
         if described.ready:
             return described
+        if described.failure:
+            raise does_not_load(project, name, version, described.failure)
         check_failed(project, name, version, since)
         return None
 
@@ -161,7 +163,14 @@ def check_failed(
         project, name, version, since
     )
     cause = failure.cause if failure else "its worker ended; the logs do not say why"
-    raise MarqueeError(
+    raise does_not_load(project, name, version, cause, log)
+
+
+def does_not_load(
+    project: Project, name: str, version: str, cause: str, log: str | None = None
+) -> MarqueeError:
+    """Return what is said of a version whose workers cannot load."""
+    return MarqueeError(
         f"{name} {version} does not load: {cause}; the whole story is in "
         f"{log or project.logs / 'model_log.log'}"
     )
@@ -216,7 +225,7 @@ def _java_reason(server_log: list[str], thread: str) -> str:
     return reason
 
 
-def _hint(project: Project, name: str, version: str, cause: str) -> str:
+def hint(project: Project, name: str, version: str, cause: str) -> str:
     """Return what to add to a cause: that the archive asks for what is missing here.
 
     Empty where no module is missing, or everything that the archive asks for is here. A module's

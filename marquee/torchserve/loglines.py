@@ -148,3 +148,26 @@ def read_lines(path: Path, since: int = 0, most: int = MAX_BYTES) -> list[str]:
     with path.open("rb") as log:
         log.seek(max(since if since <= size else 0, size - most))
         return log.read(most).decode(errors="replace").split("\n")
+
+
+class News:
+    """What is written to a log from now on, each line once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._byte = self._size()
+
+    def _size(self) -> int:
+        return self._path.stat().st_size if self._path.is_file() else 0
+
+    def lines(self) -> list[str]:
+        """Return the whole lines written since the last time; all of a log that was cut since."""
+        if not self._path.is_file():
+            return []
+        if self._byte > self._size():
+            self._byte = 0
+        with self._path.open("rb") as log:
+            log.seek(self._byte)
+            whole, newline, _ = log.read().rpartition(b"\n")
+        self._byte += len(whole) + len(newline)
+        return whole.decode(errors="replace").splitlines()

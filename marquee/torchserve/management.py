@@ -34,7 +34,11 @@ class Version:
         queue: room for requests that wait.
         archive: the archive's file name or address, as it was registered.
         workers: TorchServe's description of each: ``id``, ``startTime``, ``status``,
-            ``memoryUsage`` (bytes), ``pid``, ``gpu``, ``gpuUsage``.
+            ``memoryUsage`` (bytes), ``pid``, ``gpu``, ``gpuUsage``; a Ray server's also ``node``.
+        drains: whether a worker that is taken away first answers all that it holds. TorchServe's
+            do not; that, and the next, is told by a Ray server alone.
+        failure: why a worker cannot load; empty where none has failed, and of TorchServe, whose
+            logs tell.
     """
 
     name: str
@@ -47,6 +51,8 @@ class Version:
     queue: int
     archive: str
     workers: tuple[Mapping[str, Any], ...]
+    drains: bool = False
+    failure: str = ""
 
     @classmethod
     def of(cls, described: Mapping[str, Any]) -> Version:
@@ -64,6 +70,8 @@ class Version:
             queue=pending + int(queue.get("remainingCapacity", 0)),
             archive=str(described.get("modelUrl", "")),
             workers=tuple(described["workers"]),
+            drains=bool(described.get("drains")),
+            failure=str(described.get("failure", "")),
         )
 
     @property

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -101,7 +102,7 @@ def _state(project: Project, one: Version, *, default: bool, record: StoreRecord
         queue=one.queue,
         batch_size=one.batch_size,
         batch_delay=one.max_batch_delay,
-        memory=sum(_resident(int(worker["pid"])) for worker in one.workers),
+        memory=sum(map(_resident, one.workers)),
         devices=tuple(sorted(set(_devices(one)))),
         since=since,
         archive=archive.name,
@@ -138,12 +139,15 @@ def _devices(one: Version) -> Iterator[str]:
         yield gpu if worker.get("gpu") else "cpu"
 
 
-def _resident(pid: int) -> int:
-    """Return the bytes a process holds; 0 for one that has just ended.
+def _resident(worker: Mapping[str, Any]) -> int:
+    """Return the bytes a worker holds; 0 for one that has just ended.
 
-    TorchServe's own ``memoryUsage`` is 0 until it has first looked, and a minute old later.
+    TorchServe's own ``memoryUsage`` is 0 until it has first looked, and a minute old later. A Ray
+    server's is what it is, and its worker may be a process of another machine.
     """
+    if "node" in worker:
+        return int(worker["memoryUsage"])
     try:
-        return int(psutil.Process(pid).memory_info().rss)
+        return int(psutil.Process(int(worker["pid"])).memory_info().rss)
     except (psutil.Error, ValueError):
         return 0

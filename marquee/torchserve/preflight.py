@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -60,18 +60,23 @@ def check_families(properties: Mapping[str, str], *, front: bool) -> None:
             )
 
 
-def check_ports(properties: dict[str, str], setting: Callable[[str], str] = variable) -> None:
+def check_ports(
+    properties: dict[str, str],
+    setting: Callable[[str], str] = variable,
+    names: Collection[str] = (*ADDRESSES, *GRPC_PORTS),
+) -> None:
     """Try to bind every port that the server will listen on.
 
     Args:
         properties: where the addresses and ports stand.
         setting: returns, for a property, what a user would set to have another port.
+        names: the properties with the addresses and ports that it will listen on.
     """
-    for name in ADDRESSES:
+    for name in (one for one in ADDRESSES if one in names):
         parts = urlsplit(properties[name])
         if parts.port is not None and parts.hostname:
             _check_port(name, parts.hostname, parts.port, setting(name))
-    for name in GRPC_PORTS:
+    for name in (one for one in GRPC_PORTS if one in names):
         _check_port(name, "127.0.0.1", int(properties[name]), setting(name))
 
 

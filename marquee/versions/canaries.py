@@ -11,7 +11,7 @@ from typing import Any
 from marquee import state
 from marquee.errors import MarqueeError
 from marquee.front import program
-from marquee.front.process import Haproxy, running
+from marquee.front.doors import FrontDoor, running
 from marquee.project import Project
 from marquee.versions.judgement import CanaryLimits
 
@@ -38,7 +38,7 @@ class Canary:
     proven: bool = True
 
 
-def front_door(project: Project) -> Haproxy:
+def front_door(project: Project) -> FrontDoor:
     """Return the running front door, without which there are no canaries.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Any
 
 from marquee.archives.golden import requests_of
 from marquee.errors import MarqueeError
-from marquee.front.process import Haproxy, running
+from marquee.front.doors import FrontDoor, running
 from marquee.front.traffic import Summary, Traffic, as_json, from_json
 from marquee.interrupts import raised, until
 from marquee.project import Project
@@ -160,7 +160,7 @@ def figures(project: Project, model: str) -> CanaryFigures:
         return CanaryFigures(canary, api.known(model).version, default, own)
 
 
-def _published(front: Haproxy) -> dict[str, Any]:
+def _published(front: FrontDoor) -> dict[str, Any]:
     path = front.folder / TRAFFIC
     sides: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     return sides

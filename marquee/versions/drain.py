@@ -21,7 +21,8 @@ def drain(project: Project, api: Management, version: Version, log: AccessLog) -
     """Return when no request is left in a version's queue or in its workers' hands.
 
     The default must be another version by now, and clients must not name this one. What waits
-    is counted by TorchServe; see :mod:`marquee.versions.answered` for what a worker holds.
+    is counted by TorchServe; see :mod:`marquee.versions.answered` for what a worker holds. On Ray
+    workers drain themselves when they are taken away, and :func:`remove_workers` waits for that.
 
     Args:
         version: to drain, as it was described last.
@@ -31,8 +32,11 @@ def drain(project: Project, api: Management, version: Version, log: AccessLog) -
         MarqueeError: it took longer than the version's responseTimeout; clients still ask for
             this version by name; or it cannot be known what its workers hold.
     """
-    workers = Workers(project, api, version)
     pause(GRACE_SECONDS)
+    if version.drains:  # what is in its workers' hands is answered before they end
+        _check_pinned(version, log.stats())
+        return
+    workers = Workers(project, api, version)
     _wait_queue(api, version, workers.longest_seconds)
     for _ in range(ROUNDS):
         _check_pinned(version, log.stats())
@@ -82,14 +86,16 @@ def remove_workers(api: Management, name: str, version: str) -> None:
 
     Not unregistered: ``/invocations`` would stop to work, and a rollback finds it again.
     """
+    before = api.describe(name, version)
+    seconds = GONE_SECONDS + (before.response_timeout if before and before.drains else 0)
     api.scale(name, version, 0)
 
     def left() -> int:
         described = api.describe(name, version)
         return len(described.workers) if described else 0
 
-    if not until(lambda: left() == 0, GONE_SECONDS, POLL_SECONDS):
+    if not until(lambda: left() == 0, seconds, POLL_SECONDS):
         raise MarqueeError(
-            f"{name} {version} still has {left()} workers {GONE_SECONDS:.0f} s after it was told "
-            "to end them; see logs/ts_log.log"
+            f"{name} {version} still has {left()} workers {seconds:.0f} s after it was told to "
+            "end them; see logs/ts_log.log"
         )

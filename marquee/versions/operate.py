@@ -151,7 +151,7 @@ def scale(
     More: returns when they have loaded; if they do not, the number before is set again. Fewer:
     TorchServe ends workers with what they hold and cannot drain one of them, so this waits for
     a moment in which none comes and none is in a worker's hands. A request that comes in that
-    very moment may still be lost.
+    very moment may still be lost. A Ray server drains each worker that ends, and is told at once.
 
     Raises:
         MarqueeError: no such version; the new workers do not load; it was never idle, or that
@@ -168,7 +168,7 @@ def scale(
         steps = Steps(listener)
         with steps.step("scale") as step:
             if workers < described.min_workers:
-                if not force:
+                if not (force or described.drains):
                     _wait_idle(project, api, described, wait_seconds)
                 api.scale(name, described.version, workers)
             else:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from marquee.project import Project
 from marquee.torchserve.inference import OWN_MARK
-from marquee.torchserve.loglines import Access, access, stamped
+from marquee.torchserve.loglines import Access, News, access, stamped
 
 TIME = "%Y-%m-%dT%H:%M:%S,%f"
 
@@ -73,30 +73,15 @@ class AccessLog:
     """What the access log of a project's server tells of one model from now on, each line once."""
 
     def __init__(self, project: Project, model: str) -> None:
-        self._path, self._model = project.logs / "access_log.log", model
-        self._byte, self._since = self._size(), datetime.now()  # the log has the local time, too
+        self._model, self._news = model, News(project.logs / "access_log.log")
+        self._since = datetime.now()  # the log has the local time, too
         self._stats = RequestStats()
-
-    def _size(self) -> int:
-        return self._path.stat().st_size if self._path.is_file() else 0
 
     def stats(self) -> RequestStats:
         """Return everything up to now."""
-        for line in self._whole_lines():
+        for line in self._news.lines():
             self._count(line)
         return self._stats
-
-    def _whole_lines(self) -> list[str]:
-        """Return the lines written since the last time; all of a log that was cut since."""
-        if not self._path.is_file():
-            return []
-        if self._byte > self._size():
-            self._byte = 0
-        with self._path.open("rb") as log:
-            log.seek(self._byte)
-            whole, newline, _ = log.read().rpartition(b"\n")
-        self._byte += len(whole) + len(newline)
-        return whole.decode(errors="replace").splitlines()
 
     def _count(self, line: str) -> None:
         """Add a line to the figures, if this model was asked, and not before the beginning."""

@@ -17,7 +17,7 @@ from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings
 from marquee.front.traffic import Traffic
 from marquee.project import Project
-from marquee.serving import door
+from marquee.serving import beat, door
 from marquee.serving.door import Keeper
 from marquee.torchserve.management import Management
 from marquee.torchserve.readiness import Prober, Readiness, Timing
@@ -43,7 +43,7 @@ class Moody(Prober):
 def test_a_keeper_outlives_what_nobody_expected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(door, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(beat, "BEAT_SECONDS", 0.01)
     monkeypatch.setattr(Keeper, "_publish_names", lambda *_: None)
     published: list[dict[str, str]] = []
     state = SimpleNamespace(set=published.append)

@@ -22,6 +22,7 @@ FLOORS = (
     ("client", "conformance", "front", "sagemaker"),
     ("versions", "tuning"),
     ("serving",),
+    ("ray",),
     ("container",),
     ("cli",),
 )
