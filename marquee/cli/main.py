@@ -13,6 +13,7 @@ from marquee.cli import (
     front,
     new,
     operating,
+    ray,
     requests,
     sagemaker,
     servers,
@@ -39,7 +40,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         versions.history,
         front.front,
     ),
-    "Cloud": (sagemaker.sagemaker, cloud.cloud),
+    "Cloud": (sagemaker.sagemaker, cloud.cloud, ray.ray),
 }
 
 
