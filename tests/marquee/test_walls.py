@@ -21,7 +21,8 @@ FLOORS = (
     ("torchserve",),
     ("client", "conformance", "front", "sagemaker"),
     ("versions", "tuning"),
-    ("serving", "ray"),
+    ("serving",),
+    ("ray",),
     ("container",),
     ("cli",),
 )

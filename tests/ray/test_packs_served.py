@@ -5,7 +5,10 @@ By the environment's own Python, and by the one that MARQUEE_RAY_PYTHON names: `
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import httpx
 import pytest
 
 from marquee.archives import golden
+from marquee.archives.trial import environment
 from marquee.project import Project
 from marquee.ray.pack import pack
 from tests.ray.packs import as_adapter_sends, served, unpack
@@ -47,6 +51,48 @@ def check_golden(client: httpx.Client, archive: Path) -> None:
 
 def test_golden_requests_are_answered(client: httpx.Client, folder: Path) -> None:
     check_golden(client, folder / "archive")
+
+
+# Asks the unpacked archive of the working directory as a worker of TorchServe does.
+ASKING = """
+import json, sys
+from pathlib import Path
+from marquee.archives.worker import OfflineWorker, WorkerRequest
+
+worker = OfflineWorker(Path.cwd())
+for headers, body in json.load(sys.stdin):
+    (reply,) = worker.ask(WorkerRequest(headers, bytes.fromhex(body)))
+    print(json.dumps([reply.status, reply.content_type, reply.body.hex()]))
+"""
+
+
+def test_answers_are_those_of_torchserve_byte_for_byte(client: httpx.Client, folder: Path) -> None:
+    example = (folder / "archive" / "example.png").read_bytes()
+    picture, anything = {"content-type": "image/png"}, {"accept": "*/*"}
+    requests = [
+        (picture | {"accept": "application/json"}, example),
+        (picture | {"accept": "application/x-npy"}, example),
+        (picture | {"accept": "text/html"}, example),
+        (picture | anything, b"no picture"),
+        ({"content-type": "application/json"} | anything, b'{"b64": "????"}'),
+        (picture | anything | {"explain": "True"}, example),
+        (anything, b""),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", ASKING],
+        input=json.dumps([(headers, body.hex()) for headers, body in requests]),
+        cwd=folder / "archive",
+        env=environment(folder / "archive"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    expected = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert {status for status, _, _ in expected} >= {200, 400, 406}
+    answers = [client.post("/", headers=headers, content=body) for headers, body in requests]
+    assert [
+        [one.status_code, one.headers["content-type"], one.content.hex()] for one in answers
+    ] == expected
 
 
 def test_an_answer_says_which_version_gave_it(client: httpx.Client, folder: Path) -> None:
