@@ -9,6 +9,8 @@ import yaml
 
 MODULE = "marquee_deployment"
 IMPORT_PATH = f"{MODULE}:application"
+# Nobody is asked for a token: who wants others to reach it changes that.
+LOCAL = {"host": "127.0.0.1", "port": 8000}
 # The name that the module gives its deployment.
 DEPLOYMENT = "Model"
 # TorchServe's own, where an archive does not say.
@@ -61,6 +63,12 @@ def _replicas(known: Mapping[str, Any]) -> dict[str, Any]:
     return {"autoscaling_config": bounds}
 
 
-def text(*applications: Mapping[str, Any]) -> str:
-    """Return the ``config.yaml`` that ``serve run`` and a RayService take."""
-    return yaml.safe_dump({"applications": [dict(one) for one in applications]}, sort_keys=False)
+def text(application: Mapping[str, Any], http: Mapping[str, Any] | None = None) -> str:
+    """Return what ``serve run`` takes as a file, and a RayService as ``serveConfigV2``.
+
+    Args:
+        http: where Ray listens; without it on all addresses, port 8000. A Serve that was started
+            before, as in AWS's containers, stays where it is.
+    """
+    listening = {} if http is None else {"http_options": dict(http)}
+    return yaml.safe_dump(listening | {"applications": [dict(application)]}, sort_keys=False)

@@ -51,7 +51,7 @@ def pack(
         folder = _unpacked(archive, temp / FOLDER)
         manifest = reader.read(folder)
         _check_handler(folder, manifest, archive)
-        (temp / "config.yaml").write_text(config.text(application(folder, gpus)))
+        (temp / "config.yaml").write_text(config.text(application(folder, gpus), config.LOCAL))
         files = {f"{FOLDER}/{name}": path for name, path in _files(folder)}
         files |= {"config.yaml": temp / "config.yaml", f"{config.MODULE}.py": SOURCE}
         if name := manifest.files.get("requirementsFile"):
