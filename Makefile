@@ -36,6 +36,11 @@ test: $(INSTALLED)  ## run all tests, against the real server
 test-quick: $(INSTALLED)  ## run the tests that start no server, but for the slow ones
 	@$(PYTEST) -m "not server and not slow"
 
+.PHONY: ray-pack-test
+ray-pack-test: $(INSTALLED)  ## serve packs by the Python that MARQUEE_RAY_PYTHON names, as AWS's Ray container does
+	@test -n "$$MARQUEE_RAY_PYTHON" || { echo "set MARQUEE_RAY_PYTHON to a python with ray[serve], torch, torchvision, pillow and numpy" >&2; exit 2; }
+	@$(BIN)/pytest tests/ray/test_packs_served.py
+
 .PHONY: image
 image:  ## build the container image marquee:latest
 	@docker/build marquee:latest
@@ -49,7 +54,7 @@ check: $(INSTALLED) cloud-validate kubernetes-validate workflows  ## lint, check
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/hadolint docker/Dockerfile
+	@$(BIN)/hadolint docker/Dockerfile deploy/kubernetes/ray/Dockerfile
 	@$(BIN)/python -m scripts.release check
 
 .PHONY: workflows

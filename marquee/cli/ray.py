@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from marquee.cli.ray_pack import manifest, pack
 from marquee.project import Project
 
 
@@ -32,3 +33,7 @@ def serve(models: tuple[str, ...], address: str | None) -> None:
     from marquee.ray.run import run
 
     run(project, models, address)
+
+
+ray.add_command(pack)
+ray.add_command(manifest)

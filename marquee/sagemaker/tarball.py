@@ -46,14 +46,18 @@ def pack(
     Raises:
         MarqueeError: there is no such model or version, or its archive cannot be built.
     """
-    chosen = _chosen(project, model, tuple(versions))
-    archives = [build(project, version).path for version in chosen]
+    archives = [build(project, version).path for version in chosen(project, model, versions)]
     return write({path.name: path for path in archives}, output)
 
 
-def _chosen(project: Project, model: str, asked: tuple[str, ...]) -> list[rooms.ModelVersion]:
+def chosen(project: Project, model: str, asked: Iterable[str]) -> list[rooms.ModelVersion]:
+    """Return the versions of a model that are packed; see :func:`pack`.
+
+    Raises:
+        MarqueeError: there is no such version.
+    """
     known = {version.version: version for version in rooms.versions(project, model)}
-    wanted = asked or (rooms.default_version(project, model) or ALL,)
+    wanted = tuple(asked) or (rooms.default_version(project, model) or ALL,)
     if ALL in wanted:
         return [*known.values()]
     for version in wanted:

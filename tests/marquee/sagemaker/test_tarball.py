@@ -40,7 +40,7 @@ def test_of_several_versions_the_default_is_packed_unless_others_are_named(
     project: Project,
 ) -> None:
     def chosen(*asked: str) -> list[str]:
-        return [version.version for version in tarball._chosen(project, "cifar", asked)]
+        return [version.version for version in tarball.chosen(project, "cifar", asked)]
 
     assert rooms.default_version(project, "cifar") == "2.0"
     assert chosen() == ["2.0"]
