@@ -34,11 +34,13 @@ class WorkerRequest:
         headers: as a client sends them.
         body: of a request that is not multipart; a JSON value where a server has parsed it.
         parts: name, content type and contents of each part of a multipart request.
+        id: by which the log knows it; no two of a batch may have the same.
     """
 
     headers: Mapping[str, str]
     body: Any = b""
     parts: tuple[Part, ...] = ()
+    id: str = ""
 
     def row(self, request_id: str) -> dict[str, Any]:
         """Return the request as TorchServe's frontend hands it to a worker."""
@@ -105,9 +107,10 @@ class OfflineWorker:
     Args:
         folder: the unpacked archive; must come first on ``sys.path``.
         batch_size: of the batches it will be asked.
+        gpu: number of the GPU that it is given; None for the CPU.
     """
 
-    def __init__(self, folder: Path, batch_size: int = 1) -> None:
+    def __init__(self, folder: Path, batch_size: int = 1, gpu: int | None = None) -> None:
         from ts.model_loader import ModelLoaderFactory  # noqa: PLC0415 - torch takes seconds
 
         # As in a worker, the loop that handlers find when they load is that which awaits them.
@@ -118,7 +121,7 @@ class OfflineWorker:
             manifest.name,
             str(folder),
             manifest.handler,
-            gpu_id=None,
+            gpu_id=gpu,
             batch_size=batch_size,
             metrics_cache=_metrics(),
         )
@@ -145,7 +148,7 @@ class OfflineWorker:
         from ts.protocol.otf_message_handler import create_predict_response  # noqa: PLC0415
         from ts.utils.util import PredictionException  # noqa: PLC0415
 
-        batch = [one.row(f"request-{index}") for index, one in enumerate(requests)]
+        batch = [one.row(one.id or f"request-{index}") for index, one in enumerate(requests)]
         headers, rows, ids = self._service.retrieve_data_for_inference(batch)
         context, socket = self._service.context, _Socket()
         context.request_ids, context.request_processor = ids, headers

@@ -21,7 +21,7 @@ FLOORS = (
     ("torchserve",),
     ("client", "conformance", "front", "sagemaker"),
     ("versions", "tuning"),
-    ("serving",),
+    ("serving", "bulk"),
     ("container",),
     ("cli",),
 )
