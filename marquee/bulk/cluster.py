@@ -28,7 +28,6 @@ from marquee.bulk.items import Item, Orders, Reply, read
 from marquee.bulk.process import SLOTS, WorkerProcess, unpacked
 from marquee.bulk.run import Ask
 from marquee.errors import MarqueeError
-from marquee.files import write_private
 from marquee.scratch import scratch
 
 LOCAL = "local"
@@ -43,10 +42,14 @@ LONGEST_FOLDER = 107 - len("/session_2026-11-29_02-25-17_280123_4194304/sockets/
 class Seat:
     """An actor: a worker on some node, and the archive unpacked beside it."""
 
-    def __init__(self, archive: Any, orders: Orders, title: str) -> None:
-        """Take a packed archive, as an array of its bytes."""
+    def __init__(self, archive: list[Any], orders: Orders, title: str) -> None:
+        """Take a reference to a packed archive, an array of its bytes.
+
+        In a list, as Ray hands it on like that: it is to be had again where this is started anew.
+        """
         self._held = ExitStack()
-        folder = self._held.enter_context(unpacked(io.BytesIO(memoryview(archive))))
+        (packed,) = importlib.import_module("ray").get(archive)
+        folder = self._held.enter_context(unpacked(io.BytesIO(memoryview(packed))))
         self._process = WorkerProcess(folder, orders, None, title)
 
     def ask(self, slot: int, items: list[Item]) -> Reply:
@@ -77,7 +80,7 @@ def crew(
     Raises:
         MarqueeError: Ray is not installed, there is no such cluster, or no room on it.
     """
-    ray = _library()
+    ray = _library(own=address == LOCAL)
     title = f"{archive.model} {archive.version}"
     with _joined(ray, address), interrupts.raised():  # Ray has taken SIGTERM for its own
         nodes = [one["Resources"] for one in ray.nodes() if one["Alive"]]
@@ -86,7 +89,7 @@ def crew(
         packed = ray.put(np.asarray(np.memmap(archive.path, np.uint8, "r")))
         made = ray.remote(Seat).options(**options)
         seats = [
-            made.remote(packed, replace(orders, number=number, share=1), title)
+            made.remote([packed], replace(orders, number=number, share=1), title)
             for number in range(count)
         ]
         try:
@@ -201,9 +204,6 @@ def _own(folder: Path) -> dict[str, Any]:
             f"the temporary folder {folder} has a path that is too long for Ray's sockets, "
             f"expected at most {LONGEST_FOLDER} bytes; set TMPDIR to a shorter one"
         )
-    if "RAY_AUTH_MODE" not in os.environ:
-        write_private(folder / "token", secrets.token_hex(32))
-        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token")}
     return {
         "include_dashboard": False,
         "_temp_dir": str(folder),
@@ -211,13 +211,18 @@ def _own(folder: Path) -> dict[str, Any]:
     }
 
 
-def _library() -> Any:
+def _library(*, own: bool) -> Any:
     """Return Ray, told to report nothing to anybody.
+
+    A cluster of our ``own`` has a token of its own: Ray would write one into the user's home. It is
+    read when Ray is loaded.
 
     Raises:
         MarqueeError: it is not installed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if own and "RAY_AUTH_MODE" not in os.environ:
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     try:
         return importlib.import_module("ray")
     except ImportError as error:
