@@ -16,6 +16,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from marquee.bulk.batch import batch
     from marquee.client.predict import explain, predict
     from marquee.conformance.check import check
     from marquee.errors import MarqueeError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MarqueeError",
     "Project",
+    "batch",
     "canary",
     "check",
     "explain",
@@ -55,6 +57,7 @@ __all__ = [
 _PLACES = {
     "MarqueeError": ("marquee.errors", "MarqueeError"),
     "Project": ("marquee.project", "Project"),
+    "batch": ("marquee.bulk.batch", "batch"),
     "canary": ("marquee.versions.canary", "begin"),
     "check": ("marquee.conformance.check", "check"),
     "explain": ("marquee.client.predict", "explain"),

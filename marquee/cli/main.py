@@ -8,6 +8,7 @@ import click
 
 from marquee.cli import (
     archives,
+    batch,
     checks,
     cloud,
     front,
@@ -28,7 +29,7 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Build": (new.new, archives.archive, checks.check, tuning.tune),
     "Serve": (servers.serve, servers.stop, servers.token, servers.env),
-    "Ask": (requests.predict, requests.explain),
+    "Ask": (requests.predict, requests.explain, batch.batch),
     "Operate": (operating.models, operating.status, operating.logs),
     "Change": (
         versions.swap,

@@ -22,7 +22,7 @@ FLOORS = (
     ("client", "conformance", "front", "sagemaker"),
     ("versions", "tuning"),
     ("serving",),
-    ("ray",),
+    ("bulk", "ray"),
     ("container",),
     ("cli",),
 )

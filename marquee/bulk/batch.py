@@ -1,0 +1,153 @@
+"""Ask a model about many files: from the archive to the last row."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from marquee import interrupts
+from marquee.archives import reader
+from marquee.archives.inspection import Inspection, inspect
+from marquee.archives.store import find_archive
+from marquee.bulk import cluster, inputs, results
+from marquee.bulk.items import Orders, located
+from marquee.bulk.process import SLOTS, WorkerProcess, unpacked
+from marquee.bulk.run import Ask, BatchReport, Run
+from marquee.client.request import PredictionRequest
+from marquee.errors import MarqueeError
+from marquee.media import OCTETS, accepted
+from marquee.project import Project
+from marquee.torchserve.loaded import defaults
+from marquee.versions.candidate import of_version
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+def batch(
+    project: Project,
+    model: str,
+    source: str,
+    output: Path,
+    *,
+    version: str | None = None,
+    accept: str | None = None,
+    parameters: Mapping[str, str] | None = None,
+    content_type: str | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+    again: bool = False,
+    progress: Callable[[BatchReport], None] = lambda _: None,
+) -> BatchReport:
+    """Ask an archive's own handler about many files, without a server.
+
+    Each input gets one row in the table, whatever comes of it. A run that was killed goes on when
+    the same is asked again.
+
+    Args:
+        model: a model of the store, or an archive by its name there or its path.
+        source: the inputs; see :func:`marquee.bulk.inputs.find`.
+        output: the folder of the results; see :mod:`marquee.bulk.results`.
+        version: of the model; the default one when None.
+        accept, parameters, content_type: as of :func:`marquee.predict`.
+        workers: processes with the model; as many as its model-config.yaml says (maxWorkers), on
+            each node of a cluster, when None.
+        address: of a Ray cluster that asks, such as ``10.0.0.1:6379``; ``auto`` is the one that
+            runs here, ``local`` starts one. This machine's own processes when None.
+        again: whether inputs without an answer are asked once more.
+        progress: gets the report as it grows.
+
+    Raises:
+        MarqueeError: there is no such model, nothing to ask, or no worker; ``output`` is of another
+            batch, in use, or full.
+    """
+    archive = inspect(_archive(project, model, version))
+    request = PredictionRequest(
+        archive.model,
+        archive.version,
+        accept=accepted(accept) if accept else None,
+        parameters=parameters or {},
+        content_type=accepted(content_type) if content_type else None,
+    )
+    request.headers(OCTETS)  # refuses what does not fit into them
+    listing = inputs.find(source, output)
+    with _full_disk_told(output), interrupts.raised(), ExitStack() as held:
+        job = _job(archive, source, request)
+        out = held.enter_context(results.opened(output, job, again=again))
+        run = Run(listing, out, BatchReport(archive.model, archive.version, out.table), progress)
+        held.callback(run.close)  # when the workers have ended
+        orders, most = _orders(project, archive.path, request)
+        if address is None:
+            crew = _own(archive, orders, workers or most, out.log, share=workers)
+        else:
+            crew = cluster.crew(address, archive, orders, workers, most)
+        run.go(held.enter_context(crew), orders.batch)
+    if not run.report.inputs and not run.report.interrupted:
+        raise MarqueeError(f"{source} holds nothing to ask about; hidden files are passed over")
+    return run.report
+
+
+def _archive(project: Project, named: str, version: str | None) -> Path:
+    """Return the archive of a model's version, of its default one, or one that is named itself."""
+    chosen = version or defaults(project).get(named)
+    if chosen is None:
+        return find_archive(project.model_store, named)
+    return of_version(project, named, chosen).archive
+
+
+def _job(archive: Inspection, source: str, request: PredictionRequest) -> dict[str, Any]:
+    """Return what makes results those of one batch and no other."""
+    return {"archive": archive.sha256, "input": located(source), **asdict(request)}
+
+
+def _orders(project: Project, archive: Path, request: PredictionRequest) -> tuple[Orders, int]:
+    """Return what a worker has to know, and how many the archive is to have on a machine."""
+    config, properties = reader.config(archive), project.properties
+
+    def number(key: str, default: str = "") -> int:
+        value = config.get(key) or properties.get(default) or ""
+        return int(value) if str(value).isdecimal() else 0
+
+    orders = Orders(
+        request=request,
+        batch=number("batchSize") or 1,
+        limit=int(properties.get("max_request_size", "6553500")),
+        timeout=number("responseTimeout", "default_response_timeout") or 120,
+        startup=number("startupTimeout", "default_startup_timeout") or 120,
+    )
+    return orders, max(number("minWorkers"), number("maxWorkers"), 1)
+
+
+@contextmanager
+def _own(
+    archive: Inspection, orders: Orders, count: int, log: Path, share: int | None
+) -> Iterator[list[Ask]]:
+    """Lend what asks this machine's own workers; each starts when it is asked first."""
+    title = f"{archive.model} {archive.version}"
+    with unpacked(archive.path) as folder:
+        made = [
+            WorkerProcess(folder, replace(orders, number=number, share=share), log, title)
+            for number in range(count)
+        ]
+        try:
+            yield [partial(one.ask, slot) for slot in range(SLOTS) for one in made]
+        finally:
+            for one in made:
+                one.close()
+
+
+@contextmanager
+def _full_disk_told(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise MarqueeError(
+            f"the disk is full ({error.filename or output}); free some space and give the same "
+            "command again: it goes on where it was"
+        ) from error
