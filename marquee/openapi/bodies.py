@@ -49,26 +49,19 @@ def body(said: Mapping[str, Any], parameters: Schemas) -> Document:
 
 def any_body(consumes: Iterable[str] = ()) -> Document:
     """Return the request body of a handler that says little or nothing of what it reads."""
-    kinds = [*consumes] or [ANYTHING]
-    return {"content": {kind: {} for kind in kinds}}
+    kinds = [*consumes] or [ANYTHING, JSON, OCTETS]
+    return {"content": {kind: {"schema": FILE if kind == OCTETS else {}} for kind in kinds}}
 
 
 def _objects(said: Mapping[str, Any], parameters: Schemas) -> Iterable[Document]:
     text = {"type": "string", "contentEncoding": "base64", "format": "byte"}
     inputs: list[Document] = [text | {"description": BASE64}]
-    numbers = {
-        "type": "array",
-        "items": {"type": ["array", "number"]},
-        "minItems": 1,
-        "description": "numbers as nested lists",
-    }
     if NPY in said["consumes"]:
-        inputs.append(numbers)
+        numbers = {"type": "array", "items": {}, "minItems": 1}
+        inputs.append(numbers | {"description": "numbers as nested lists; bare ones are read too"})
     one: Document = inputs[0] if len(inputs) == 1 else {"anyOf": inputs}
     yield _record({"image": one}, parameters)
     yield _list(_record({"image": one}, {}), said, parameters)
-    if NPY in said["consumes"]:
-        yield numbers
 
 
 def _list(item: Document, said: Mapping[str, Any], parameters: Schemas) -> Document:

@@ -38,11 +38,28 @@ class Schemas:
 
     named: Document = field(default_factory=dict)
 
-    def reference(self, name: str, other: str, schema: Mapping[str, Any]) -> Document:
+    def reference(self, name: str, schema: Any, other: str = "") -> Document:
         """Return a reference to a schema: by ``name``, or by ``other`` where that is taken."""
         chosen = name if self.named.get(name, schema) == schema else other
         self.named[chosen] = schema
         return {"$ref": f"#/components/schemas/{chosen}"}
+
+    def alternatives(self, name: str, schema: Mapping[str, Any]) -> Document:
+        """Return a reference; of an answer to one input or to a list, one to each."""
+        if schema.keys() != {"anyOf"} or len(schema["anyOf"]) != 2:
+            return self.reference(name, schema)
+        one, several = schema["anyOf"]
+        single = self.reference(name, one)
+        return {"anyOf": [single, self.reference(f"{name}s", _replaced(several, one, single))]}
+
+
+def _replaced(value: Any, part: Any, by: Any) -> Any:
+    """Return JSON with ``by`` wherever ``part`` was."""
+    if value == part:
+        return by
+    if isinstance(value, dict):
+        return {key: _replaced(inner, part, by) for key, inner in value.items()}
+    return [_replaced(inner, part, by) for inner in value] if isinstance(value, list) else value
 
 
 def paths(served: Served, schemas: Schemas) -> Document:
@@ -142,8 +159,8 @@ class _Operation:
             return {}
         model = _name(self.offer.model + self.suffix)
         if self.verb == "explanations":
-            return self.schemas.reference("Explanation", f"{model}Explanation", schema)
-        return self.schemas.reference(f"{model}Answer", f"{model}Answer", schema)
+            return self.schemas.reference("Explanation", schema, f"{model}Explanation")
+        return self.schemas.alternatives(f"{model}Answer", schema)
 
 
 def _version(versions: list[str]) -> Document:

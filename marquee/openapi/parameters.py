@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 Document = dict[str, Any]
+LISTED = "^[^,]+(,[^,]+)*$"
 Schemas = Mapping[str, Mapping[str, Any]]
 
 
@@ -38,6 +39,10 @@ def header_name(name: str) -> str:
 def _header(name: str, schema: Mapping[str, Any]) -> Document:
     described = field(schema)
     text = described.pop("description")
+    if "items" in described:
+        # As text: what is made of documents has no lists in headers.
+        described = {"type": "string", "pattern": LISTED}
+        text = f"{text}; with commas between"
     return {
         "name": header_name(name),
         "in": "header",

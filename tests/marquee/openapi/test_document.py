@@ -74,11 +74,11 @@ def test_bodies_are_those_that_a_model_reads() -> None:
     assert {"image/jpeg", "application/x-npy", "application/json"} <= content("cifar").keys()
     assert "image/jpeg" not in content("smoke")
     assert content("halves").keys() == {"application/json", "text/csv"}
-    assert content("foreign").keys() == {"*/*"}
+    assert "*/*" in content("foreign")
 
 
 def test_answers_have_names_and_explanations_one_for_all() -> None:
-    assert {"CifarAnswer", "RotiferAnswer", "Explanation"} <= FRONT["components"]["schemas"].keys()
+    assert {"CifarAnswer", "CifarAnswers", "Explanation"} <= FRONT["components"]["schemas"].keys()
     responses = FRONT["paths"]["/explanations/smoke"]["post"]["responses"]
     schema = responses["200"]["content"]["application/json"]["schema"]
     assert schema == {"$ref": "#/components/schemas/Explanation"}
