@@ -80,9 +80,10 @@ gpu-check-bundle: archive  ## make build/gpu-check/, to be copied to a machine w
 	@$(BIN)/python -m bench.gpu_bundle build/gpu-check
 
 .PHONY: dist
-dist: $(INSTALLED)  ## build what a release has, sdist and wheel, into dist/
+dist: $(INSTALLED)  ## build what a release has, sdists and wheels of marquee and its client, into dist/
 	@rm -rf dist
 	@$(BIN)/python -m build --no-isolation .
+	@$(BIN)/python -m build --no-isolation --outdir dist clients/python
 
 .PHONY: hooks
 hooks: $(INSTALLED)  ## run lint, formats and types before each commit of yours

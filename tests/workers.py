@@ -29,6 +29,7 @@ SHARED = {
         "tests/server/test_lifecycle.py",
         "tests/server/test_management.py",
         "tests/server/test_models.py",
+        "tests/server/test_openapi.py",
         "tests/server/test_operating.py",
         "tests/server/test_predict.py",
         "tests/test_monitoring.py",

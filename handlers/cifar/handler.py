@@ -18,6 +18,7 @@ from handlers.runtime import (
     Result,
     VisionHandler,
 )
+from handlers.runtime.answers import choice, named, number, one_or_list, record
 from handlers.runtime.arrays import NPY_MAGIC, Array
 from handlers.runtime.explain import METHOD, STEPS, attribute
 from handlers.runtime.heatmap import picture_of
@@ -46,6 +47,12 @@ class CifarHandler(VisionHandler):
         ),
     )
 
+    answers = one_or_list(
+        record(
+            label=choice(CLASSES, "the most probable class"),
+            probabilities=named(number(0, 1), "of the classes, the most probable first"),
+        )
+    )
     explain_parameters = (
         METHOD,
         STEPS,

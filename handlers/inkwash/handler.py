@@ -23,6 +23,7 @@ from handlers.runtime import (
     Unprocessable,
     VisionHandler,
 )
+from handlers.runtime.answers import nested, whole
 from handlers.runtime.blur import blurred
 from handlers.runtime.explain import METHOD, STEPS, attribute
 from handlers.runtime.finite import check_finite
@@ -64,6 +65,7 @@ class InkwashHandler(VisionHandler):
         ),
     )
 
+    answers = nested(3, whole(0, 255), "rows of pixels, each red, green and blue")
     explain_parameters = (
         METHOD,
         replace(STEPS, default=32),  # the way from the blurred photo is short and smooth

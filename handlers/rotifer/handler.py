@@ -28,11 +28,13 @@ from handlers.runtime import (
     Unprocessable,
     VisionHandler,
 )
+from handlers.runtime.answers import file_text, listed, named, number, record, whole, words
 from handlers.runtime.explain import METHOD, STEPS, attribute
 from handlers.runtime.heatmap import picture_of
 from handlers.runtime.memory import is_out_of_memory
 from handlers.runtime.result import LARGEST_JPEG_SIDE
 
+BOX = "centre x, centre y, width, height in pixels; may reach beyond the picture"
 QUALITY = 75  # of the original's answer
 
 
@@ -74,6 +76,18 @@ class RotiferHandler(VisionHandler):
         Parameter("filename", str, default="", text="taken for compatibility, and not used"),
     )
 
+    answers = record(
+        img=file_text("image/*", "the picture with the boxes drawn: JPEG, or PNG if it is long"),
+        stat=named(whole(0), "how many there are of each class"),
+        detections=listed(
+            record(
+                **{"class": words("its name")},
+                class_id=whole(0),
+                probability=number(0, 1),
+                box=listed(number(text=BOX), least=4, most=4),
+            )
+        ),
+    )
     explain_parameters = (
         METHOD,
         STEPS,

@@ -7,12 +7,25 @@ from typing import Any
 
 import numpy as np
 
+from handlers.runtime.answers import Schema, listed, nested, nullable, number, record, whole, words
 from handlers.runtime.arrays import Array
 from handlers.runtime.heatmap import overlay, pooled
 from handlers.runtime.result import Result
 
 # Sides of the sums in JSON, which stays under 20 kB.
 JSON_SIDE = 32
+# Of what ``Attribution`` reports; what a target is differs from model to model.
+EXPLANATION: Schema = record(
+    method=words("as asked for"),
+    target={"description": "what was explained"},
+    steps=whole(1, text="as asked for"),
+    score=number(text="of the input"),
+    baseline_score=number(text="of an input that says nothing"),
+    completeness_error=nullable(number(0)),
+    relative_completeness_error=nullable(number(0)),
+    shape=listed(whole(1), least=3, most=3),
+    attributions=nested(2, number(), "sums over channels and cells, in units of the score"),
+)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from handlers.runtime import kserve
 from handlers.runtime.ahead import Ahead
+from handlers.runtime.answers import Schema
+from handlers.runtime.attribution import EXPLANATION
 from handlers.runtime.channel import serves_torchserve
 from handlers.runtime.device import Placement, place
 from handlers.runtime.engine import Engine, Output
@@ -50,8 +52,10 @@ class VisionHandler(Worker):
         consumes: media types of a raw body; JSON and multipart wrap them always.
         produces: media types of an answer, the default first.
         parameters: the parameters a request may carry.
-        explain_produces, explain_parameters: the same for explanations; these parameters come
-            in addition, and take the place of others of the same name.
+        answers: the JSON Schema of an answer in JSON, see ``handlers.runtime.answers``; None
+            leaves it open.
+        explain_produces, explain_parameters, explain_answers: the same for explanations; these
+            parameters come in addition, and take the place of others of the same name.
         unexplained: why this model has no explanations, where it has none.
         layout: memory layout of the network; one that already has it is not copied.
         reuses_memory: true where layers of many megabytes follow each other; see ``Worker``.
@@ -73,8 +77,10 @@ class VisionHandler(Worker):
     consumes: tuple[str, ...] = ("image/*", NPY)
     produces: tuple[str, ...] = (JSON,)
     parameters: tuple[Parameter, ...] = ()
+    answers: Schema | None = None
     explain_produces: tuple[str, ...] = (PNG, JPEG, JSON, NPY)
     explain_parameters: tuple[Parameter, ...] = ()
+    explain_answers: Schema | None = EXPLANATION
     layout: torch.memory_format = torch.channels_last
     preprocess_in_threads: bool = False
 
@@ -128,9 +134,10 @@ class VisionHandler(Worker):
             self.parameters,
             self.settings.max_pixels,
             self.settings.max_items,
+            self.answers,
         )
         self._explain_interface = self._interface.extended(
-            self.explain_produces, self.explain_parameters
+            self.explain_produces, self.explain_parameters, self.explain_answers
         )
         self._pace = Pace(
             response_timeout(config),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from handlers.runtime import kserve
+from handlers.runtime.answers import Schema
 from handlers.runtime.attributes import HEADER as ATTRIBUTES_HEADER
 from handlers.runtime.attributes import parameter_items
 from handlers.runtime.errors import BadRequest, TooLarge, UnsupportedMediaType
@@ -53,6 +54,7 @@ class Interface:
         parameters: the parameters it knows.
         max_pixels: pixels an image may have.
         max_items: inputs one request may hold.
+        answers: the JSON Schema of its answers in JSON, where it says so.
     """
 
     consumes: tuple[str, ...]
@@ -60,17 +62,25 @@ class Interface:
     parameters: tuple[Parameter, ...] = ()
     max_pixels: int = 64_000_000
     max_items: int = 64
+    answers: Schema | None = None
 
-    def extended(self, produces: tuple[str, ...], parameters: tuple[Parameter, ...]) -> Interface:
+    def extended(
+        self,
+        produces: tuple[str, ...],
+        parameters: tuple[Parameter, ...],
+        answers: Schema | None = None,
+    ) -> Interface:
         """Return this with other answers and more parameters, which win over others by name."""
         named = {parameter.name: parameter for parameter in (*self.parameters, *parameters)}
-        return replace(self, produces=produces, parameters=tuple(named.values()))
+        merged = tuple(named.values())
+        return replace(self, produces=produces, parameters=merged, answers=answers)
 
     def offer(self) -> dict[str, Any]:
         """Return what can be asked for, the parameters as a JSON Schema."""
         properties = {parameter.name: parameter.schema() for parameter in self.parameters}
         return {
             "produces": list(self.produces),
+            "answers": self.answers,
             "parameters": {"type": "object", "properties": properties},
         }
 

@@ -15,6 +15,7 @@ from handlers.runtime import (
     Result,
     VisionHandler,
 )
+from handlers.runtime.answers import nested, number, record
 from handlers.runtime.explain import METHOD, STEPS, attribute
 from handlers.runtime.region import region_of, region_parameter
 from handlers.smoke.explanation import area, band_means, only_scene
@@ -47,6 +48,9 @@ class SmokeHandler(VisionHandler):
             maximum=1,
             text="image/png only: how much the drawn smoke covers",
         ),
+    )
+    answers = record(
+        predictions=nested(4, number(0, 1), "of smoke: scenes, rows, columns, one number each")
     )
     explain_parameters = (
         METHOD,

@@ -20,6 +20,7 @@ from handlers.runtime import (
     Unprocessable,
     VisionHandler,
 )
+from handlers.runtime.answers import choice, file_text, listed, one_or_list, record, whole
 from handlers.runtime.arrays import Array
 from handlers.runtime.settings import SettingsError
 from handlers.timetravel.ageing import AtOnce, show_ages
@@ -65,6 +66,16 @@ class TimetravelHandler(VisionHandler):
             minimum=0,
             text="which of several faces, 0 for the one found with most certainty",
         ),
+    )
+    answers = one_or_list(
+        record(
+            type=choice((JPEG,), "of the pictures"),
+            side=whole(1, text="of each picture, in pixels"),
+            original=file_text(JPEG, "the face as it is"),
+            ages=listed(
+                record(age=whole(0, OLDEST, "in years"), image=file_text(JPEG)), most=MAX_AGES
+            ),
+        )
     )
     unexplained = (
         "timetravel has no explanations: its answer is a picture that changes everywhere at once, "

@@ -13,6 +13,7 @@ from marquee.cli import (
     cloud,
     front,
     new,
+    openapi,
     operating,
     ray,
     requests,
@@ -29,7 +30,7 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Build": (new.new, archives.archive, checks.check, tuning.tune),
     "Serve": (servers.serve, servers.stop, servers.token, servers.env),
-    "Ask": (requests.predict, requests.explain, batch.batch),
+    "Ask": (requests.predict, requests.explain, batch.batch, openapi.openapi),
     "Operate": (operating.models, operating.status, operating.logs),
     "Change": (
         versions.swap,

@@ -110,7 +110,12 @@ def accepts(subject: Subject) -> str:
         for accept in ("text/html", "*/*;q=0")
     }
     fail_if({"*/*": unlike(subject.answer, default), **refused})
-    return ", ".join(subject.produces)
+    return ", ".join(_named(subject, kind) for kind in subject.produces)
+
+
+def _named(subject: Subject, kind: str) -> str:
+    undeclared = kind == JSON and subject.offer.get("answers") is None
+    return f"{kind} (of no declared shape)" if undeclared else kind
 
 
 def _answer_problem(subject: Subject, kind: str, **headers: str) -> str | None:

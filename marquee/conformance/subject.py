@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+
+import fastjsonschema
 
 from marquee.archives.comparison import difference, spread
 from marquee.archives.trial import example_request
@@ -19,6 +21,7 @@ SAME = 0.01
 UNPROCESSABLE = 422
 # What no answer may show of the inside of a worker.
 TRACES = ("Traceback (most recent call last)", 'File "')
+Validator: TypeAlias = Callable[[Any], Any]
 OK, FAILED, SKIPPED = "ok", "failed", "skipped"
 
 
@@ -64,7 +67,8 @@ class Subject:
     @cached_property
     def description(self) -> WorkerReply:
         """What the handler answers to TorchServe's ``customized=true``."""
-        return self.ask(WorkerRequest({"describe": "True", "explain": "False"}, body=None))
+        asked = WorkerRequest({"describe": "True", "explain": "False"}, body=None)
+        return self.worker.ask(asked)[0]
 
     @cached_property
     def offer(self) -> dict[str, Any]:
@@ -127,8 +131,49 @@ class Subject:
         return reply
 
     def ask(self, request: WorkerRequest) -> WorkerReply:
-        """Send one request."""
-        return self.worker.ask(request)[0]
+        """Send one request; an answer in JSON must be as the handler declares.
+
+        Raises:
+            CheckFailed: it is not.
+        """
+        reply = self.worker.ask(request)[0]
+        held = self._held[request.headers.get("explain") == "True"]
+        if held is not None and reply.status == 200 and media_type(reply.content_type) == JSON:
+            problem = _undeclared(held, reply.body)
+            if problem is not None:
+                raise CheckFailed(problem)
+        return reply
+
+    @cached_property
+    def _held(self) -> tuple[Validator | None, Validator | None]:
+        """What answers are held to: those of predictions, those of explanations."""
+        explained = self.offer.get("explanations") or {}
+        return _validator(self.offer.get("answers")), _validator(explained.get("answers"))
+
+
+def _validator(schema: dict[str, Any] | None) -> Validator | None:
+    if schema is None:
+        return None
+    try:
+        # Compiled: a picture as nested lists has hundreds of thousands of numbers.
+        compiled: Validator = fastjsonschema.compile(schema, use_default=False)
+    except (fastjsonschema.JsonSchemaDefinitionException, AttributeError, TypeError) as error:
+        raise CheckFailed(
+            f"what it declares of its answers is no JSON Schema: {error}; see "
+            "handlers/runtime/answers.py"
+        ) from error
+    return compiled
+
+
+def _undeclared(validator: Validator, body: bytes) -> str | None:
+    """Return how JSON differs from what is declared of it."""
+    try:
+        validator(json.loads(body))
+    except ValueError as error:
+        declared = isinstance(error, fastjsonschema.JsonSchemaValueException)
+        words = str(error).replace("data", "the answer", 1) if declared else f"no JSON: {error}"
+        return f"not what its 'answers' declares: {words[:300]}"
+    return None
 
 
 def good_problem(reply: WorkerReply) -> str | None:

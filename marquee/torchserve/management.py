@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -113,6 +114,19 @@ class Management(Connection):
     def describe(self, name: str, version: str) -> Version | None:
         """Return a version's state, or None if the server does not have it."""
         return next(iter(self._described(f"/models/{name}/{version}", name)), None)
+
+    def description(self, name: str, version: str) -> Mapping[str, Any]:
+        """Return what a version's handler says of itself; nothing where it does not say it as JSON.
+
+        One of its workers is asked, after the requests that wait.
+        """
+        answer = self._request("GET", f"/models/{name}/{version}?customized=true")
+        try:
+            said = answer.json()[0]["customizedMetadata"]
+            said = json.loads(said) if isinstance(said, str) else said
+        except (ValueError, LookupError, TypeError):
+            return {}
+        return said if isinstance(said, dict) else {}
 
     def known(self, name: str, version: str | None = None) -> Version:
         """Return the state of a version, by default of the one that answers when none is named.

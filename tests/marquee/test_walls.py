@@ -20,7 +20,7 @@ FLOORS = (
     ("archives",),
     ("torchserve",),
     ("client", "conformance", "front", "sagemaker"),
-    ("versions", "tuning"),
+    ("versions", "tuning", "openapi"),
     ("serving",),
     ("bulk", "ray"),
     ("container",),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from handlers.runtime.answers import Schema, number, record, words
 from marquee.archives import golden
 from marquee.archives.digests import file_digest
 from marquee.archives.script import ScriptSource, build
@@ -172,6 +173,44 @@ def test_a_streamed_answer_is_shown_in_its_pieces(tmp_path: Path) -> None:
     report = check_archive(handler_archive(tmp_path / "m.mar", STREAMED, EXAMPLE))
     assert report.failed == []
     assert detail(report, "example") == "text/plain, 13 bytes in 4 pieces: a | cat | sat | end"
+
+
+DECLARED = """
+import json
+
+ANSWERS = {answers}
+
+class Handler:
+    def initialize(self, context):
+        pass
+
+    def handle(self, data, context):
+        offer = {{"consumes": ["*/*"], "produces": ["application/json"], "parameters": {{}}}}
+        said = {{"label": "cat"}} if data[0] else offer | {{"answers": ANSWERS}}
+        context.set_response_content_type(0, "application/json")
+        return [json.dumps(said)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("answers", "problem"),
+    [
+        (record(label=words()), None),
+        (
+            record(label=number()),
+            "not what its 'answers' declares: the answer.label must be",
+        ),
+        ({"type": "nonsense"}, "what it declares of its answers is no JSON Schema"),
+    ],
+)
+def test_answers_in_json_are_as_declared(
+    tmp_path: Path, answers: Schema, problem: str | None
+) -> None:
+    code = DECLARED.format(answers=answers)
+    report = check_archive(handler_archive(tmp_path / "m.mar", code, EXAMPLE))
+    assert (outcomes(report)["example"] == "ok") == (problem is None)
+    if problem is not None:
+        assert detail(report, "example").startswith(problem)
 
 
 def test_a_script_has_golden_requests_and_passes(tmp_path: Path) -> None:
