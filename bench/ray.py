@@ -101,7 +101,7 @@ def measure(name: str, options: argparse.Namespace, folder: Path) -> Iterator[Sa
             for served in servers.values():
                 served.answer(64, 8)
             for _ in range(options.rounds):
-                for clients in CLIENTS:
+                for clients in options.clients:
                     requests = clients * max(1, round(options.seconds / max(lone, 0.002) / clients))
                     found = alone.answer(requests)
                     turns = {ALONE: (found["wall"], found["cpu"])}
@@ -183,8 +183,10 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join((*VERSIONS, *CASES)))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3, help="of each turn, about")
+    parser.add_argument("--clients", type=int, nargs="*", default=CLIENTS)
     parser.add_argument("--keep", type=Path, help="a folder for projects with their archives")
     parser.add_argument("--haproxy", action="store_true", help="Ray's HAProxy, not its proxy")
+    parser.add_argument("--prepare", action="store_true", help="only build them there")
     options = parser.parse_args()
     # Otherwise a server would be left behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended before its time"))
@@ -192,6 +194,9 @@ def main() -> None:
         folder = options.keep or Path(temporary)
         folder.mkdir(exist_ok=True)
         for name in options.cases or USUAL:
+            if options.prepare:
+                _built(name, folder)
+                continue
             write(list(measure(name, options, folder)))
 
 

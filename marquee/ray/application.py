@@ -179,9 +179,7 @@ def _deployment(spec: VersionSpec, common: Common) -> serve.Application:
     """Return a version's deployment."""
     options: dict[str, Any] = {
         "name": spec.version,
-        # One batch in the worker's hands, and one that it finds when it has answered that.
-        "max_ongoing_requests": 2 * spec.batch_size,
-        "max_queued_requests": spec.queue,
+        "max_ongoing_requests": spec.slots,
         "health_check_period_s": HEALTH_SECONDS,
         "health_check_timeout_s": spec.response_timeout + 10,
         "graceful_shutdown_timeout_s": 2 * spec.response_timeout + 10,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ LONGEST = len("/session_2026-11-29_02-25-17_280123_4194304/sockets/plasma_store"
 SOCKET_BYTES = 107
 # Of a cluster of our own: requests and archives pass through it.
 STORE_BYTES = 512 << 20
+CONNECT_SECONDS = 5.0
 
 
 @contextmanager
@@ -73,6 +75,7 @@ def _start(folder: Path, metrics: SplitResult) -> None:
 
 
 def _join(address: str) -> None:
+    _check_there(address)
     try:
         ray.init(
             address=address,
@@ -81,10 +84,7 @@ def _join(address: str) -> None:
             configure_logging=False,
         )
     except ConnectionError as error:
-        raise MarqueeError(
-            f"there is no Ray cluster at {address} ({_line(error)}); start one: ray start --head, "
-            "or leave --address out to have one on this machine"
-        ) from error
+        raise _not_there(address, error) from error
     except (RuntimeError, ValueError) as error:
         if "mismatch" in str(error):
             raise MarqueeError(
@@ -92,6 +92,26 @@ def _join(address: str) -> None:
                 f"({_line(error)}); use the same on all machines"
             ) from error
         raise MarqueeError(f"the cluster at {address} cannot be joined: {_line(error)}") from error
+
+
+def _check_there(address: str) -> None:
+    """Knock at a cluster's head: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal() and int(port[:6]) < 1 << 16):
+        if address == "auto":
+            return
+        raise MarqueeError(f"the cluster's address is {address!r}, expected HOST:PORT, or auto")
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise _not_there(address, error) from error
+
+
+def _not_there(address: str, error: Exception) -> MarqueeError:
+    return MarqueeError(
+        f"there is no Ray cluster at {address} ({_line(error)}); start one: ray start --head, or "
+        "leave --address out to have one on this machine"
+    )
 
 
 def _line(error: BaseException) -> str:

@@ -11,12 +11,13 @@ import re
 import time
 import uuid
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import ray
 from ray import serve
 from ray.exceptions import ObjectStoreFullError, OutOfMemoryError, RayActorError
-from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.exceptions import DeploymentUnavailableError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -49,6 +50,7 @@ class Door:
         self._chooser = Chooser()
         self._handles: dict[tuple[str, str], Any] = {}
         self._asked: Counter[tuple[str, str]] = Counter()
+        self._workers: Counter[tuple[str, str]] = Counter()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def check_health(self) -> None:
@@ -76,7 +78,8 @@ class Door:
     async def _count(self) -> None:
         while True:
             await asyncio.sleep(WAITING_SECONDS)
-            self._hub.waiting.remote(self._name, dict(self._asked))
+            with suppress(RayActorError):  # it is being started again
+                self._workers = await self._hub.waiting.remote(self._name, dict(self._asked))
 
     async def __call__(self, request: Request) -> Response:
         """Answer a request, whatever it is, and write its line of the access log."""
@@ -116,6 +119,8 @@ class Door:
         if not spec.max_workers:
             raise no_worker(spec.name, spec.version)
         key = (spec.name, spec.version)
+        if self._asked[key] >= spec.queue + spec.slots * max(1, self._workers[key]):
+            raise queue_full(spec.name, spec.version, spec.queue)
         self._asked[key] += 1
         try:
             while True:
@@ -123,8 +128,6 @@ class Door:
                 if reply is not None:
                     return reply
                 await asyncio.sleep(AGAIN_SECONDS)
-        except BackPressureError as error:
-            raise queue_full(spec.name, spec.version, spec.queue) from error
         except DeploymentUnavailableError as error:
             raise no_worker(spec.name, spec.version) from error
         except ObjectStoreFullError as error:

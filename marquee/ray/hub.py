@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from logging.handlers import RotatingFileHandler
@@ -107,10 +108,18 @@ class Hub:
         if state is not None and state.state != "failed":
             del self._states[replica]
 
-    async def waiting(self, door: str, pending: dict[tuple[str, str], int]) -> None:
-        """Hear from a door how many requests to each version it has not answered."""
+    async def waiting(
+        self, door: str, pending: dict[tuple[str, str], int]
+    ) -> Counter[tuple[str, str]]:
+        """Hear how many requests to each version a door has not answered.
+
+        Returns:
+            How many workers each version has that are ready.
+        """
         for version, count in pending.items():
             self._pending.setdefault(version, {})[door] = count
+        states = [state for _, state in self._states.values()]
+        return Counter((one.name, one.version) for one in states if one.state == "ready")
 
     async def states(self, model: str = "") -> list[ReplicaState]:
         """Return how the workers of a model, or of all, are."""

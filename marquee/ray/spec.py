@@ -53,6 +53,11 @@ class VersionSpec:
     upscale_delay: float = 10.0
     downscale_delay: float = 300.0
 
+    @property
+    def slots(self) -> int:
+        """How many requests a worker takes: a batch in its hands, and the next one."""
+        return 2 * self.batch_size
+
 
 @dataclass(frozen=True)
 class ReplicaState:

@@ -245,8 +245,12 @@ def test_a_node_that_dies_takes_only_what_it_has_in_hand(on_ray: Running, nodes:
     assert set(failed) <= {500, 503}
     assert len(failed) <= 6
     assert {again for _, again in statuses} == {200}
-    wait_for(lambda: len(workers(on_ray, "1.0")) == 2, "two workers again", 30)
-    assert node not in {worker["node"] for worker in on_ray.describe("probe", "1.0")["workers"]}
+
+    def elsewhere() -> bool:
+        found = {worker["node"] for worker in on_ray.describe("probe", "1.0")["workers"]}
+        return len(found) == 2 and node not in found
+
+    wait_for(elsewhere, "two workers on other nodes", 60)
     nodes.add()
 
 
