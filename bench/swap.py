@@ -1,6 +1,6 @@
 """Nothing is lost: cifar is swapped under load, forth and back, and every request is counted.
 
-    .venv/bin/python -m bench.swap [--swaps 10] [--clients 32] [--rate 20] [--only NAME] [--json]
+    .venv/bin/python -m bench.swap [--swaps 10] [--clients 32] [--rate 20] [--only NAME] [--ray]
 
 Starts its own server on free ports in a temporary project, and stops it. Three parts: sound
 swaps LeNet -> VGG11 -> LeNet; new versions that are broken; a worker and the command line killed.
@@ -25,7 +25,7 @@ from bench.swap_parts import PARTS, Bench
 from bench.swap_table import summary, table
 from marquee.project import Project
 from marquee.tuning.connection import prepared
-from tests.support import GOLDEN, Running, make_project, marquee, serving
+from tests.support import BIN, GOLDEN, Running, make_project, marquee, serving
 
 PICTURES = sorted((GOLDEN / "cifar").glob("*.png"))
 VERSIONS = ("1.0", "2.0")
@@ -85,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--watch", type=float, default=5, help="seconds, as in marquee swap")
     parser.add_argument("--gap", type=float, default=6, help="seconds between swaps")
     parser.add_argument("--only", choices=[*PARTS], help="run one part only")
+    parser.add_argument("--ray", action="store_true", help="a server on Ray, not TorchServe")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
@@ -92,7 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         built = marquee(project, "archive")
         if built.returncode:
             sys.exit(built.stderr)
-        with serving(Project(project.root)) as running:
+        command = (BIN / "marquee", "ray", "serve") if options.ray else ()
+        with serving(Project(project.root), *command) as running:
             bench = asyncio.run(measure(running, options))
     found = summary(bench)
     print(json.dumps(found) if options.json else table(bench, found))  # noqa: T201

@@ -15,8 +15,6 @@ TOKEN_FILE = "ray_token"  # noqa: S105 - a file's name
 FIXED = {
     # Nothing is told to anybody.
     "RAY_USAGE_STATS_ENABLED": "0",
-    # Serve's own lines say what the project's logs say.
-    "RAY_SERVE_LOG_TO_STDERR": "0",
 }
 
 

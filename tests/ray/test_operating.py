@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,12 @@ if os.path.exists({marker!r}):
                 os.rename({marker!r}, {held!r})
                 while os.path.exists({held!r}):
                     time.sleep(0.05)"""
+
+FAILS = """\
+    def postprocess(self, *given):
+        assert not os.path.exists({marker!r}), "told to"
+        return super().postprocess(*given)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +108,8 @@ def test_models_status_and_logs_tell_of_a_server_on_ray(operated: Running) -> No
     assert "gRPC" not in status
     assert "all 1 are ready" in status
     assert done(operated, "status", "--ready") == "ready\n"
-    identity = answer.headers["x-request-id"]
+    assert answer.status_code == 200
     wait_for(lambda: '"POST /predictions/cifar' in done(operated, "logs", "cifar"), "its line")
-    assert identity
     assert "Traceback" not in done(operated, "logs")
 
 
@@ -181,9 +187,8 @@ def test_a_canary_has_its_share_and_is_withdrawn_when_it_does_worse(
 ) -> None:
     before, store = default(operated), operated.project.model_store
     marker = tmp_path / "marker"
-    does = f"assert not os.path.exists({str(marker)!r}), 'told to'"
     source = store / f"cifar-{before}.mar"
-    variant(source, store / "cifar-4.0.mar", "4.0", AT_REQUEST.format(does=does))
+    variant(source, store / "cifar-4.0.mar", "4.0", FAILS.format(marker=str(marker)))
     words = ("canary", "cifar", "4.0", "--share", "20%", "--min-requests", "10")
     assert "cifar 4.0 gets 20.00% of the requests" in done(operated, *words)
     load = clients.fresh(**{"cifar/4.0": clients.expected[f"cifar/{before}"]})
@@ -201,6 +206,14 @@ def test_a_canary_has_its_share_and_is_withdrawn_when_it_does_worse(
             )
 
     asyncio.run(asked())
+    with operated.client() as client:
+        own = f"/predictions/cifar/4.0?{OWN_MARK}"
+        failed = client.post(own, content=PICTURES[0].read_bytes())
+    assert failed.status_code == 500
+    identity = failed.headers["x-request-id"]
+    story = partial(done, operated, "logs", "--request", identity)
+    wait_for(lambda: "AssertionError: told to" in story(), "the story of a failure")
+    assert f"request {identity} failed" in story()
     last = json.loads(done(operated, "history", "cifar", "--json"))[-1]
     assert (last["outcome"], last["to"]) == ("withdrawn", "4.0")
     assert "error rate" in last["reason"]
