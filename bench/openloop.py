@@ -10,7 +10,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -42,13 +42,19 @@ def probabilities(body: bytes, names: list[str]) -> dict[str, float]:
 
 @dataclass
 class Clients:
-    """Connections of one server, as many as are needed at a time."""
+    """Connections of one server, as many as are needed at a time.
+
+    Attributes:
+        took: seconds of every request, from the moment when it was due.
+        answered: seconds of those that were answered with 200.
+    """
 
     url: str
     asked: Asked
     expected: Mapping[str, float]
     tolerance: float
     took: list[float] = field(default_factory=list)
+    answered: list[float] = field(default_factory=list)
     wrong: int = 0
     failed: int = 0
     _idle: list[LoadConnection] = field(default_factory=list)
@@ -62,20 +68,34 @@ class Clients:
         lines += [f"Content-Length: {len(self.asked.body)}", "", ""]
         return "\r\n".join(lines).encode() + self.asked.body
 
-    async def run(self, rate: float, seconds: float) -> float:
-        """Ask for ``seconds``, wait for the answers; return how long it all took."""
+    async def run(self, moments: Iterable[float]) -> float:
+        """Ask at these seconds from now, wait for the answers; return how long it all took."""
         request, start = self._request, time.perf_counter()
         waiting = []
-        for turn in range(max(1, int(rate * seconds))):
-            due = start + turn / rate
+        for moment in moments:
+            due = start + moment
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             waiting.append(asyncio.create_task(self._ask(request, due)))
         await asyncio.gather(*waiting)
         total = time.perf_counter() - start
+        await self._close()
+        return total
+
+    async def keep_asking(self, clients: int, seconds: float) -> None:
+        """Have so many ask anew as soon as they are answered."""
+        request, end = self._request, time.perf_counter() + seconds
+
+        async def one() -> None:
+            while (now := time.perf_counter()) < end:
+                await self._ask(request, now)
+
+        await asyncio.gather(*(one() for _ in range(clients)))
+        await self._close()
+
+    async def _close(self) -> None:
         for connection in self._idle:
             connection.close()
         await asyncio.sleep(0)
-        return total
 
     async def _ask(self, request: bytes, due: float) -> None:
         """Ask once; the time counts from the moment when it was due."""
@@ -83,6 +103,8 @@ class Clients:
             connection = self._idle.pop() if self._idle else await self._connected()
             answer = await connection.ask(request)
             self._judge(answer.status, answer.body)
+            if answer.status == 200:
+                self.answered.append(time.perf_counter() - due)
             if not connection.closed:
                 self._idle.append(connection)
         except (OSError, TimeoutError, asyncio.TimeoutError):
@@ -115,5 +137,6 @@ def open_loop(
 ) -> Outcome:
     """Ask ``rate`` times a second for ``seconds``; times include waiting for one's turn."""
     clients = Clients(url, asked, expected, tolerance)
-    total = asyncio.run(clients.run(rate, seconds))
+    moments = (turn / rate for turn in range(max(1, int(rate * seconds))))
+    total = asyncio.run(clients.run(moments))
     return of_seconds(clients.took, total, clients.wrong, clients.failed)
