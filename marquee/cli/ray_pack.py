@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,7 +16,7 @@ _model = group(
         "--gpus",
         type=Number(min=0, max=8),
         metavar="NUMBER",
-        help="A replica's share; by default 1 where the model refuses to run without, else 0.",
+        help="A replica's share, if not what model-config.yaml says.",
     ),
 )
 
@@ -47,12 +48,11 @@ def pack(model: str, version: str | None, gpus: float | None, output: Path) -> N
 @click.option("--image", required=True, help="With Ray, torch and what `marquee ray pack` wrote.")
 @click.option("--cpus", type=click.IntRange(min=1), default=2, show_default=True, help="Of a pod.")
 @click.option("--memory", default="4Gi", show_default=True, help="Of a pod.")
-def manifest(model: str, version: str | None, gpus: float | None, **pods: str | int) -> None:
+def manifest(model: str, version: str | None, gpus: float | None, **pods: Any) -> None:
     """Print the RayService that runs MODEL by KubeRay, for `kubectl apply -f -`."""
     from marquee.project import Project
     from marquee.ray import manifest as kuberay
-    from marquee.ray import pack as packing
+    from marquee.ray.pack import described
 
-    archive = packing.archive_of(Project.find(), model, version)
-    application = packing.application(archive, gpus)
-    click.echo(kuberay.text(kuberay.ray_service(application, kuberay.Pods(**pods))), nl=False)  # type: ignore[arg-type]
+    spec = described(Project.find(), model, version, gpus)
+    click.echo(kuberay.text(kuberay.ray_service(spec, kuberay.Pods(**pods))), nl=False)

@@ -7,59 +7,49 @@ from typing import Any
 
 import yaml
 
+from marquee.ray.spec import VersionSpec
+
 MODULE = "marquee_deployment"
 IMPORT_PATH = f"{MODULE}:application"
 # Nobody is asked for a token: who wants others to reach it changes that.
 LOCAL = {"host": "127.0.0.1", "port": 8000}
 # The name that the module gives its deployment.
 DEPLOYMENT = "Model"
-# TorchServe's own, where an archive does not say.
-DEFAULTS = {
-    "minWorkers": 1,
-    "batchSize": 1,
-    "maxBatchDelay": 100,
-    "responseTimeout": 120,
-    "jobQueueSize": 100,
-}
 
 
-def application(name: str, config: Mapping[str, Any], gpus: float | None = None) -> dict[str, Any]:
-    """Return the application of Ray Serve that one archive is.
-
-    Args:
-        name: of the model.
-        config: its model-config.yaml.
-        gpus: that a replica takes, a part of one too; by default one where the model refuses to
-            run without (``marquee: device: gpu``), else none.
-    """
-    known = DEFAULTS | {key: value for key, value in config.items() if value is not None}
-    if gpus is None:
-        gpus = float((config.get("marquee") or {}).get("device") == "gpu")
+def application(spec: VersionSpec) -> dict[str, Any]:
+    """Return the application of Ray Serve that one archive is, with nothing of marquee around."""
     deployment = {
         "name": DEPLOYMENT,
         # One batch is answered while the next one gathers.
-        "max_ongoing_requests": 2 * int(known["batchSize"]),
-        "max_queued_requests": int(known["jobQueueSize"]),
-        "ray_actor_options": {"num_cpus": 1, "num_gpus": gpus},
-        "user_config": {key: known[key] for key in ("batchSize", "maxBatchDelay")}
-        | {"responseTimeout": known["responseTimeout"]},
+        "max_ongoing_requests": 2 * spec.batch_size,
+        "max_queued_requests": spec.queue,
+        "ray_actor_options": {"num_cpus": spec.cpus, "num_gpus": spec.gpus},
+        "user_config": {
+            "batchSize": spec.batch_size,
+            "maxBatchDelay": spec.max_batch_delay,
+            "responseTimeout": spec.response_timeout,
+        },
     }
     return {
-        "name": name,
+        "name": spec.name,
         "route_prefix": "/",
         "import_path": IMPORT_PATH,
-        "deployments": [deployment | _replicas(known)],
+        "deployments": [deployment | _replicas(spec)],
     }
 
 
-def _replicas(known: Mapping[str, Any]) -> dict[str, Any]:
+def _replicas(spec: VersionSpec) -> dict[str, Any]:
     """Return how many replicas there are: as many as workers, by load where these may vary."""
-    least = max(1, int(known["minWorkers"]))
-    most = max(least, int(known.get("maxWorkers") or 0))
-    if least == most:
-        return {"num_replicas": least}
-    wanted = int(known["batchSize"])
-    bounds = {"min_replicas": least, "max_replicas": most, "target_ongoing_requests": wanted}
+    if spec.min_workers == spec.max_workers:
+        return {"num_replicas": spec.min_workers}
+    bounds = {
+        "min_replicas": spec.min_workers,
+        "max_replicas": spec.max_workers,
+        "target_ongoing_requests": spec.batch_size,
+        "upscale_delay_s": spec.upscale_delay,
+        "downscale_delay_s": spec.downscale_delay,
+    }
     return {"autoscaling_config": bounds}
 
 

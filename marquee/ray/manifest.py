@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
 
 from marquee.ray import config
+from marquee.ray.spec import VersionSpec
 
 # Of the image; Ray's nodes must all have the same.
 RAY = "2.60.0"
@@ -35,17 +36,15 @@ class Pods:
     memory: str = "4Gi"
 
 
-def ray_service(application: dict[str, Any], pods: Pods) -> dict[str, Any]:
-    """Return the RayService of an application; see :func:`marquee.ray.config.application`."""
-    (deployment,) = application["deployments"]
-    options = deployment["ray_actor_options"] | {"num_cpus": pods.cpus}  # one replica fills a pod
-    whole = application | {"deployments": [deployment | {"ray_actor_options": options}]}
+def ray_service(spec: VersionSpec, pods: Pods) -> dict[str, Any]:
+    """Return the RayService of a version, each of whose replicas fills a pod."""
+    application = config.application(replace(spec, cpus=float(pods.cpus)))
     return {
         "apiVersion": "ray.io/v1",
         "kind": "RayService",
-        "metadata": {"name": f"{application['name'].lower().replace('_', '-')}-ray"},
+        "metadata": {"name": f"{spec.name.lower().replace('_', '-')}-ray"},
         "spec": {
-            "serveConfigV2": config.text(whole),
+            "serveConfigV2": config.text(application),
             "rayClusterConfig": {
                 "rayVersion": RAY,
                 # Whoever reaches Ray's ports without the token may run code there.
@@ -56,7 +55,7 @@ def ray_service(application: dict[str, Any], pods: Pods) -> dict[str, Any]:
                     "securityContext": _container_security(),
                 },
                 "headGroupSpec": _head(pods),
-                "workerGroupSpecs": [_workers(deployment, pods)],
+                "workerGroupSpecs": [_workers(spec, pods)],
             },
         },
     }
@@ -89,24 +88,21 @@ def _head(pods: Pods) -> dict[str, Any]:
     }
 
 
-def _workers(deployment: dict[str, Any], pods: Pods) -> dict[str, Any]:
-    bounds = deployment.get("autoscaling_config", {})
-    least = bounds.get("min_replicas", deployment.get("num_replicas"))
+def _workers(spec: VersionSpec, pods: Pods) -> dict[str, Any]:
     limits = {"cpu": str(pods.cpus), "memory": pods.memory}
-    gpus = math.ceil(deployment["ray_actor_options"]["num_gpus"])
-    if gpus:
-        limits[GPU] = str(gpus)
+    if spec.gpus:
+        limits[GPU] = str(math.ceil(spec.gpus))
     # The autoscaler alone, on the head, talks to Kubernetes.
-    spec = {"automountServiceAccountToken": False} | _pod(
+    pod = {"automountServiceAccountToken": False} | _pod(
         _container("ray-worker", pods.image, limits)
     )
     return {
         "groupName": "workers",
-        "replicas": least,
-        "minReplicas": least,
-        "maxReplicas": bounds.get("max_replicas", least),
+        "replicas": spec.min_workers,
+        "minReplicas": spec.min_workers,
+        "maxReplicas": spec.max_workers,
         "rayStartParams": {},
-        "template": {"spec": spec},
+        "template": {"spec": pod},
     }
 
 

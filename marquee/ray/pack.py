@@ -9,8 +9,8 @@ from __future__ import annotations
 import ast
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from marquee.archives import reader, rooms, safety
 from marquee.archives.build import build
@@ -19,6 +19,7 @@ from marquee.archives.store import find_archive
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.ray import config
+from marquee.ray.spec import VersionSpec, spec_of
 from marquee.sagemaker import tarball
 from marquee.scratch import scratch
 
@@ -41,17 +42,18 @@ def pack(
         model: one of the project, whose archive is built first where it is out of date, or an
             archive by its path or its name in the store.
         version: of the project's model; by default the one that answers when none is named.
-        gpus: that a replica takes; see :func:`marquee.ray.config.application`.
+        gpus: that a replica takes, if not what the archive says; see :mod:`marquee.ray.spec`.
 
     Raises:
         MarqueeError: there is no such model, it cannot be built, or its handler is TorchServe's.
     """
-    archive = archive_of(project, model, version)
+    spec = described(project, model, version, gpus)
+    archive = Path(spec.path)
     with scratch() as temp:
         folder = _unpacked(archive, temp / FOLDER)
         manifest = reader.read(folder)
         _check_handler(folder, manifest, archive)
-        (temp / "config.yaml").write_text(config.text(application(folder, gpus), config.LOCAL))
+        (temp / "config.yaml").write_text(config.text(config.application(spec), config.LOCAL))
         files = {f"{FOLDER}/{name}": path for name, path in _files(folder)}
         files |= {"config.yaml": temp / "config.yaml", f"{config.MODULE}.py": SOURCE}
         if name := manifest.files.get("requirementsFile"):
@@ -59,16 +61,19 @@ def pack(
         return tarball.write(files, output)
 
 
-def application(archive: Path, gpus: float | None = None) -> dict[str, Any]:
-    """Return the application of Ray Serve that an archive is.
+def described(
+    project: Project, model: str, version: str | None = None, gpus: float | None = None
+) -> VersionSpec:
+    """Return how a model is to be served; for the arguments see :func:`pack`.
 
     Raises:
-        MarqueeError: it is no archive.
+        MarqueeError: there is no such model, or its archive cannot be built.
     """
-    return config.application(reader.read(archive).name, reader.config(archive), gpus)
+    spec = spec_of(project, _archive(project, model, version))
+    return spec if gpus is None else replace(spec, gpus=gpus)
 
 
-def archive_of(project: Project, model: str, version: str | None) -> Path:
+def _archive(project: Project, model: str, version: str | None) -> Path:
     """Return a model's archive: built if it is one of the project, else found in the store.
 
     Raises:
@@ -97,8 +102,6 @@ def _unpacked(archive: Path, target: Path) -> Path:
     Raises:
         MarqueeError: it is damaged or not safe.
     """
-    if archive.is_dir():
-        return archive
     target.mkdir()
     try:
         if reader.suffix_of(archive) in reader.TARS:

@@ -10,7 +10,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from marquee.ray import config, manifest
+from marquee.ray import manifest
+from marquee.ray.spec import VersionSpec
 from tests.support import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes" / "ray"
@@ -30,9 +31,9 @@ FIELDS = {
 }
 
 
-def service(gpus: float = 0.0, **settings: Any) -> dict[str, Any]:
-    application = config.application("cifar", settings, gpus)
-    return manifest.ray_service(application, manifest.Pods("marquee-ray:cifar-2.0"))
+def service(**settings: Any) -> dict[str, Any]:
+    spec = VersionSpec("cifar", "2.0", "cifar-2.0.mar", "", "", **settings)
+    return manifest.ray_service(spec, manifest.Pods("marquee-ray:cifar-2.0"))
 
 
 def pods(made: dict[str, Any]) -> list[dict[str, Any]]:
@@ -43,7 +44,7 @@ def pods(made: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_the_kept_manifest_is_what_the_command_prints() -> None:
     room = yaml.safe_load((ROOT / "handlers" / "cifar" / "model-config.yaml").read_text())
-    made = service(**{name: value for name, value in room.items() if name != "marquee"})
+    made = service(batch_size=room["batchSize"], max_batch_delay=float(room["maxBatchDelay"]))
     comment, _, kept = KEPT.read_text().partition("\n")
     assert comment.startswith("# marquee ray manifest cifar --image ")
     assert kept == manifest.text(made)
@@ -52,7 +53,7 @@ def test_the_kept_manifest_is_what_the_command_prints() -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("gpus", [0.0, 0.5])
 def test_kubernetes_takes_the_pods(version: str, gpus: float) -> None:
-    for spec in pods(service(gpus)):
+    for spec in pods(service(gpus=gpus)):
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": spec}
         kubernetes_validate.validate(pod, version, strict=True)
 
@@ -86,12 +87,12 @@ def test_models_run_where_no_token_of_kubernetes_is() -> None:
 
 
 def test_pods_come_and_go_within_the_models_bounds() -> None:
-    (group,) = service(minWorkers=2, maxWorkers=5)["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    (group,) = service(min_workers=2, max_workers=5)["spec"]["rayClusterConfig"]["workerGroupSpecs"]
     assert (group["minReplicas"], group["maxReplicas"]) == (2, 5)
 
 
 def test_a_share_of_a_gpu_asks_for_a_whole_one() -> None:
-    _, workers = pods(service(0.5))
+    _, workers = pods(service(gpus=0.5))
     assert workers["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
 
 

@@ -22,6 +22,7 @@ from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.ray import config, packed
 from marquee.ray.pack import SOURCE, pack
+from marquee.ray.spec import VersionSpec
 from tests.ray.packs import unpack
 from tests.support import ROOT, marquee
 
@@ -99,8 +100,14 @@ def test_a_version_is_of_a_projects_model_only(small_project: Project, tmp_path:
 def test_the_configuration_is_one_that_serve_takes() -> None:
     from ray.serve.schema import ServeDeploySchema  # noqa: PLC0415 - seconds
 
-    settings = {"minWorkers": 1, "maxWorkers": 3, "batchSize": 8, "maxBatchDelay": 0}
-    made = yaml.safe_load(config.text(config.application("cifar", settings, 0.5)))
+    spec = VersionSpec(
+        *("cifar", "2.0", "cifar-2.0.mar", "", ""),
+        max_workers=3,
+        batch_size=8,
+        max_batch_delay=0.0,
+        gpus=0.5,
+    )
+    made = yaml.safe_load(config.text(config.application(spec), config.LOCAL))
     (application,) = ServeDeploySchema.model_validate(made).applications
     (deployment,) = application.deployments
     assert deployment.ray_actor_options.num_gpus == 0.5
@@ -110,11 +117,6 @@ def test_the_configuration_is_one_that_serve_takes() -> None:
         "maxBatchDelay": 0,
         "responseTimeout": 120,
     }
-
-
-def test_a_model_that_refuses_a_cpu_takes_a_gpu() -> None:
-    made = config.application("cifar", {"marquee": {"device": "gpu"}})
-    assert made["deployments"][0]["ray_actor_options"]["num_gpus"] == 1.0
 
 
 def test_the_module_imports_nothing_that_the_container_lacks() -> None:
