@@ -45,19 +45,17 @@ def batch(
 ) -> BatchReport:
     """Ask an archive's own handler about many files, without a server.
 
-    Each input gets one row in the table, whatever comes of it. A run that was killed goes on when
-    the same is asked again.
+    Each input gets one row in the table. A run that was killed goes on when the same is asked.
 
     Args:
         model: a model of the store, or an archive by its name there or its path.
-        source: the inputs; see :func:`marquee.bulk.inputs.find`.
-        output: the folder of the results; see :mod:`marquee.bulk.results`.
+        source, output: see :func:`marquee.bulk.inputs.find` and :mod:`marquee.bulk.results`.
         version: of the model; the default one when None.
         accept, parameters, content_type: as of :func:`marquee.predict`.
-        workers: processes with the model; as many as its model-config.yaml says (maxWorkers), on
-            each node of a cluster, when None.
-        address: of a Ray cluster that asks, such as ``10.0.0.1:6379``; ``auto`` is the one that
-            runs here, ``local`` starts one. This machine's own processes when None.
+        workers: processes with the model; when None as its model-config.yaml says (maxWorkers), on
+            each node of a cluster.
+        address: of a Ray cluster, such as ``10.0.0.1:6379``, ``auto`` (the one that runs here) or
+            ``local`` (is started); this machine's own processes when None.
         again: whether inputs without an answer are asked once more.
         progress: gets the report as it grows.
 
@@ -66,17 +64,9 @@ def batch(
             batch, in use, or full.
     """
     archive = inspect(_archive(project, model, version))
-    request = PredictionRequest(
-        archive.model,
-        archive.version,
-        accept=accepted(accept) if accept else None,
-        parameters=parameters or {},
-        content_type=accepted(content_type) if content_type else None,
-    )
-    request.headers(OCTETS)  # refuses what does not fit into them
-    listing = inputs.find(source, output)
+    request = _request(archive, accept, parameters, content_type)
+    listing, job = inputs.find(source, output), _job(archive, source, request)
     with _full_disk_told(output), interrupts.raised(), ExitStack() as held:
-        job = _job(archive, source, request)
         out = held.enter_context(results.opened(output, job, again=again))
         run = Run(listing, out, BatchReport(archive.model, archive.version, out.table), progress)
         held.callback(run.close)  # when the workers have ended
@@ -97,6 +87,23 @@ def _archive(project: Project, named: str, version: str | None) -> Path:
     if chosen is None:
         return find_archive(project.model_store, named)
     return of_version(project, named, chosen).archive
+
+
+def _request(
+    archive: Inspection,
+    accept: str | None,
+    parameters: Mapping[str, str] | None,
+    content_type: str | None,
+) -> PredictionRequest:
+    request = PredictionRequest(
+        archive.model,
+        archive.version,
+        accept=accepted(accept) if accept else None,
+        parameters=parameters or {},
+        content_type=accepted(content_type) if content_type else None,
+    )
+    request.headers(OCTETS)  # refuses what does not fit into them
+    return request
 
 
 def _job(archive: Inspection, source: str, request: PredictionRequest) -> dict[str, Any]:

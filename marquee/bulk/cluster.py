@@ -11,6 +11,7 @@ import io
 import logging
 import os
 import secrets
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -34,6 +35,7 @@ LOCAL = "local"
 # Until the cluster has room for a first worker, or for one in the place of a lost one.
 ROOM_SECONDS = 300.0
 END_SECONDS = 10.0
+KNOCK_SECONDS = 5.0
 STORE_BYTES = 512 << 20
 # A Unix socket's path may have 107 bytes, and Ray's longest has so many behind its folder.
 LONGEST_FOLDER = 107 - len("/session_2026-11-29_02-25-17_280123_4194304/sockets/plasma_store")
@@ -84,7 +86,8 @@ def crew(
     title = f"{archive.model} {archive.version}"
     with _joined(ray, address), interrupts.raised():  # Ray has taken SIGTERM for its own
         nodes = [one["Resources"] for one in ray.nodes() if one["Alive"]]
-        count = count or per_node * len(nodes)
+        nodes = [resources for resources in nodes if resources.get("CPU")]  # a head may have none
+        count = count or per_node * max(1, len(nodes))
         options = _options(nodes, count)
         packed = ray.put(np.asarray(np.memmap(archive.path, np.uint8, "r")))
         made = ray.remote(Seat).options(**options)
@@ -106,8 +109,8 @@ def crew(
 
 def _options(nodes: list[dict[str, float]], count: int) -> dict[str, Any]:
     """Return what each of so many actors reserves: its share of the processors, and any GPU."""
-    smallest = int(min(node.get("CPU", 1) for node in nodes))
-    together = int(sum(node.get("CPU", 1) for node in nodes))
+    smallest = int(min((node["CPU"] for node in nodes), default=1))
+    together = int(sum(node["CPU"] for node in nodes))
     gpus = sum(node.get("GPU", 0) for node in nodes)
     return {
         "num_cpus": max(1, min(smallest, together // count)),
@@ -180,6 +183,7 @@ def _joined(ray: Any, address: str) -> Iterator[None]:
 
 def _connect(ray: Any, address: str, options: dict[str, Any]) -> None:
     try:
+        _knock(address)
         ray.init(address=address, **options)
     except ConnectionError as error:
         raise MarqueeError(
@@ -191,6 +195,20 @@ def _connect(ray: Any, address: str, options: dict[str, Any]) -> None:
         raise MarqueeError(
             f"the cluster at {address} cannot be joined ({_line(error)}){advice}"
         ) from error
+
+
+def _knock(address: str) -> None:
+    """Try whether anybody listens at an address: Ray would for a minute and a half.
+
+    Raises:
+        ConnectionError: nobody does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        if port.isdecimal():
+            socket.create_connection((host, int(port)), KNOCK_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ConnectionError(f"nobody listens there: {error}") from error
 
 
 def _own(folder: Path) -> dict[str, Any]:

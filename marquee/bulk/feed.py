@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -25,9 +27,16 @@ class Names:
         self._base.execute("BEGIN")
 
     def add(self, name: str) -> bool:
-        """Tell whether a name is new, and keep it."""
+        """Tell whether a name is new, and keep it.
+
+        Raises:
+            OSError: there is no room for it.
+        """
         words = "INSERT OR IGNORE INTO names VALUES (?)"
-        return self._base.execute(words, (os.fsencode(name),)).rowcount == 1
+        try:
+            return self._base.execute(words, (os.fsencode(name),)).rowcount == 1
+        except sqlite3.OperationalError as error:
+            raise OSError(errno.ENOSPC, str(error), tempfile.gettempdir()) from error
 
     def close(self) -> None:
         """Let go of all names."""

@@ -59,7 +59,7 @@ class WorkerProcess:
         self._folder, self._orders, self._log, self._title = folder, orders, log, title
         self._lock = threading.Lock()
         self._running: _Running | None = None
-        self._closed = False
+        self._closed = threading.Event()
 
     def ask(self, slot: int, items: list[Item]) -> Reply:
         """Have inputs answered together, and wait for it.
@@ -90,7 +90,7 @@ class WorkerProcess:
 
     def close(self) -> None:
         """End the process; none is started any more."""
-        self._closed = True
+        self._closed.set()
         if self._running is not None:
             self._running.end()
 
@@ -102,7 +102,7 @@ class WorkerProcess:
             return running
 
     def _start(self) -> _Running:
-        if self._closed:
+        if self._closed.is_set():
             raise MarqueeError("the workers were ended")
         ours, theirs = zip(*(socket.socketpair() for _ in range(SLOTS)), strict=True)
         numbers = [one.fileno() for one in theirs]
@@ -120,6 +120,8 @@ class WorkerProcess:
         for one in theirs:
             one.close()
         self._running = _Running(process, tuple(Connection(one.detach()) for one in ours))
+        if self._closed.is_set():  # just now, when there was nothing to end
+            self._running.end()
         self._await_load(self._running)
         return self._running
 

@@ -16,7 +16,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
@@ -131,29 +131,33 @@ def opened(folder: Path, job: Mapping[str, Any], *, again: bool) -> Iterator[Res
         MarqueeError: another process writes to it, or it holds something else.
         OSError: it cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with locked(folder / LOCK, wait=False):
-            _check(folder, job)
-            if again and (folder / TABLE).exists():
-                _take_out_failures(folder / TABLE)
-            results = Results(folder)
-            try:
-                yield results
-            finally:
-                results.close()
-    except BlockingIOError as error:
+    if folder.parts[:1] == ("s3:",):
         raise MarqueeError(
-            f"another marquee batch is writing to {folder}; wait for its end, or name another "
-            "folder"
-        ) from error
+            f"the results go to a folder of this machine, not to {folder}; copy them from there "
+            "(aws s3 sync)"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(folder / LOCK, wait=False))
+        except BlockingIOError as error:
+            raise MarqueeError(
+                f"another marquee batch is writing to {folder}; wait for its end, or name another "
+                "folder"
+            ) from error
+        _check(folder, job)
+        if again and (folder / TABLE).exists():
+            _take_out_failures(folder / TABLE)
+        results = Results(folder)
+        held.callback(results.close)
+        yield results
 
 
 def _check(folder: Path, job: Mapping[str, Any]) -> None:
     """Refuse a folder of anything else; note the job in a new one."""
     before = state.read(folder / JOB)
     if not before:
-        if others := sorted({path.name for path in folder.iterdir()} - {LOCK}):
+        if others := sorted(path.name for path in folder.iterdir() if path.name[0] != "."):
             raise MarqueeError(
                 f"{folder} holds {others[0]}, which no marquee batch has written; name a new "
                 "folder, or an empty one"

@@ -96,6 +96,14 @@ def test_a_folder_of_something_else_is_refused(out: Path) -> None:
         pass
 
 
+def test_results_do_not_go_to_s3() -> None:
+    with (
+        pytest.raises(MarqueeError, match="to a folder of this machine, not to s3:/bucket/out"),
+        results.opened(Path("s3://bucket/out"), JOB, again=False),
+    ):
+        pass
+
+
 @pytest.mark.parametrize(("key", "value"), [("archive", "def"), ("parameters", {"k": "1"})])
 def test_the_results_of_another_batch_are_not_mixed_with_these(
     out: Path, key: str, value: object
