@@ -200,6 +200,11 @@ class FrontSettings(FrontFile):
         return self.folder / "inference.sock"
 
     @property
+    def pages_socket(self) -> Path:
+        """Where ``/docs`` and ``/openapi.json`` are answered."""
+        return self.folder / "pages.sock"
+
+    @property
     def management_socket(self) -> Path:
         """Where TorchServe takes management requests."""
         return self.folder / "management.sock"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from marquee import processes
 from marquee.archives import listing, trial
@@ -21,7 +21,10 @@ from marquee.project import Project
 from marquee.scratch import scratch
 from marquee.torchserve.connection import keys_of
 from marquee.torchserve.loaded import defaults
-from marquee.torchserve.management import Management
+from marquee.torchserve.management import Management, Version
+
+# Name, version, and when the oldest worker started -> what they say of themselves.
+Descriptions: TypeAlias = dict[tuple[str, str, str], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,13 @@ def served(project: Project, model: str | None = None, *, front: bool = False) -
     )
 
 
-def of_server(api: Management, model: str | None = None) -> Iterator[Offer]:
+def of_server(
+    api: Management, model: str | None = None, known: Descriptions | None = None
+) -> Iterator[Offer]:
     """Yield the versions with workers of a running server's models, or of one.
+
+    Args:
+        known: what was said before, by the same workers; what is said now is added to it.
 
     Raises:
         MarqueeError: no server answers, or it has no such model.
@@ -109,8 +117,17 @@ def of_server(api: Management, model: str | None = None) -> Iterator[Offer]:
         default = api.default(name)
         for one in api.versions(name):
             if one.loaded:
-                said = api.description(name, one.version)
+                said = _described(api, one, {} if known is None else known)
                 yield Offer(name, one.version, one.version == default, said)
+
+
+def _described(api: Management, one: Version, known: Descriptions) -> Mapping[str, Any]:
+    # Another archive may come under the same name; its workers start anew.
+    since = min(str(worker["startTime"]) for worker in one.workers)
+    asked = (one.name, one.version, since)
+    if asked not in known:
+        known[asked] = api.description(one.name, one.version)
+    return known[asked]
 
 
 def _of_archives(project: Project, model: str | None) -> Iterator[Offer]:

@@ -21,6 +21,7 @@ from marquee.front.traffic import Traffic
 from marquee.interrupts import until
 from marquee.project import Project
 from marquee.serving.beat import Beat, lively, ping_body
+from marquee.serving.pages import Pages
 from marquee.torchserve.inference import Inference
 from marquee.torchserve.lastwords import last_words
 from marquee.torchserve.management import Management
@@ -113,6 +114,12 @@ class Door:
         key_file = self.settings.key_file
         self._keys = None if key_file is None else Keys(key_file, "")
         self._keeper = self._make_keeper(prober)
+        self._pages = Pages(
+            self.management,
+            self.settings.pages_socket,
+            secured=key_file is not None and not self.settings.open_to_all,
+            max_request_size=self.settings.max_request_size,
+        )
         self._deaths: list[float] = []
 
     def prepare(self) -> dict[str, str]:
@@ -145,6 +152,7 @@ class Door:
         config.write(self.settings)
         self._process = launch.start(self.settings, self.take)
         self._keeper.start()
+        self._pages.start()
 
     def management(self) -> Management:
         """Return a connection to TorchServe itself, behind the door."""
@@ -191,6 +199,7 @@ class Door:
             return self.haproxy.close(on_progress, forced)
         finally:
             self._keeper.end()
+            self._pages.end()
             process = self._process
             until(lambda: process is None or launch.all_read(process), LAST_LINES_SECONDS)
 
