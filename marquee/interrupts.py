@@ -101,6 +101,20 @@ def noted() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
+def kept() -> Iterator[None]:
+    """Give signals their handlers back behind a block whose library sets handlers of its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+@contextmanager
 def _handled_by(
     handler: Callable[[int, FrameType | None], Any] | signal.Handlers,
 ) -> Iterator[None]:

@@ -6,6 +6,7 @@ What is generated follows the document, except that a picture is one: no schema 
 from __future__ import annotations
 
 import base64
+import contextlib
 import copy
 import io
 from collections import Counter
@@ -18,6 +19,7 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
 from PIL import Image
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.core.failures import FailureGroup
@@ -129,10 +131,17 @@ def _failures(
         try:
             case.validate_response(answer, checks=checks)
         except FailureGroup as group:
-            found.update(f"{operation.label}: {one}" for one in group.exceptions)
+            sent = f"{answer.request.headers} {str(answer.request.body)[:200]}"
+            found.update(
+                f"{operation.label}: {one}, {answer.status_code} {answer.text[:200]} to {sent}"
+                for one in group.exceptions
+            )
 
     found: set[str] = set()
-    ask()
+    # Where there is nothing to say, nothing can be said wrongly.
+    nothing = Unsatisfiable if mode is schemathesis.GenerationMode.NEGATIVE else ()
+    with contextlib.suppress(nothing):
+        ask()
     yield from sorted(found)
 
 

@@ -184,7 +184,8 @@ def _joined(ray: Any, address: str) -> Iterator[None]:
 def _connect(ray: Any, address: str, options: dict[str, Any]) -> None:
     try:
         _knock(address)
-        ray.init(address=address, **options)
+        with interrupts.kept():  # Ray has a SIGTERM raise wherever the program is
+            ray.init(address=address, **options)
     except ConnectionError as error:
         raise MarqueeError(
             f"there is no Ray cluster at {address} ({_line(error)}); start one (ray start --head), "

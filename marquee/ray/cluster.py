@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import ray
 
+from marquee import interrupts
 from marquee.errors import MarqueeError
 from marquee.project import Project
 
@@ -63,26 +64,29 @@ def _start(folder: Path, metrics: SplitResult) -> None:
             f"most {SOCKET_BYTES - LONGEST} (the paths of its sockets may have {SOCKET_BYTES}); "
             "set TEMP to a shorter one"
         )
-    ray.init(
+    _init(
         include_dashboard=False,
         _temp_dir=str(folder),
         _metrics_export_port=metrics.port,
         object_store_memory=STORE_BYTES,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        configure_logging=False,
     )
+
+
+def _init(**options: Any) -> None:
+    # Ray has a SIGTERM raise wherever the program is.
+    with interrupts.kept():
+        ray.init(
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=False,
+            **options,
+        )
 
 
 def _join(address: str) -> None:
     _check_there(address)
     try:
-        ray.init(
-            address=address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=False,
-        )
+        _init(address=address)
     except ConnectionError as error:
         raise _not_there(address, error) from error
     except (RuntimeError, ValueError) as error:

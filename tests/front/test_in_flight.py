@@ -18,7 +18,7 @@ from tests.front.support import wait_for
 
 def ask(settings: FrontSettings, path: str) -> threading.Thread:
     url = settings.inference_address + path
-    thread = threading.Thread(target=httpx.get, args=(url,), kwargs={"trust_env": False})
+    thread = threading.Thread(target=httpx.post, args=(url,), kwargs={"trust_env": False})
     thread.start()
     return thread
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from marquee.errors import MarqueeError
-from marquee.interrupts import Interrupted, check, ignored, noted, pause, raised, waited
+from marquee.interrupts import Interrupted, check, ignored, kept, noted, pause, raised, waited
 
 
 def later(number: int, seconds: float = 0.2) -> None:
@@ -77,3 +77,12 @@ def test_what_nohup_has_ignored_stays_ignored() -> None:
             check()
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_library_that_sets_handlers_of_its_own_leaves_none() -> None:
+    with raised():
+        with kept():
+            signal.signal(signal.SIGTERM, lambda *_: pytest.fail("a library's handler was called"))
+        with pytest.raises(Interrupted, match="SIGTERM"):
+            later(signal.SIGTERM, 0)
+            pause(30)

@@ -64,9 +64,18 @@ def nodes() -> Iterator[Nodes]:
         token.write_text(secrets.token_hex(32))
         own = FIXED | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
         os.environ |= own  # for the servers that join it
+        # Where it writes down which cluster is the machine's: no other's.
+        (Path(folder) / "ray").mkdir()
         command = [sys.executable, "-m", "tests.ray.nodes", folder]
-        pipe = subprocess.PIPE
-        with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:
+        started = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "RAY_TMPDIR": folder},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with started as process:
             assert process.stdin is not None
             assert process.stdout is not None
             address, *others = process.stdout.readline().split()

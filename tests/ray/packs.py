@@ -67,7 +67,8 @@ def _start(folder: Path, own: Path, python: Path) -> subprocess.Popen[bytes]:
     )
     with (own / "output.txt").open("w") as sink:
         return subprocess.Popen(
-            [python.with_name("serve"), "run", own / "config.yaml"],
+            # Not bin/serve: SageMaker's toolkit has a command of that name, too.
+            [python, "-m", "ray.serve.scripts", "run", own / "config.yaml"],
             cwd=own,
             env=environment,
             stdout=sink,
