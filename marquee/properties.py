@@ -20,7 +20,7 @@ DEFAULTS = {
     "service_envelope": "",
 }
 # Read from the file only, whatever the environment says.
-FILE_ONLY = ("vmargs", "enable_envvars_config", "use_env_allowed_urls")
+FILE_ONLY = ("vmargs", "enable_envvars_config", "use_env_allowed_urls", "marquee.trust")
 VARIABLES = {"token_expiration_min": "TS_TOKEN_EXPIRATION_TIME_MIN"}
 ADDRESSES = ("inference_address", "management_address", "metrics_address")
 GRPC_PORTS = ("grpc_inference_port", "grpc_management_port")

@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from marquee import interrupts
-from marquee.archives import reader
+from marquee.archives import reader, trust
 from marquee.archives.inspection import Inspection, inspect
 from marquee.archives.store import find_archive
 from marquee.bulk import cluster, inputs, results
 from marquee.bulk.items import Orders, located
-from marquee.bulk.process import SLOTS, WorkerProcess, unpacked
+from marquee.bulk.process import SLOTS, WorkerProcess
 from marquee.bulk.run import Ask, BatchReport, Run
 from marquee.client.request import PredictionRequest
 from marquee.errors import MarqueeError
 from marquee.media import OCTETS, accepted
 from marquee.project import Project
+from marquee.scratch import scratch
 from marquee.torchserve.loaded import defaults
 from marquee.versions.candidate import of_version
 
@@ -72,8 +73,9 @@ def batch(
         held.callback(run.close)  # when the workers have ended
         orders, most = _orders(project, archive.path, request)
         if address is None:
-            crew = _own(archive, orders, workers or most, out.log, share=workers)
+            crew = _own(project, archive, orders, workers or most, log=out.log, share=workers)
         else:
+            _check_trust(project)
             crew = cluster.crew(address, archive, orders, workers, most)
         run.go(held.enter_context(crew), orders.batch)
     if not run.report.inputs and not run.report.interrupted:
@@ -131,11 +133,19 @@ def _orders(project: Project, archive: Path, request: PredictionRequest) -> tupl
 
 @contextmanager
 def _own(
-    archive: Inspection, orders: Orders, count: int, log: Path, share: int | None
+    project: Project,
+    archive: Inspection,
+    orders: Orders,
+    count: int,
+    *,
+    log: Path,
+    share: int | None,
 ) -> Iterator[list[Ask]]:
     """Lend what asks this machine's own workers; each starts when it is asked first."""
     title = f"{archive.model} {archive.version}"
-    with unpacked(archive.path) as folder:
+    with scratch() as temp:
+        folder = temp / "unpacked"
+        trust.unpack(project, archive.path, folder)
         made = [
             WorkerProcess(folder, replace(orders, number=number, share=share), log, title)
             for number in range(count)
@@ -145,6 +155,15 @@ def _own(
         finally:
             for one in made:
                 one.close()
+
+
+def _check_trust(project: Project) -> None:
+    """Refuse where only signed archives may run: a cluster's nodes do not look at signatures."""
+    if trust.keys(project):
+        raise MarqueeError(
+            f"{trust.PROPERTY} names keys, and a Ray cluster does not check signatures; run the "
+            "batch without --address, or from a project that names none"
+        )
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -197,6 +198,66 @@ def diff(before: str, after: str, as_json: bool) -> None:
     looked_into = [inspection.inspect(_find(named)) for named in (before, after)]
     difference = inspection.diff(*looked_into)
     click.echo(_diff_json(difference) if as_json else printable(_diff_text(difference)))
+
+
+@archive.command()
+@click.argument("named", metavar="ARCHIVE")
+@click.option(
+    "--key",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="KEY",
+    help="A private key of an elliptic curve, in PEM.",
+)
+def sign(named: str, key: Path) -> None:
+    """Sign an archive, for servers that run signed ones only.
+
+    The signature lies beside it: cifar-2.0.mar.sig. It is one of OpenSSF's model signing, over name
+    and SHA-256 of each file. A key's password is asked for, or read from MARQUEE_KEY_PASSWORD.
+    """
+    from marquee.archives import trust
+
+    path = _find(named)
+    target = trust.sign(path, key, _password(key))
+    click.echo(f"signed      {path.name}  in {printable(str(target))}")
+
+
+def _password(key: Path) -> bytes | None:
+    """Return the password of a key that has one."""
+    from marquee.archives import trust
+
+    if not trust.signatures().is_encrypted(key):
+        return None
+    given = os.environ.get("MARQUEE_KEY_PASSWORD")
+    text: str = given or click.prompt(f"Password of {key}", hide_input=True, err=True)
+    return text.encode()
+
+
+@archive.command()
+@click.argument("named", metavar="ARCHIVE")
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="PUBLIC",
+    help="A public key in PEM; may be given several times. Without it: those of marquee.trust.",
+)
+def verify(named: str, keys: tuple[Path, ...]) -> None:
+    """Tell whether a key that you trust has signed an archive as it is.
+
+    Nothing of it is run. The exit code is 1 where none has.
+    """
+    from marquee.archives import trust
+
+    trusted = trust.checkable(keys) or trust.keys(Project.find())
+    if not trusted:
+        raise click.UsageError(
+            "no key is named: give --key, or set marquee.trust in config.properties"
+        )
+    path = _find(named)
+    key = trust.verify(path, trusted)
+    click.echo(f"signed      {path.name}  with {printable(str(key))}, and unchanged since")
 
 
 def _find(named: str) -> Path:

@@ -18,10 +18,10 @@ from typing import Any
 
 import yaml
 
-from marquee.archives import model_folder, reader, safety
+from marquee.archives import model_folder, reader, safety, trust
 from marquee.archives import script as script_archive
 from marquee.archives.listing import Archive
-from marquee.archives.manifest import MANIFEST
+from marquee.archives.manifest import MANIFEST, Manifest
 from marquee.container.contents import Script
 from marquee.container.variables import ContainerSettings
 from marquee.errors import MarqueeError
@@ -57,6 +57,7 @@ class ModelStore:
     def __init__(self, project: Project, settings: ContainerSettings) -> None:
         self._project = project
         self._overrides = overrides(settings)
+        self._trusted = trust.checkable(settings.trusted_keys)
 
     def add_archive(self, archive: Archive, name: str | None = None) -> StoredModel:
         """Put an archive into the store, under ``name`` if one is given.
@@ -66,17 +67,19 @@ class ModelStore:
         """
         manifest, source = archive.manifest, archive.path
         name = name or manifest.name
-        config = reader.config(source)
-        if name == manifest.name and not self._overrides:
+        as_it_is = name == manifest.name and not self._overrides
+        if as_it_is and not self._trusted:
             suffix = reader.ZIP if source.is_dir() else reader.suffix_of(source)
             path = self._free_path(name, manifest.version, source, suffix)
             path.symlink_to(source.resolve())
-        else:
-            config = merged(config, self._overrides)
-            path = self._free_path(name, manifest.version, source)
-            with _whole(path):
-                _unpack(source, path)
-                content = copy.deepcopy(dict(manifest.content))
+            return _stored(name, manifest.version, path, reader.config(source))
+        path = self._free_path(name, manifest.version, source)
+        with _whole(path):
+            checked = self._unpacked(archive, path)
+            config = reader.config(path if self._trusted else source)
+            if not as_it_is:
+                config = merged(config, self._overrides)
+                content = copy.deepcopy(dict(checked.content))
                 content["model"]["modelName"] = name
                 _configure(path, content, config)
         return _stored(name, manifest.version, path, config)
@@ -87,6 +90,11 @@ class ModelStore:
         Raises:
             MarqueeError: the folder is no model, or hides our modules.
         """
+        if self._trusted:
+            raise MarqueeError(
+                f"{script.folder} holds a script, which nobody can sign, and MARQUEE_TRUST names "
+                "keys; make an archive of it (marquee archive script) and sign that"
+            )
         path = self._free_path(name, SCRIPT_VERSION, script.folder)
         with _whole(path):
             folder = _link(script, path / script_archive.FOLDER)
@@ -117,6 +125,21 @@ class ModelStore:
                 "remove one, or give it another name or version"
             )
         return store / (stem + suffix)
+
+    def _unpacked(self, archive: Archive, target: Path) -> Manifest:
+        """Unpack an archive into an empty folder, and return its manifest.
+
+        Where keys are trusted it is that of the files that were checked: the archive may be
+        another one by now than when it was read.
+        """
+        if not self._trusted:
+            _unpack(archive.path, target)
+            return archive.manifest
+        trust.unpack_signed(archive.path, target, self._trusted)
+        checked, first = reader.read(target), archive.manifest
+        if (checked.name, checked.version) != (first.name, first.version):
+            raise MarqueeError(f"{archive.path} changed while it was read; start again")
+        return checked
 
     def _add_adapter(self, archive: Path) -> None:
         """Link to the adapter and to what it imports, and to nothing of other rooms."""

@@ -78,8 +78,8 @@ def fill(project: Project, settings: ContainerSettings) -> list[StoredModel]:
         except (MarqueeError, OSError) as error:
             problems.append(f"{archive.path} is not served: {error}")
     if inside.script is not None:
-        packages.provide(inside.script, settings.requirements, project.root)
         models.append(store.add_script(inside.script, name or SCRIPT_MODEL))
+        packages.provide(inside.script, settings.requirements, project.root)
     if not models:
         raise MarqueeError("; ".join(problems))
     for note in [*inside.notes, *problems]:

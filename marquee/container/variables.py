@@ -70,6 +70,10 @@ def _absolute(text: str) -> Path:
     return Path(text)
 
 
+def _paths(text: str) -> tuple[Path, ...]:
+    return tuple(_absolute(word.strip()) for word in text.split(",") if word.strip())
+
+
 PortRange = Annotated[
     tuple[int, int],
     _from_text(_port_range),
@@ -145,6 +149,13 @@ class ContainerSettings(BaseModel):
         "SAGEMAKER_DEFAULT_MODEL",
         "the name of a model",
         "Who answers `/invocations` when nobody is named. Without it: the only model.",
+    )
+    trusted_keys: Annotated[tuple[Path, ...], _from_text(_paths)] = _variable(
+        "MARQUEE_TRUST",
+        "paths of files, from the root on, with commas between them",
+        "Public keys in PEM, one of which must have signed an archive before it is served; see "
+        "[Signatures](operations.md#signatures). Without it: any archive is, and any script.",
+        (),
     )
     program: str | None = _variable(
         "SAGEMAKER_PROGRAM", "the name of a file", "The script. Without it: `inference.py`."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from marquee import processes
-from marquee.archives import listing, trial
+from marquee.archives import listing, trial, trust
 from marquee.archives.inspection import inspect
 from marquee.archives.manifest import version_order
 from marquee.errors import MarqueeError
@@ -143,15 +142,14 @@ def _of_archives(project: Project, model: str | None) -> Iterator[Offer]:
     for one in found:
         name, version = one.manifest.name, one.manifest.version
         if model in (None, name):
-            yield Offer(name, version, standing.get(name) == version, _said(one.path))
+            yield Offer(name, version, standing.get(name) == version, _said(project, one.path))
 
 
-def _said(archive: Path) -> Mapping[str, Any]:
+def _said(project: Project, archive: Path) -> Mapping[str, Any]:
     inspect(archive)  # it is about to be run
     with scratch() as folder:
         unpacked, out = folder / "unpacked", folder / "said.json"
-        with zipfile.ZipFile(archive) as packed:
-            packed.extractall(unpacked)
+        trust.unpack(project, archive, unpacked)
         processes.run(
             [sys.executable, "-m", "marquee.openapi", unpacked, out],
             f"{archive.name} does not load",

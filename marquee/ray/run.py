@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from rich.console import Console
 
 from marquee import interrupts
+from marquee.archives import trust
 from marquee.errors import MarqueeError
 from marquee.front import rayserver
 from marquee.front.settings import read
@@ -47,11 +48,21 @@ def _check(project: Project, *, own: bool) -> None:
     rayserver.check_none(project)
     preflight.check_not_running(project)
     preflight.check_archives(project)
+    _check_trust(project)
     # On a cluster that is there, a killed server has left what it had, its address among them.
     names = ADDRESSES if own else ("management_address",)
     preflight.check_ports(project.properties, names=names)
     for warning in [*preflight.left_out(project), *exposure.warnings(project.properties)]:
         Console(stderr=True, soft_wrap=True).print(f"Warning: {warning}", markup=False)
+
+
+def _check_trust(project: Project) -> None:
+    """Refuse where only signed archives may run: the cluster's nodes do not look at signatures."""
+    if trust.keys(project):
+        raise MarqueeError(
+            f"{trust.PROPERTY} names keys, and a Ray cluster does not check signatures; serve "
+            "with 'marquee serve', or from a project that names none"
+        )
 
 
 def _serve(project: Project, names: Collection[str], *, own: bool) -> None:

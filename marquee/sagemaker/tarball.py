@@ -12,6 +12,7 @@ from typing import IO
 from marquee.archives import model_folder, rooms
 from marquee.archives.build import build, epoch
 from marquee.archives.digests import file_digest, stream_digest
+from marquee.archives.trust import signature_of
 from marquee.errors import MarqueeError
 from marquee.files import replacing
 from marquee.project import Project
@@ -47,7 +48,8 @@ def pack(
         MarqueeError: there is no such model or version, or its archive cannot be built.
     """
     archives = [build(project, version).path for version in chosen(project, model, versions)]
-    return write({path.name: path for path in archives}, output)
+    signatures = [path for path in map(signature_of, archives) if path.is_file()]
+    return write({path.name: path for path in [*archives, *signatures]}, output)
 
 
 def chosen(project: Project, model: str, asked: Iterable[str]) -> list[rooms.ModelVersion]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from marquee.archives import listing, rooms
+from marquee.archives import listing, rooms, trust
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.properties import ADDRESSES, DEFAULTS, GRPC_PORTS, variable
@@ -17,6 +17,8 @@ from marquee.torchserve.server import running_pid
 
 # TorchServe unpacks every archive into its temporary folder; some room beside for logs.
 SPARE_BYTES = 256 << 20
+# A regular expression that no URL matches, as config.properties has it.
+NO_URL = "none"
 # In every archive whose handler is one of marquee's, and in no other.
 OURS = "handlers/runtime/exchange.py"
 
@@ -35,6 +37,7 @@ def check(project: Project, *, front: bool = False) -> None:
     check_families(project.properties, front=front)
     check_ports(project.properties)
     check_archives(project)
+    check_trust(project)
     check_envelope(project, (one.path for one in listing.scan(project.model_store).archives))
     check_disk(project)
 
@@ -151,6 +154,21 @@ def _is_ours(archive: Path) -> bool:
             return OURS in opened.namelist()
     except (OSError, zipfile.BadZipFile):
         return False  # told as what it is, by whoever unpacks it
+
+
+def check_trust(project: Project) -> None:
+    """Refuse what would bring archives before TorchServe that no key has signed.
+
+    Raises:
+        MarqueeError: signatures cannot be checked, or TorchServe may fetch archives by itself.
+    """
+    allowed = project.properties.get("allowed_urls", "any")
+    if trust.keys(project) and allowed != NO_URL:
+        raise MarqueeError(
+            f"{trust.PROPERTY} names keys, and allowed_urls is {allowed!r}: TorchServe itself "
+            f"would fetch archives that nobody checks; set allowed_urls={NO_URL}, and give "
+            "archives to marquee by their paths"
+        )
 
 
 def check_disk(project: Project) -> None:

@@ -14,14 +14,14 @@ from typing import IO
 import psutil
 
 from marquee import processes
-from marquee.archives import listing
+from marquee.archives import listing, trust
 from marquee.errors import MarqueeError
 from marquee.interrupts import until
 from marquee.project import Project
 from marquee.properties import for_launcher
 from marquee.torchserve import java
 from marquee.torchserve.lastwords import last_words, not_registered
-from marquee.torchserve.loaded import ModelId, defaults, load_list, models
+from marquee.torchserve.loaded import ModelId, archives, defaults, load_list, models
 from marquee.torchserve.loads import LogMarks, check_failed
 from marquee.torchserve.management import Management
 
@@ -148,18 +148,18 @@ def start(
         given["TS_LOAD_MODELS"] = listed
     given |= extra or {}
     clean_temp(project)
+    given["TS_MODEL_STORE"] = store = str(_trusted_store(project))
     given["TS_CONFIG_FILE"] = str(for_launcher(project.config_file.resolve(), project.temp))
     project.logs.mkdir(parents=True, exist_ok=True)
     (project.logs / "model_log.log").unlink(missing_ok=True)
     since = LogMarks.now(project)
     command = [sys.executable, "-m", "ts.model_server", "--start", "--ncs"]
-    store = ["--model-store", str(project.model_store)]
     # The launcher looks for the pid file in Python's temporary folder, TMPDIR.
     given["TMPDIR"] = str(project.temp)
     # Its own session: Ctrl-C in the terminal reaches us alone, and we stop it in order.
     with console or console_log(project).open("w") as printed:
         subprocess.run(
-            [*command, *store, *(["--models", listed] if listed else [])],
+            [*command, "--model-store", store, *(["--models", listed] if listed else [])],
             env=given,
             cwd=project.root,
             stdout=printed,
@@ -168,6 +168,12 @@ def start(
             check=True,
         )
     return Server(project, psutil.Process(int(pid_file(project).read_text())), since)
+
+
+def _trusted_store(project: Project) -> Path:
+    """Return the model store for TorchServe: one with what is trusted, where not everything is."""
+    trust.admit_all(project, (path for _, path in archives(project)))
+    return trust.store(project)
 
 
 def variables(project: Project) -> dict[str, str]:
@@ -230,7 +236,8 @@ def _terminate(pid: int) -> list[psutil.Process]:
 
 def clean_temp(project: Project) -> None:
     """Remove what an earlier server left: unpacked archives, sockets, the pid file."""
-    shutil.rmtree(project.temp / "models", ignore_errors=True)
+    for folder in ("models", trust.FOLDER):
+        shutil.rmtree(project.temp / folder, ignore_errors=True)
     for path in [*project.temp.glob(".ts.sock.*"), pid_file(project)]:
         path.unlink(missing_ok=True)
 

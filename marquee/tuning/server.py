@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from marquee import interrupts, javaproperties, processes
+from marquee.archives import trust
 from marquee.errors import MarqueeError
 from marquee.project import CONFIG_NAME, Project
 from marquee.properties import ADDRESSES, GRPC_PORTS, variable
@@ -112,6 +113,8 @@ def made_project(project: Project) -> Iterator[Project]:
             (root / "config").symlink_to(project.root.resolve() / "config")
         own = _own_properties()
         properties = {key: value for key, value in project.properties.items() if value} | own
+        # Variants of what the user's own rooms are built into: nobody signs them.
+        properties.pop(trust.PROPERTY, None)
         lines = [javaproperties.line(*pair) for pair in properties.items() if pair[0] != "vmargs"]
         # The launcher looks for it in a line NAME=VALUE as it stands.
         lines += [f"vmargs={properties['vmargs']}"] if "vmargs" in properties else []

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from marquee.archives import listing
+from marquee.archives import listing, trust
 from marquee.archives.digests import file_digest
 from marquee.archives.inspection import inspect
 from marquee.archives.manifest import MANIFEST
@@ -43,7 +43,8 @@ class Candidate:
     def discard(self) -> None:
         """Take the file out of the store again, if it was brought there just now."""
         if self.copied:
-            self.archive.unlink(missing_ok=True)
+            for path in (self.archive, trust.signature_of(self.archive)):
+                path.unlink(missing_ok=True)
 
 
 def find(project: Project, model: str | None, target: str) -> Candidate:
@@ -127,7 +128,17 @@ def _copied(project: Project, new: Candidate, path: Path) -> Candidate:
         shutil.copyfile(path, part)
         if file_digest(part) != new.digest:
             raise MarqueeError(f"{path} changed while it was copied; try again")
+        _bring_signature(path, target)
     return Candidate(new.name, new.version, target, new.digest, copied=True)
+
+
+def _bring_signature(archive: Path, target: Path) -> None:
+    """Copy an archive's signature beside its copy; one that lay there is of another archive."""
+    source, own = trust.signature_of(archive), trust.signature_of(target)
+    own.unlink(missing_ok=True)
+    if source.is_file():
+        with replacing(own) as part:
+            shutil.copyfile(source, part)
 
 
 @contextmanager

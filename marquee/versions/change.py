@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass
 
+from marquee.archives import trust
 from marquee.archives.golden import requests_of
 from marquee.errors import MarqueeError
 from marquee.interrupts import ignored, until
@@ -68,6 +69,8 @@ class Change:
         self._requests = requests_of(self.candidate.archive)
         self._results: Record = {}
         registered = self.api.describe(old.name, new)
+        if registered is None or self._is_stale(registered):
+            trust.admit(self.project, self.candidate.archive)
         self._plan = Plan(
             model=old.name,
             old=old.version,

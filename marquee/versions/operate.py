@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from marquee.archives import trust
 from marquee.archives.golden import requests_of
 from marquee.errors import MarqueeError
 from marquee.interrupts import ignored, pause, raised, until
@@ -63,6 +64,7 @@ def add(
         raise MarqueeError(
             f"{name} {version} is registered already; let it serve: marquee swap {name} {version}"
         )
+    trust.admit(project, archive)
     loaded = proved(
         project,
         api,

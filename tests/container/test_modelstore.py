@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from marquee.archives import reader
+from marquee.archives import reader, trust
 from marquee.archives.listing import Archive
 from marquee.container import contents, serve, workspace
 from marquee.container.modelstore import ModelStore, StoredModel, merged
@@ -21,6 +21,7 @@ from marquee.project import Project
 from tests.handlers.script import scripts
 from tests.handlers.script.harness import make_folder
 from tests.marquee.archives import odd
+from tests.marquee.archives.signing import key_pair
 
 
 @pytest.fixture
@@ -264,3 +265,63 @@ def test_kserves_name_for_the_only_model(project: Project, tmp_path: Path) -> No
 def test_kserves_name_for_a_script(project: Project, tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "models", scripts.CODED)
     assert filled(project, folder, "my-script") == [("my-script", "1.0")]
+
+
+@pytest.fixture
+def signer(tmp_path: Path) -> tuple[Path, Path]:
+    (tmp_path / "keys").mkdir()
+    return key_pair(tmp_path / "keys")
+
+
+@pytest.mark.parametrize("wanted", [{}, {"batch_size": 4}])
+@pytest.mark.parametrize("name", [None, "dog"])
+def test_a_signed_archive_lies_in_the_store_as_it_was_checked(
+    project: Project,
+    tmp_path: Path,
+    signer: tuple[Path, Path],
+    wanted: dict[str, Any],
+    name: str | None,
+) -> None:
+    source = make_archive(tmp_path / "cat.mar", {"batchSize": 2})
+    trust.sign(source, signer[0])
+    stored = add(project, source, name, trusted_keys=(signer[1],), **wanted)
+    source.write_bytes(b"something else by now")
+    assert not stored.path.is_symlink()
+    manifest = reader.read(stored.path)
+    assert (manifest.name, manifest.version) == (name or "cat", "2.0")
+    assert reader.config(stored.path)["batchSize"] == wanted.get("batch_size", 2)
+
+
+def test_an_archive_that_nobody_trusted_signed_is_refused(
+    project: Project, tmp_path: Path, signer: tuple[Path, Path]
+) -> None:
+    source = make_archive(tmp_path / "cat.mar")
+    with pytest.raises(MarqueeError, match="cat.mar is not signed"):
+        add(project, source, trusted_keys=(signer[1],))
+    (tmp_path / "others").mkdir()
+    trust.sign(source, key_pair(tmp_path / "others")[0])
+    with pytest.raises(MarqueeError, match="is signed with the key"):
+        add(project, source, trusted_keys=(signer[1],))
+    assert [*project.model_store.iterdir()] == []
+
+
+def test_an_archive_that_changes_while_it_is_taken_is_refused(
+    project: Project, tmp_path: Path, signer: tuple[Path, Path]
+) -> None:
+    """What was read of it first counts for nothing: another one, signed as well, came instead."""
+    source = make_archive(tmp_path / "cat.mar")
+    first = Archive(source, reader.read(source))
+    make_archive(source, name="dog")
+    trust.sign(source, signer[0])
+    store = ModelStore(project, ContainerSettings(trusted_keys=(signer[1],)))
+    with pytest.raises(MarqueeError, match="changed while it was read"):
+        store.add_archive(first)
+    assert [*project.model_store.iterdir()] == []
+
+
+def test_a_script_is_refused_where_only_signed_archives_may_run(
+    project: Project, tmp_path: Path, signer: tuple[Path, Path]
+) -> None:
+    folder = make_folder(tmp_path / "model", scripts.HOOKS)
+    with pytest.raises(MarqueeError, match="make an archive of it"):
+        add_script(project, folder, trusted_keys=(signer[1],))

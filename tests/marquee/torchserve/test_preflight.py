@@ -11,6 +11,7 @@ from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.properties import ADDRESSES
 from marquee.torchserve import preflight, server
+from tests.marquee.archives.signing import key_pair
 from tests.support import make_project, marquee
 
 Usage = namedtuple("Usage", "total used free")
@@ -113,3 +114,16 @@ def test_without_an_envelope_nothing_is_looked_into(project: Project, tmp_path: 
 def test_the_marker_is_in_every_archive_of_ours() -> None:
     root = Path(__file__).parents[3]
     assert (root / preflight.OURS).is_file()
+
+
+def test_urls_that_torchserve_would_fetch_itself_do_not_go_with_trusted_keys(
+    tmp_path: Path,
+) -> None:
+    project, (_, public) = make_project(tmp_path / "project"), key_pair(tmp_path)
+    config = project.root / "config.properties"
+    text = config.read_text().replace("allowed_urls=none", "allowed_urls=https://example[.]org/.*")
+    config.write_text(text)
+    preflight.check_trust(Project(project.root))
+    config.write_text(text.replace("marquee.trust=", f"marquee.trust={public}"))
+    with pytest.raises(MarqueeError, match="set allowed_urls=none"):
+        preflight.check_trust(Project(project.root))

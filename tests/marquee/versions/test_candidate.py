@@ -42,6 +42,21 @@ def test_an_archive_from_elsewhere_is_copied_and_can_be_discarded(
     assert not list(empty.model_store.glob("*cifar*"))
 
 
+def test_an_archive_brings_its_signature_along_and_goes_with_it(
+    empty: Project, tmp_path: Path
+) -> None:
+    path, stale = archive(tmp_path / "anything.mar"), empty.model_store / "cifar-5.0.mar.sig"
+    stale.write_text("of an archive that is not there any more")
+    assert brought(empty, path).copied
+    assert not stale.exists()
+    stale.with_name("cifar-5.0.mar").unlink()
+    path.with_name("anything.mar.sig").write_text("signature")
+    found = brought(empty, path)
+    assert stale.read_text() == "signature"
+    found.discard()
+    assert not list(empty.model_store.glob("*cifar*"))
+
+
 def test_an_archive_of_the_store_is_found_by_version_name_and_path(empty: Project) -> None:
     path = archive(empty.model_store / "cifar-5.0.mar")
     found = [brought(empty, target) for target in ("5.0", "cifar-5.0.mar", path)]
