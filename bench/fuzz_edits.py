@@ -13,7 +13,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
@@ -193,7 +193,7 @@ def _png_chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
 
-def in_zip(edits: dict[str, tuple[Edit, ...]]) -> Edit:
+def in_zip(edits: Mapping[str, tuple[Edit, ...]]) -> Edit:
     """Return an edit that breaks a member of a zip file, by the edits for the ending of its name.
 
     The file around it stays right; names, flags and sizes are broken now and then instead.
@@ -225,7 +225,7 @@ def _other_name(name: str, random: Random) -> str:
     return random.choice((*others, name[1:] or "x", name.replace("/", "\\")))
 
 
-def in_tar(edits: dict[str, tuple[Edit, ...]]) -> Edit:
+def in_tar(edits: Mapping[str, tuple[Edit, ...]]) -> Edit:
     """Return an edit that breaks a member of a .tar.gz, or what its header says, checksum right."""
 
     def broken(data: bytes, random: Random) -> bytes:
