@@ -7,6 +7,7 @@ first counts. There are no comments behind a value.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ BLANKS = str.maketrans("", "", " \t\r")
 INTEGER = re.compile(r"[+-]?\d+")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 MAX_BYTES = 4_000_000
+# Of its int, and how many digits that has.
+LARGEST, DIGITS = (1 << 31) - 1, 10
 
 
 class ConfigError(ValueError):
@@ -50,29 +53,45 @@ class Section:
 
     def integer(self, key: str, default: int, minimum: int | None = None) -> int:
         """Return ``key`` as an integer; what follows its digits is ignored, as C does."""
-        value = int(self._numbers(key, INTEGER)[0]) if key in self.options else default
+        value = (self.integers(key) or [default])[0]
         if minimum is not None and value < minimum:
             raise self.error(f"{key} is {value}, expected at least {minimum}", key)
         return value
 
     def number(self, key: str, default: float) -> float:
         """Return ``key`` as a number."""
-        return float(self._numbers(key, NUMBER)[0]) if key in self.options else default
+        return (self.numbers(key) or [default])[0]
 
     def integers(self, key: str) -> list[int] | None:
         """Return ``key`` as a list of integers, None where it is absent."""
-        return [int(n) for n in self._numbers(key, INTEGER)] if key in self.options else None
+        if key not in self.options:
+            return None
+        found = self._numbers(key, INTEGER)
+        # Before they are numbers: of thousands of digits Python makes none.
+        if any(len(n.lstrip("+-0")) > DIGITS or abs(int(n)) > LARGEST for n in found):
+            raise self.error(f"{key} is '{self._shown(key)}', expected at most {LARGEST}", key)
+        return [int(n) for n in found]
 
     def numbers(self, key: str) -> list[float] | None:
         """Return ``key`` as a list of numbers, None where it is absent."""
-        return [float(n) for n in self._numbers(key, NUMBER)] if key in self.options else None
+        if key not in self.options:
+            return None
+        found = [float(n) for n in self._numbers(key, NUMBER)]
+        if not all(map(math.isfinite, found)):
+            raise self.error(f"{key} is '{self._shown(key)}', expected finite numbers", key)
+        return found
 
     def _numbers(self, key: str, pattern: re.Pattern[str]) -> list[str]:
         value = self.options[key][0]
         found = [pattern.match(part) for part in value.removesuffix(",").split(",")]
         if None in found:
-            raise self.error(f"{key} is '{value}', expected a number or a list of them", key)
+            raise self.error(
+                f"{key} is '{self._shown(key)}', expected a number or a list of them", key
+            )
         return [match[0] for match in found if match]
+
+    def _shown(self, key: str) -> str:
+        return self.options[key][0][:60]
 
     def refuse(self, *keys: str) -> None:
         """Refuse keys that would change the result in a way that is not implemented here."""

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from handlers.runtime import jpegfile, pngfile
-from handlers.runtime.errors import BadRequest, TooLarge, Unprocessable
+from handlers.runtime.errors import BadRequest, RequestError, TooLarge, Unprocessable
 from handlers.runtime.looks import is_image, looks_like
 from handlers.runtime.quiet import quiet
 from handlers.runtime.tifffile import check_tiff
@@ -122,7 +122,7 @@ def _read(
         image.draft(image.mode, (wanted, wanted))
     # Pillow turns a TIFF while it decodes it, and forgets its orientation.
     turned = _orientation(image) if image.format == "TIFF" else 1
-    rgb = to_rgb(_decode(image))
+    rgb = _decoded(image)
     if image.format == "TIFF":
         return rgb if upright else _transposed(rgb, UNDONE.get(turned, turned))
     # Only now: reading a PNG's EXIF data decodes it as well, and would hide that it is damaged.
@@ -197,14 +197,17 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _decode(image: Image.Image) -> Image.Image:
+def _decoded(image: Image.Image) -> Image.Image:
+    """Return an opened picture's pixels, in mode RGB."""
     try:
         image.load()
-    except MemoryError:
+        if image.mode == "P" and image.palette is None:
+            raise Damaged("its colours are numbers of a palette, which it lacks")
+        return to_rgb(image)
+    except (MemoryError, RequestError):
         raise
     except Exception as error:  # decoders raise almost anything on damaged data
         raise Damaged(error) from error
-    return image
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

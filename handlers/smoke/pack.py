@@ -8,7 +8,13 @@ alone is enough.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import importlib.util
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +22,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 PACKED = "smoke.pth"
+# Of the processor; the original's file takes less than one.
+MAX_SECONDS = 5
+# Of one array; the largest of the network has 13,824.
+MAX_NUMBERS = 1 << 20
 
 # Keras' name of a layer's array, and PyTorch's.
 CONVOLUTION = {"kernel": "weight", "bias": "bias"}
@@ -91,25 +101,62 @@ def read_keras(path: Path) -> nn.Module:
     return network.eval()
 
 
-def _layers(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each layer's name and arrays, in the model's order, which ``layer_names`` holds."""
+def _layers(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Return each layer's name and arrays, in the model's order, which ``layer_names`` holds.
+
+    Read by a process of its own: of some damaged files HDF5's library makes no end, or crashes.
+    """
+    import numpy as np  # noqa: PLC0415 - heavy
+
     if not path.is_file():
         raise KerasError(f"{path}: there is no such weight file")
-    try:
-        import h5py  # noqa: PLC0415 - needed for Keras files only
-    except ImportError as error:
-        raise KerasError(f"{path}: reading Keras files needs h5py: pip install h5py") from error
+    if importlib.util.find_spec("h5py") is None:
+        raise KerasError(f"{path}: reading Keras files needs h5py: pip install h5py")
+    with tempfile.TemporaryDirectory() as folder:
+        arrays = Path(folder) / "arrays.npz"
+        done = subprocess.run(
+            [sys.executable, __file__, path, arrays], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            reason = done.stdout.strip() or f"HDF5's library crashed, or read for {MAX_SECONDS} s"
+            raise KerasError(
+                f"{path}: no Keras model in HDF5, or damaged ({reason}); expected a file written "
+                "by Keras' model.save(...h5)"
+            )
+        with np.load(arrays) as read:
+            names: list[tuple[str, list[str]]] = json.loads(done.stdout)
+            return [
+                (layer, {leaf: read[f"{at}.{leaf}"] for leaf in leaves})
+                for at, (layer, leaves) in enumerate(names)
+            ]
+
+
+def _read_hdf5(path: Path, arrays: Path) -> int:
+    """Write all arrays to ``arrays``, and print their names, or why there are none."""
+    import h5py  # noqa: PLC0415 - needed for Keras files only
+    import numpy as np  # noqa: PLC0415
+
+    # The system ends a process that has taken so long.
+    resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
+    found: dict[str, Any] = {}
+    names: list[tuple[str, list[str]]] = []
     try:
         with h5py.File(path, "r") as file:
             root = file.get("model_weights", file)
-            for layer in map(_text, root.attrs["layer_names"]):
-                names = [_text(name) for name in root[layer].attrs["weight_names"]]
-                yield layer, {_leaf(name): root[layer][name][()] for name in names}
-    except (OSError, KeyError, TypeError, AttributeError, RuntimeError, UnicodeError) as error:
-        raise KerasError(
-            f"{path}: no Keras model in HDF5, or damaged ({' '.join(str(error).split())}); "
-            "expected a file written by Keras' model.save(...h5)"
-        ) from error
+            for at, layer in enumerate(map(_text, root.attrs["layer_names"])):
+                places = [_text(name) for name in root[layer].attrs["weight_names"]]
+                datasets = {_leaf(place): root[layer][place] for place in places}
+                if any(one.size > MAX_NUMBERS for one in datasets.values()):
+                    print(f"an array of {layer} has more than {MAX_NUMBERS} numbers")  # noqa: T201
+                    return 1
+                found |= {f"{at}.{leaf}": one[()] for leaf, one in datasets.items()}
+                names.append((layer, [*datasets]))
+    except Exception as error:  # noqa: BLE001 - of damaged files h5py raises almost anything
+        print(" ".join(str(error).split()))  # noqa: T201 - to who started this process
+        return 1
+    np.savez(arrays, **found)
+    print(json.dumps(names))  # noqa: T201
+    return 0
 
 
 def _text(name: Any) -> str:
@@ -159,3 +206,7 @@ def _tensor(array: Any, like: Tensor, where: str) -> Tensor:
     if turned.dtype.kind != "f" or not np.isfinite(turned).all():
         raise KerasError(f"{where} holds something else than finite numbers")
     return torch.from_numpy(np.ascontiguousarray(turned, dtype=np.float32))
+
+
+if __name__ == "__main__":
+    sys.exit(_read_hdf5(*map(Path, sys.argv[1:])))

@@ -19,6 +19,22 @@ MAX_BYTES = 128 << 10
 MAX_DEPTH = 32
 # Each alias may double what a merge (`<<`) puts together.
 MAX_ALIASES = 16
+# What PyYAML raises: ValueError of bytes that are no text, of dates and of numbers that are none.
+UNREADABLE = (yaml.YAMLError, ValueError, TypeError, RecursionError)
+
+
+def load(text: bytes, path: Path) -> Any:
+    """Return what a file of the operator's own holds; None of an empty one.
+
+    Raises:
+        MarqueeError: it is no YAML in UTF-8, or its brackets are too deep for any reader.
+    """
+    try:
+        if _depth(text) > MAX_DEPTH:
+            raise ValueError(f"its brackets are more than {MAX_DEPTH} deep")
+        return yaml.safe_load(text)
+    except UNREADABLE as error:
+        raise MarqueeError(f"{path} is not valid YAML: {one_line(error)}") from error
 
 
 def check(text: bytes, name: str, path: Path) -> None:
@@ -37,7 +53,7 @@ def check(text: bytes, name: str, path: Path) -> None:
         events = yaml.parse(text, yaml.SafeLoader)
         aliases = sum(isinstance(event, yaml.AliasEvent) for event in events)
         root = yaml.compose(text, yaml.SafeLoader)  # nothing is built from it yet
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         raise MarqueeError(f"{where} is no YAML ({one_line(error)})") from error
     if aliases > MAX_ALIASES:
         raise MarqueeError(f"{where} has {aliases} aliases, expected {MAX_ALIASES} at the most")
@@ -63,7 +79,7 @@ def read(text: bytes, name: str, path: Path) -> dict[str, Any]:
     check(text, name, path)
     try:
         config: dict[str, Any] = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+    except UNREADABLE as error:
         where = f"{path_text(path)}: {short_repr(name)}"
         raise MarqueeError(f"{where} cannot be read ({one_line(error)})") from error
     return config

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from marquee.archives import weight_files
+from marquee.archives import configuration, weight_files
 from marquee.archives.listing import is_hidden
 from marquee.archives.manifest import rule_broken
 from marquee.errors import MarqueeError
@@ -95,11 +95,11 @@ def in_container(project: Project, name: str) -> InContainer:
     path = project.handlers / name / CONTAINER_NAME
     if not path.is_file():
         return InContainer()
+    text = configuration.load(path.read_bytes(), path)
     try:
-        text = yaml.safe_load(path.read_text())
         training = Training(name, **text["train"]) if "train" in text else None
         return InContainer(text.get("ping", {}), tuple(text.get("origins", ())), training)
-    except (yaml.YAMLError, TypeError, AttributeError) as error:
+    except (TypeError, AttributeError) as error:
         raise MarqueeError(
             f"{path} cannot be read ({' '.join(str(error).split())}); expected ping: a mapping, "
             "origins: a list, train: weights and data"
@@ -207,18 +207,15 @@ def _read_config(project: Project, name: str) -> dict[str, Any]:
     if not path.is_file():
         known = ", ".join(names(project)) or "none"
         raise MarqueeError(f"there is no model '{name}' (no {path}); the models are: {known}")
-    try:
-        config: dict[str, Any] = deepcopy(_loaded(path.read_text()))
-    except yaml.YAMLError as error:
-        raise MarqueeError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    config: dict[str, Any] = deepcopy(_loaded(path.read_bytes(), path))
     _check_config(config, path)
     return config
 
 
 # Asked for again and again, and PyYAML takes milliseconds.
 @lru_cache
-def _loaded(text: str) -> Any:
-    return yaml.safe_load(text)
+def _loaded(text: bytes, path: Path) -> Any:
+    return configuration.load(text, path)
 
 
 def _check_config(config: Any, path: Path) -> None:

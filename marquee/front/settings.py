@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -19,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from marquee.archives import configuration
 from marquee.errors import MarqueeError
 from marquee.front import origins
 from marquee.front.process import folder_of
@@ -275,10 +275,7 @@ def _file(project: Project) -> dict[str, Any]:
     path = project.root / "config" / FILE_NAME
     if not path.is_file():
         return {}
-    try:
-        content = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise MarqueeError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    content = configuration.load(path.read_bytes(), path) or {}
     if not isinstance(content, dict):
         raise MarqueeError(f"{path} must hold lines such as 'request_timeout: 3600'")
     try:

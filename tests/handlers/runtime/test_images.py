@@ -216,3 +216,11 @@ def test_a_tiff_is_turned_only_where_that_is_wanted(compression: str) -> None:
 def test_what_is_no_image_is_told_by_its_looks(data: bytes, words: str) -> None:
     with pytest.raises(BadRequest, match=words):
         opened(data)
+
+
+def test_a_palette_that_is_missing_is_told() -> None:
+    data = encoded(GRAY.convert("P"), "PNG", transparency=1)
+    at = data.index(b"PLTE") - 4
+    without = data[:at] + data[at + 12 + int.from_bytes(data[at : at + 4], "big") :]
+    with pytest.raises(BadRequest, match="a palette, which it lacks"):
+        opened(without)
