@@ -2,10 +2,11 @@
 
     .venv/bin/python -m bench.soak [--minutes 60] [--models cifar inkwash ...] [--keep DIR]
 
-Starts its own server with the front door on free ports, and stops it. A swap or a canary each
-minute, a worker killed each two minutes, a worker, HAProxy or TorchServe halted for three seconds
-each 100 s. Every answer is compared with the archive's golden ones. A request may be lost only by
-the worker that was killed with it; memory, descriptors, threads, sockets and files must not grow.
+Starts its own server with the front door and two workers a model on free ports, and stops it. A
+swap or a canary each minute, a worker killed each two minutes, a worker, HAProxy or TorchServe
+halted for three seconds each 100 s. Every answer is compared with the archive's golden ones. A
+request may be lost only by the worker that was killed with it; memory, descriptors, threads,
+sockets and files must not grow.
 """
 
 from __future__ import annotations
@@ -22,14 +23,16 @@ from pathlib import Path
 
 from bench.load import Sample
 from bench.soak_events import Disturber, Event, defaults
-from bench.soak_load import RATES, GoldenLoad, load_of
+from bench.soak_load import RATES, load_of
 from bench.soak_watch import Look, files, growth, look
 from marquee.project import Project
 from tests.support import BIN, Running, make_project, marquee, serving
 
 LOOK_SECONDS = 10.0
 CLOCK_SECONDS = 0.1
-# Until a model whose worker was killed has one again, what it is asked waits in the queue.
+# Of each model: TorchServe refuses requests (503) while a model's only worker is replaced.
+WORKERS = "2"
+# Seconds between two things that are done.
 PACE = {"operator": 60.0, "kill": 120.0, "halt": 100.0}
 
 
@@ -95,6 +98,12 @@ async def soak(
         )
         for model in models
     }
+    for model in models:
+        done = await asyncio.to_thread(
+            marquee, running.project, "scale", model, "--workers", WORKERS, **running.environment
+        )
+        if done.returncode:
+            raise AssertionError(done.stderr)
     serving_now = defaults(running)
     loads = {
         model: load_of(running, model, sorted(known, key=lambda one: one != serving_now[model]))
@@ -109,7 +118,11 @@ async def soak(
         asyncio.create_task(disturber.every(pace["halt"], *halts)),
     ]
     await _watch(running, found, seconds, doing)
-    await _end(doing, asking, loads)
+    disturber.end()
+    await asyncio.gather(*doing)
+    for one in loads.values():
+        one.stop()
+    await asyncio.gather(*asking)
     found.samples = {name: one.samples for name, one in loads.items()}
     found.events = disturber.events
     return found
@@ -125,19 +138,6 @@ async def _watch(
         ended, _ = await asyncio.wait(doing, timeout=min(LOOK_SECONDS, left))
         for one in ended:
             one.result()  # it ends by its failure alone
-
-
-async def _end(
-    doing: Sequence[asyncio.Task[None]],
-    asking: Sequence[asyncio.Task[None]],
-    loads: Mapping[str, GoldenLoad],
-) -> None:
-    for task in doing:
-        task.cancel()
-    await asyncio.gather(*doing, return_exceptions=True)
-    for one in loads.values():
-        one.stop()
-    await asyncio.gather(*asking)
 
 
 def report(found: Soak) -> str:

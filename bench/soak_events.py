@@ -11,9 +11,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import cycle
+from typing import Any
 
-import psutil
-
+from bench.soak_watch import family
 from tests.support import BIN, Running, clean_environment
 
 HALTED_SECONDS = 3.0
@@ -51,15 +52,20 @@ class Disturber:
     running: Running
     models: Mapping[str, list[str]]
     events: list[Event] = field(default_factory=list)
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
     _chance: random.Random = field(default_factory=lambda: random.Random(SEED))  # noqa: S311
 
     async def every(self, seconds: float, *doings: Callable[[], Awaitable[Event]]) -> None:
-        """Do one thing after the other, a new one each ``seconds``, until cancelled."""
-        number = 0
-        while True:
-            await asyncio.sleep(seconds)
-            self.events.append(await doings[number % len(doings)]())
-            number += 1
+        """Do one thing after the other, ``seconds`` in between, until :meth:`end`."""
+        for doing in cycle(doings):
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), seconds)
+                return
+            self.events.append(await doing())
+
+    def end(self) -> None:
+        """Begin nothing new; what is being done is done to its end."""
+        self._ended.set()
 
     async def swap(self) -> Event:
         """Swap cifar to its other version, under a watch of some seconds."""
@@ -79,7 +85,7 @@ class Disturber:
         return Event("canary", "cifar", start, time.time(), problem)
 
     async def kill_worker(self) -> Event:
-        """Kill a worker of any model, with SIGKILL."""
+        """Kill a worker of any model, with SIGKILL, once all of that model's are there."""
         model, pid = await self._any_worker()
         start = time.time()
         os.kill(pid, signal.SIGKILL)
@@ -99,8 +105,7 @@ class Disturber:
         return await self._halt("TorchServe halted", "", self._named("java"))
 
     def _named(self, name: str) -> list[int]:
-        family = psutil.Process(self.running.process.pid).children(recursive=True)
-        return [one.pid for one in family if one.name() == name]
+        return [one.pid for one in family(self.running) if one.name() == name]
 
     async def _halt(self, kind: str, model: str, pids: list[int]) -> Event:
         start = time.time()
@@ -110,13 +115,20 @@ class Disturber:
 
     async def _any_worker(self) -> tuple[str, int]:
         model = self._chance.choice([*self.models])
-        version = await asyncio.to_thread(self._default, model)
-        pids = await asyncio.to_thread(self.running.worker_pids, model, version)
-        return model, self._chance.choice(pids)
+        while True:
+            workers = await asyncio.to_thread(self._workers, model)
+            if all(one["status"] == "READY" for one in workers):
+                return model, self._chance.choice(workers)["pid"]
+            await asyncio.sleep(1)
 
     async def _other(self) -> str:
         default = await asyncio.to_thread(self._default, "cifar")
         return next(one for one in self.models["cifar"] if one != default)
+
+    def _workers(self, model: str) -> list[dict[str, Any]]:
+        described = self.running.describe(model, self._default(model))
+        workers: list[dict[str, Any]] = described["workers"]
+        return workers
 
     def _default(self, model: str) -> str:
         with self.running.management() as client:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from marquee.project import Project
+from marquee.torchserve.server import running_pid
 from tests.support import Running
 
 ROLES = {"java": "TorchServe", "haproxy": "HAProxy"}
@@ -25,8 +27,7 @@ class Look:
     Attributes:
         at: Unix time.
         megabytes: resident.
-        descriptors, threads, sockets: numbers.
-        processes: number.
+        descriptors, threads, sockets: how many.
     """
 
     at: float
@@ -34,27 +35,41 @@ class Look:
     descriptors: int
     threads: int
     sockets: int
-    processes: int
+
+
+def family(running: Running) -> list[psutil.Process]:
+    """Return `marquee serve` and all that it started; TorchServe's launcher leaves Java alone."""
+    java = running_pid(Project(running.project.root, running.environment))
+    firsts = [psutil.Process(pid) for pid in (running.process.pid, java) if pid is not None]
+    return [one for first in firsts for one in (first, *first.children(recursive=True))]
 
 
 def look(running: Running) -> dict[str, Look]:
     """Return what each role's processes hold now; what ends meanwhile counts as nothing."""
-    first = psutil.Process(running.process.pid)
-    held: dict[str, list[tuple[float, int, int, int]]] = {}
-    for one in (first, *first.children(recursive=True)):
+    held: dict[str, list[Look]] = {}
+    now = time.time()
+    for one in family(running):
         try:
-            role = "marquee serve" if one == first else ROLES.get(one.name(), "workers")
+            own = one.pid == running.process.pid
+            role = "marquee serve" if own else ROLES.get(one.name(), "workers")
             with one.oneshot():
                 memory = one.memory_info().rss / 2**20
-                counts = one.num_fds(), one.num_threads(), len(one.net_connections("all"))
+                sockets = len(one.net_connections("all"))
+                each = Look(now, memory, one.num_fds(), one.num_threads(), sockets)
         except psutil.NoSuchProcess:
             continue
-        held.setdefault(role, []).append((memory, *counts))
-    now = time.time()
-    return {
-        role: Look(now, *(sum(column) for column in zip(*rows, strict=True)), len(rows))
-        for role, rows in held.items()
-    }
+        held.setdefault(role, []).append(each)
+    return {role: _sum(looks) for role, looks in held.items()}
+
+
+def _sum(looks: Sequence[Look]) -> Look:
+    return Look(
+        looks[0].at,
+        sum(one.megabytes for one in looks),
+        sum(one.descriptors for one in looks),
+        sum(one.threads for one in looks),
+        sum(one.sockets for one in looks),
+    )
 
 
 def files(running: Running) -> int:
