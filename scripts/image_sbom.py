@@ -67,8 +67,9 @@ def document(debian: Path | None = None) -> dict[str, Any]:
 def jar() -> Path:
     """Return TorchServe's jar, of the same version here as in the image."""
     spec = find_spec("ts")
-    (folder,) = spec.submodule_search_locations or () if spec else ()
-    return Path(folder) / JAR
+    if spec is None or not spec.origin:
+        raise FileNotFoundError("TorchServe is not installed here; run make env first")
+    return Path(spec.origin).parent / JAR
 
 
 def java(path: Path) -> Iterator[dict[str, Any]]:
