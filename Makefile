@@ -49,6 +49,15 @@ image:  ## build the container image marquee:latest
 image-test: $(INSTALLED)  ## build the image and run it through SageMaker's contract
 	@docker/image-test
 
+.PHONY: sbom
+sbom: $(INSTALLED)  ## write build/image.cdx.json: what the image is made of, but for Debian's packages
+	@mkdir -p build
+	@$(BIN)/python -m scripts.image_sbom > build/image.cdx.json.part && mv build/image.cdx.json.part build/image.cdx.json
+
+.PHONY: audit
+audit: $(INSTALLED)  ## ask for known holes in what is installed; accepted ones are in .trivyignore.yaml
+	@$(BIN)/python -m scripts.audit
+
 .PHONY: check
 check: $(INSTALLED) cloud-validate kubernetes-validate workflows  ## lint, check formats, types, versions, workflows, the AWS template and Kubernetes' manifests
 	@$(BIN)/ruff check .

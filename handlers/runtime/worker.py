@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from handlers.runtime import jsontext, kserve
+from handlers.runtime import jsontext, kserve, tracing
 from handlers.runtime.channel import guard_log, serves_torchserve
 from handlers.runtime.endings import check_answer_size, device_lost, exit_soon, refusal_of
 from handlers.runtime.errors import RequestError, Unprocessable
@@ -61,6 +61,7 @@ class Worker(ABC):
     _user_code = "the model"
     _device_lost = False
     _heap: Heap | None = None
+    _tracer: tracing.Tracer | None = None
     # What version 2 of KServe's protocol says of the answers; no more is known than was seen.
     _tensors: Sequence[Mapping[str, Any]] = ()
 
@@ -83,6 +84,7 @@ class Worker(ABC):
         self._max_response = max_response_size()
         self._metrics = StageMetrics(context.metrics, context.model_name)
         self._memory = WorkerMemory(context.metrics, context.model_name, context.manifest)
+        self._tracer = tracing.tracer(self._who)
 
     def handle(self, rows: list[Row], context: Context) -> list[bytes]:
         """Answer each row of a batch: same order, one status, content type and body for each."""
@@ -90,10 +92,13 @@ class Worker(ABC):
             Exchange(row, context.get_all_request_header(i), context.get_request_id(i) or "")
             for i, row in enumerate(rows)
         ]
+        began = self._tracer.begin(exchanges) if self._tracer else 0
         self.answer(exchanges)
         bodies = [_reply(exchange, i, context) for i, exchange in enumerate(exchanges)]
         self._metrics.report([e.watch for e in exchanges], exchanges[0].request_id)
         self._memory.report(exchanges[0].request_id)
+        if self._tracer:
+            self._tracer.report(exchanges, began)
         if self._device_lost:
             exit_soon()
         return bodies

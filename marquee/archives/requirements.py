@@ -29,6 +29,8 @@ from marquee.errors import MarqueeError
 
 # Of an address: https://..., file:..., git+ssh://...
 SCHEME = re.compile(r"(?<![\w+])(?:(git|hg|svn|bzr)\+[a-z]+|https?|ftp|file):", re.IGNORECASE)
+# Where the lists of an archive, a script and a model folder are.
+LISTS = ("requirements.txt", "sagemaker/code/requirements.txt", "code/requirements.txt")
 ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar", ".tar.bz2", ".tbz", ".tar.xz", ".txz")
 EXTRAS = re.compile(r"\[[^\[\]]*\]$")
 

@@ -14,6 +14,7 @@ import click
 from marquee.cli.errors import printable
 from marquee.cli.params import AS_JSON
 from marquee.errors import MarqueeError
+from marquee.files import replacing
 from marquee.project import Project
 
 if TYPE_CHECKING:
@@ -258,6 +259,27 @@ def verify(named: str, keys: tuple[Path, ...]) -> None:
     path = _find(named)
     key = trust.verify(path, trusted)
     click.echo(f"signed      {path.name}  with {printable(str(key))}, and unchanged since")
+
+
+@archive.command()
+@click.argument("named", metavar="ARCHIVE")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="A file to write it to."
+)
+def sbom(named: str, output: Path | None) -> None:
+    """Print what an archive is made of, as a CycloneDX document (a bill of materials).
+
+    Nothing of it is run. Its files with their SHA-256, weights, what its requirements ask for and
+    what its code imports. The same archive gives the same document.
+    """
+    from marquee.archives.sbom import document
+
+    text = json.dumps(document(_find(named)), indent=1)
+    if output is None:
+        click.echo(text)
+        return
+    with replacing(output) as part:
+        part.write_text(text + "\n")
 
 
 def _find(named: str) -> Path:

@@ -20,7 +20,7 @@ from marquee.container.multimodel import MultiModel
 from marquee.container.variables import ContainerSettings
 from marquee.errors import MarqueeError
 from marquee.front.process import folder_of
-from marquee.front.settings import FrontSettings
+from marquee.front.settings import FrontSettings, is_traced
 from marquee.project import Project
 from marquee.serving.door import Door
 from marquee.serving.run import Foreground
@@ -138,6 +138,7 @@ def front_settings(
         execution_parameters=batch.execution_parameters(settings, models, default),
         ping_fields=room.ping,
         allowed_origins=room.origins if allowed is None else allowed,
+        traced=is_traced(project.environ),
     )
 
 

@@ -34,6 +34,7 @@ PLAIN_PATH = re.compile(r"[A-Za-z0-9._/+-]{1,80}")
 # What means nothing else between its double quotes.
 QUOTED_PATH = re.compile(r'[^"\\$\0-\x1f\x7f]+')
 CONNECTIONS = 4096
+TRACED = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
 def _path(value: Any) -> Any:
@@ -152,6 +153,7 @@ class FrontSettings(FrontFile):
         models_socket: who answers ``/models`` without ``/invoke``; None leaves it to TorchServe.
         ping_fields: what the body of ``/ping`` has besides ``status`` and ``models``.
         execution_parameters: what ``/execution-parameters`` answers; None leaves it unanswered.
+        traced: whether workers are told when a request arrived, for their traces.
     """
 
     folder: Path
@@ -164,6 +166,7 @@ class FrontSettings(FrontFile):
     models_socket: Path | None = None
     ping_fields: Mapping[str, Any] = {}
     execution_parameters: Mapping[str, int | str] | None = None
+    traced: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> FrontSettings:
@@ -245,6 +248,11 @@ def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
     return f"{name} is {first['input']!r}, expected {model.model_fields[name].title}"
 
 
+def is_traced(environ: Mapping[str, str]) -> bool:
+    """Tell whether somebody takes the traces that workers make; they heed more variables."""
+    return any(environ.get(name) for name in TRACED)
+
+
 def read(project: Project) -> FrontSettings:
     """Return the settings of a project: its properties, and config/front.yaml.
 
@@ -266,6 +274,7 @@ def read(project: Project) -> FrontSettings:
         management_address=properties["management_address"],
         key_file=None if keys is None else keys.path,
         max_request_size=int(properties.get("max_request_size", "6553500")),
+        traced=is_traced(project.environ),
         **{"allowed_origins": allowed, **_file(project)},
     )
 

@@ -29,9 +29,8 @@ PROCESS_STARTS = "s_name_part0="
 # good while after.
 TRACEBACK_SECONDS = 3.0
 POLL_SECONDS = 0.2
-# A module that a model misses, and where the lists of an archive, a script and a model folder are.
+# A module that a model misses.
 MISSING = re.compile(r"No module named '([\w.]+)'")
-LISTS = ("requirements.txt", "sagemaker/code/requirements.txt", "code/requirements.txt")
 
 
 @dataclass(frozen=True)
@@ -235,7 +234,7 @@ def hint(project: Project, name: str, version: str, cause: str) -> str:
     if archive is None:
         return ""
     own = archive.manifest.files.get("requirementsFile")
-    for path in filter(None, (own, *LISTS)):
+    for path in filter(None, (own, *requirements.LISTS)):
         wanted = _absent(archive.path, path)
         if wanted:
             return (

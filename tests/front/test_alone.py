@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import ssl
 import subprocess
+import time
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,7 @@ from marquee.errors import MarqueeError
 from marquee.front import config, launch, maps
 from marquee.front.process import Haproxy
 from marquee.front.settings import FrontSettings
+from tests.front.behind import behind
 from tests.front.conftest import Start
 from tests.support import free_ports
 
@@ -93,3 +95,19 @@ def test_tokens_are_not_renewed_behind_the_door(
         answer = httpx.get(address + path, headers=headers, trust_env=False)
         assert answer.status_code == 400
         assert "are not renewed" in answer.json()["message"]
+
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_a_trace_goes_on_to_the_workers(start: Start, traced: bool) -> None:
+    settings = start(traced=traced)
+    sent = {"traceparent": TRACEPARENT, "tracestate": "a=b", "X-Marquee-Arrived": "1"}
+    with behind(settings.inference_socket):
+        before = time.time_ns() // 1000
+        got = get(settings, "/predictions/m", headers=sent).json()["headers"]
+        after = time.time_ns() // 1000
+    assert (got["traceparent"], got["tracestate"]) == (TRACEPARENT, "a=b")
+    # Only where somebody takes traces is the time worth a header; a client's is never believed.
+    assert (before <= int(got["x-marquee-arrived"]) <= after) is traced

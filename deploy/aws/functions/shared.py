@@ -25,6 +25,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
+import tracing
+
 LINK_SECONDS = 900
 # Lambda hands on at most 6 MB (6,291,556 bytes) of answer, the JSON around the body included.
 ANSWER_BYTES = 6_000_000
@@ -152,7 +154,11 @@ def invoke(body: bytes, content_type: str, accept: str) -> tuple[bytes, str]:
     endpoint = setting("ENDPOINT_NAME")
     with told(f"endpoint '{endpoint}'"):
         answer = client("sagemaker-runtime").invoke_endpoint(
-            EndpointName=endpoint, ContentType=content_type, Accept=accept, Body=body
+            EndpointName=endpoint,
+            ContentType=content_type,
+            Accept=accept,
+            Body=body,
+            **tracing.attributes(),
         )
         return answer["Body"].read(), answer["ContentType"]
 
@@ -286,6 +292,7 @@ def api(function: Callable[[Event], Answer]) -> Callable[[Event, Any], Answer]:
 
     @functools.wraps(function)
     def answered(event: Event, context: Any) -> Answer:
+        tracing.came_with(header(event, tracing.HEADER))
         try:
             return function(event)
         except Problem as problem:

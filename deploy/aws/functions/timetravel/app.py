@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 import shared
+import tracing
 from timetravel import table
 
 JPEG = "image/jpeg"
@@ -60,6 +61,7 @@ def _invoke(upload: shared.Upload, job: table.Job) -> dict[str, str]:
             InferenceId=job["InferenceId"],
             InvocationTimeoutSeconds=int(shared.setting("INVOCATION_SECONDS")),
             RequestTTLSeconds=int(shared.setting("QUEUE_SECONDS")),
+            **tracing.attributes(),
         )
     return places
 
