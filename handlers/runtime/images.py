@@ -201,8 +201,6 @@ def _decoded(image: Image.Image) -> Image.Image:
     """Return an opened picture's pixels, in mode RGB."""
     try:
         image.load()
-        if image.mode == "P" and image.palette is None:
-            raise Damaged("its colours are numbers of a palette, which it lacks")
         return to_rgb(image)
     except (MemoryError, RequestError):
         raise
@@ -215,6 +213,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
     Raises:
         Unprocessable: floating-point pixels, whose range is not known.
+        BadRequest: the numbers of a palette that is not there.
     """
     if image.mode == "RGB":
         return image
@@ -225,6 +224,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
             "the image has floating-point pixels, whose range is unknown; "
             "convert it to 8 or 16 bits, or send the numbers as application/x-npy"
         )
+    if image.mode == "P" and image.palette is None:
+        raise Damaged("its colours are numbers of a palette, which it lacks")
     if image.mode == "LAB":
         raise Unprocessable("the image is in the LAB colour space; convert it to RGB")
     return image.convert("RGB")
