@@ -91,8 +91,7 @@ def _seeds(model: str) -> Iterator[bytes]:
 
 def _fitting(request: bytes, random: Random) -> bytes:
     """Break a request's body by the form it has."""
-    head = request.partition(b"\r\n\r\n")[0]
-    if b"application/json" in head:
+    if request.startswith(b"content-type: application/json"):
         return in_body(JSON)(request, random)
     if b"\x89PNG" in request[:2000]:
         return in_body((*BYTES, *map(in_png, BYTES)))(request, random)
@@ -170,8 +169,12 @@ def _ask(
 ) -> tuple[int, str]:
     head, _, body = request.partition(b"\r\n\r\n")
     headers = {"Authorization": f"Bearer {key}", **_cheap(model), **_sendable(head)}
-    connection.request("POST", f"/predictions/{model}", body, headers)
-    answer = connection.getresponse()
+    try:
+        connection.request("POST", f"/predictions/{model}", body, headers)
+    except OSError:  # refused before all of it was sent: the answer is there to be read
+        answer = connection.getresponse()
+    else:
+        answer = connection.getresponse()
     text = answer.read()
     return answer.status, _problem(answer.status, text)
 
