@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from functools import partial
 
@@ -42,6 +43,8 @@ UNDONE = {6: 8, 8: 6}
 # twice, cifar's probabilities moved six times as far (`python -m bench.reduced_decoding`).
 REDUCED_MARGIN = 6
 ROWS_COMPARED = 256
+# PBM, PGM and PPM as text, half a second a megabyte.
+LETTERS, MAX_LETTERS = re.compile(rb"P[123]\s"), 1 << 22
 
 
 class Damaged(BadRequest):
@@ -83,6 +86,8 @@ def open_image(
         raise BadRequest("the body is empty; send the bytes of an image file")
     check_tiff(data, max_pixels)
     jpegfile.check_scans(data)
+    pngfile.check_chunks(data)
+    _check_letters(data)
     read = partial(
         _read, max_pixels=max_pixels, upright=upright, reduced_to=reduced_to, spend=spend
     )
@@ -176,6 +181,15 @@ def _unidentified(data: bytes) -> BadRequest:
         f"{f'; they look like {what}' if what else ''}. Expected JPEG, PNG, WebP, "
         "GIF, BMP, TIFF, PPM or AVIF (with curl: -T file, or --data-binary @file)"
     )
+
+
+def _check_letters(data: bytes) -> None:
+    """Refuse a long file whose pixels are written in letters: Pillow reads them one by one."""
+    if LETTERS.match(data) and len(data) > MAX_LETTERS:
+        raise TooLarge(
+            f"the picture's numbers are written as text, {len(data)} bytes of it, at most "
+            f"{MAX_LETTERS} are read; save it in a binary form, such as PNG"
+        )
 
 
 def _check_pixels(image: Image.Image, max_pixels: int) -> None:
