@@ -35,8 +35,9 @@ KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (*fuzz_requests.KINDS, 
 MAX_SECONDS = 1.0
 # Beside the body, however small it is; and for each of its bytes.
 MAX_BESIDE, MAX_PER_BYTE = 64 << 20, 40
-# Of what libraries in C write to standard error, which is a worker's log.
-MAX_LOG, LOG_PER_BYTE = 64 << 10, 40
+# Of what libraries in C write to standard error, which is a worker's log: a line for each row that
+# a fax may have.
+MAX_LOG, LOG_PER_BYTE = 4 << 20, 40
 # Nothing is heard of it for so long: it hangs, however slow the machine.
 HANGS = 60.0
 PART = 1000
@@ -81,12 +82,17 @@ class Score:
 
 
 def tried(
-    kind: Kind, seed: int, indices: Sequence[int], at: Synchronized[int] | None = None
+    kind: Kind,
+    seed: int,
+    indices: Sequence[int],
+    at: Synchronized[int] | None = None,
+    max_seconds: float = MAX_SECONDS,
 ) -> Score:
     """Read a kind's inputs of these numbers in this process.
 
     Args:
         at: is set to the number of each before it is read.
+        max_seconds: of the processor, for one input.
     """
     score, peak = Score(), Peak()
     with _own_log() as log:
@@ -101,7 +107,8 @@ def tried(
             seconds = time.thread_time() - start
             over = peak.grown() - MAX_PER_BYTE * len(data)
             written = os.fstat(log).st_size - written
-            problem = problem or _excess(seconds, over, written - LOG_PER_BYTE * len(data))
+            written -= LOG_PER_BYTE * len(data)
+            problem = problem or _excess(seconds, max_seconds, over, written)
             if problem:
                 score.findings.append(asdict(Finding(kind.name, index, problem)))
             part = Score(1, int(taken), seconds, seconds, over)
@@ -123,9 +130,9 @@ def _problem(kind: Kind, data: bytes) -> tuple[str, bool]:
     return "", True
 
 
-def _excess(seconds: float, over: int, written: int) -> str:
-    if seconds > MAX_SECONDS:
-        return f"{seconds:.1f} s of the processor, at most {MAX_SECONDS} are allowed"
+def _excess(seconds: float, max_seconds: float, over: int, written: int) -> str:
+    if seconds > max_seconds:
+        return f"{seconds:.1f} s of the processor, at most {max_seconds:g} are allowed"
     if over > MAX_BESIDE:
         return f"{over >> 20} MB beside {MAX_PER_BYTE} times its own bytes"
     return f"{written >> 10} kB on standard error" if written > MAX_LOG else ""

@@ -223,20 +223,27 @@ def _json_requests() -> Sequence[bytes]:
     return (*map(http, _json_bodies()), *kserve)
 
 
-def _multiparts() -> Sequence[bytes]:
-    def part(name: str, value: bytes, more: str = "") -> bytes:
-        head = f'--xyz\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n'
-        return head.encode() + value + b"\r\n"
-
-    typed = '; filename="a.png"\r\nContent-Type: image/png'
-    fields = part("top_k", b"3")
-    bodies_ = (
-        part("image", encoded("PNG"), typed) + fields,
-        fields + part("data", write_npy(np.ones((3, 32, 32), np.uint8))),
-        part("body", _json_bodies()[0], "\r\nContent-Type: application/json"),
-        part("file", text64(encoded("JPEG")).encode(), '; filename*="x"'),
+def multipart(parts: Sequence[tuple[str, bytes, str]], **headers: str) -> bytes:
+    """Return a request with parts of (name, data, more of their heads)."""
+    body = b"".join(
+        f'--xyz\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n'.encode()
+        + data
+        + b"\r\n"
+        for name, data, more in parts
     )
-    return [http(body + b"--xyz--\r\n", "multipart/form-data; boundary=xyz") for body in bodies_]
+    return http(body + b"--xyz--\r\n", "multipart/form-data; boundary=xyz", **headers)
+
+
+def _multiparts() -> Sequence[bytes]:
+    typed = '; filename="a.png"\r\nContent-Type: image/png'
+    fields = ("top_k", b"3", "")
+    array = write_npy(np.ones((3, 32, 32), np.uint8))
+    return (
+        multipart([("image", encoded("PNG"), typed), fields]),
+        multipart([fields, ("data", array, "")]),
+        multipart([("body", _json_bodies()[0], "\r\nContent-Type: application/json")]),
+        multipart([("file", text64(encoded("JPEG")).encode(), '; filename*="x"')]),
+    )
 
 
 def _plain_requests() -> Sequence[bytes]:

@@ -18,6 +18,8 @@ BLANKS = str.maketrans("", "", " \t\r")
 INTEGER = re.compile(r"[+-]?\d+")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 MAX_BYTES = 4_000_000
+# Each is a layer to be built; the largest networks that are published have some 500.
+MAX_SECTIONS = 1000
 # Of its int, and how many digits that has.
 LARGEST, DIGITS = (1 << 31) - 1, 10
 
@@ -129,6 +131,8 @@ def parse_cfg(text: str, source: str) -> list[Section]:
     if not sections or sections[0].kind not in ("net", "network"):
         found = f"line {sections[0].line}: [{sections[0].kind}]" if sections else "no section"
         raise ConfigError(f"{source}: the first section must be [net], found {found}")
+    if len(sections) > MAX_SECTIONS:
+        raise ConfigError(f"{source}: {len(sections)} sections, expected at most {MAX_SECTIONS}")
     return sections
 
 

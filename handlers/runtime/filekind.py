@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HEAD = 512
+# What zipfile raises of a damaged directory; NotImplementedError of a version yet to come.
+UNREADABLE = (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, OSError)
 MAX_HEADER = 100_000_000
 # The first pickle of torch.save's older format: protocol 2 and a number of 80 bits.
 TORCH_LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
@@ -155,7 +157,7 @@ def _zip(path: Path) -> str:
         with zipfile.ZipFile(path) as archive:
             members = {name.rpartition("/")[2] for name in archive.namelist()}
             scripted = any("/code/" in name for name in archive.namelist())
-    except (zipfile.BadZipFile, ValueError, OSError):
+    except UNREADABLE:
         return "a truncated zip file"
     if scripted:
         return "a TorchScript program"

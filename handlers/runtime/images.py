@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from functools import partial
 
@@ -42,6 +43,8 @@ UNDONE = {6: 8, 8: 6}
 # twice, cifar's probabilities moved six times as far (`python -m bench.reduced_decoding`).
 REDUCED_MARGIN = 6
 ROWS_COMPARED = 256
+# PBM, PGM and PPM as text, half a second a megabyte.
+LETTERS, MAX_LETTERS = re.compile(rb"P[123]\s"), 1 << 22
 
 
 class Damaged(BadRequest):
@@ -83,6 +86,8 @@ def open_image(
         raise BadRequest("the body is empty; send the bytes of an image file")
     check_tiff(data, max_pixels)
     jpegfile.check_scans(data)
+    pngfile.check_chunks(data)
+    _check_letters(data)
     read = partial(
         _read, max_pixels=max_pixels, upright=upright, reduced_to=reduced_to, spend=spend
     )
@@ -178,6 +183,15 @@ def _unidentified(data: bytes) -> BadRequest:
     )
 
 
+def _check_letters(data: bytes) -> None:
+    """Refuse a long file whose pixels are written in letters: Pillow reads them one by one."""
+    if LETTERS.match(data) and len(data) > MAX_LETTERS:
+        raise TooLarge(
+            f"the picture's numbers are written as text, {len(data)} bytes of it, at most "
+            f"{MAX_LETTERS} are read; save it in a binary form, such as PNG"
+        )
+
+
 def _check_pixels(image: Image.Image, max_pixels: int) -> None:
     width, height = image.size
     if width < 1 or height < 1:
@@ -201,8 +215,6 @@ def _decoded(image: Image.Image) -> Image.Image:
     """Return an opened picture's pixels, in mode RGB."""
     try:
         image.load()
-        if image.mode == "P" and image.palette is None:
-            raise Damaged("its colours are numbers of a palette, which it lacks")
         return to_rgb(image)
     except (MemoryError, RequestError):
         raise
@@ -215,6 +227,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
     Raises:
         Unprocessable: floating-point pixels, whose range is not known.
+        BadRequest: the numbers of a palette that is not there.
     """
     if image.mode == "RGB":
         return image
@@ -225,6 +238,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
             "the image has floating-point pixels, whose range is unknown; "
             "convert it to 8 or 16 bits, or send the numbers as application/x-npy"
         )
+    if image.mode == "P" and image.palette is None:
+        raise Damaged("its colours are numbers of a palette, which it lacks")
     if image.mode == "LAB":
         raise Unprocessable("the image is in the LAB colour space; convert it to RGB")
     return image.convert("RGB")

@@ -36,6 +36,8 @@ ALIASES = {
     "text/x-json": JSON,
     "application/x-json": JSON,
 }
+# Of an Accept header; a browser sends eight.
+MAX_RANGES = 100
 # Types that say nothing about the bytes, such as what object stores give a file of unknown type.
 UNDECLARED = frozenset(
     {
@@ -97,7 +99,7 @@ def negotiate(accept: str | None, produces: tuple[str, ...]) -> str:
 
 def _ranges(accept: str | None) -> list[tuple[str, float]]:
     ranges = []
-    for part in (accept or "").split(","):
+    for part in (accept or "").split(",", MAX_RANGES)[:MAX_RANGES]:
         message = Message()
         message["content-type"] = part.strip()
         pattern = media_type(part)

@@ -1,15 +1,31 @@
-"""PNG files whose metadata is damaged, or larger than a decoder takes."""
+"""PNG files whose metadata is damaged, or more than a decoder takes."""
 
 from __future__ import annotations
 
 import struct
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 
+from handlers.runtime.errors import TooLarge
+
+# Each costs a decoder some microseconds, however small it is; usual ones have 8 kB or more.
+MAX_CHUNKS = 1 << 16
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # PNG, third edition, 11.2 and 11.3: the chunks that pixels depend on, the animation's (of which
 # only the first frame is read) left out, and eXIf, which says what is up.
 PNG_KEPT = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"eXIf"}
+
+
+def check_chunks(data: bytes) -> None:
+    """Refuse a file of more than ``MAX_CHUNKS`` chunks; other files are left alone.
+
+    Raises:
+        TooLarge: there are more.
+    """
+    chunks = _png_chunks(data) if data.startswith(PNG_SIGNATURE) else iter(())
+    if sum(1 for _ in islice(chunks, MAX_CHUNKS + 1)) > MAX_CHUNKS:
+        raise TooLarge(f"the PNG has more than {MAX_CHUNKS} chunks; save it again")
 
 
 def without_metadata(data: bytes) -> bytes | None:

@@ -16,13 +16,16 @@ TYPES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "
 MAX_ENTRIES = 1 << 16
 
 WIDTH, HEIGHT, SAMPLES, ROWS, PLANAR = 256, 257, 277, 278, 284
-STRIPS, TILE_WIDTH, TILE_HEIGHT, TILES = 273, 322, 323, 324
-SINGLE = (WIDTH, HEIGHT, SAMPLES, ROWS, PLANAR, TILE_WIDTH, TILE_HEIGHT)
+COMPRESSION, STRIPS, TILE_WIDTH, TILE_HEIGHT, TILES = 259, 273, 322, 323, 324
+SINGLE = (WIDTH, HEIGHT, COMPRESSION, SAMPLES, ROWS, PLANAR, TILE_WIDTH, TILE_HEIGHT)
 ASKED = (*SINGLE, STRIPS, TILES)
 # A tile may be larger than a small picture; decoders keep one in memory.
 MAX_TILE = 1 << 22
 # For each tile or strip some hundred bytes are kept; fifty rows make a strip of usual files.
 MAX_PIECES = 1 << 17
+# Of each damaged row of a fax, libtiff writes a line into the worker's log, and goes on. So many
+# are a sheet of 1.4 m at 600 dpi.
+FAX, MAX_FAX_ROWS = (2, 3, 4, 32771), 1 << 15
 # Some writers list a few more than there are.
 SPARE_PIECES = 8
 
@@ -39,13 +42,18 @@ def check_tiff(data: bytes, max_pixels: int) -> None:
     """Refuse a file whose tiles or strips cost more than its picture; others are left alone.
 
     Raises:
-        TooLarge: one tile, all tiles together, or their number is too large.
+        TooLarge: one tile, all tiles together, or their number is too large, or a fax is too long.
         BadRequest: a tag comes twice, or is no whole number, so that two readers could take
             different ones.
     """
     if data.startswith(MAGICS):
         tags = _tags(data)
         width, height = _value(tags, WIDTH), _value(tags, HEIGHT)
+        if _value(tags, COMPRESSION) in FAX and height > MAX_FAX_ROWS:
+            raise TooLarge(
+                f"the TIFF has {height} rows packed as a fax, at most {MAX_FAX_ROWS} are decoded; "
+                "save it with another compression, such as LZW"
+            )
         pieces = _check_pieces(tags, width, height)
         if TILE_WIDTH in tags or TILE_HEIGHT in tags:
             tile = _value(tags, TILE_WIDTH), _value(tags, TILE_HEIGHT)

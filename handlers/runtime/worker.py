@@ -15,6 +15,7 @@ import torch
 
 from handlers.runtime import jsontext, kserve, tracing
 from handlers.runtime.channel import guard_log, serves_torchserve
+from handlers.runtime.collector import spare_loaded
 from handlers.runtime.endings import check_answer_size, device_lost, exit_soon, refusal_of
 from handlers.runtime.errors import RequestError, Unprocessable
 from handlers.runtime.exchange import Answer, Context, Exchange, header_text, identity, who
@@ -174,6 +175,8 @@ class Worker(ABC):
             self.answer([exchange])
             self._check_example(path.name, exchange)
             took[path] = time.monotonic() - start
+        if serves_torchserve():  # elsewhere the process is not the worker's alone
+            spare_loaded()
         return took
 
     def _example(self, path: Path) -> Exchange:

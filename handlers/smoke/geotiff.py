@@ -12,6 +12,7 @@ import struct
 import warnings
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from PIL import Image
@@ -55,6 +56,13 @@ MAX_OVERHANG = 2
 MAX_SHARED = 2
 
 
+# So much is unpacked at once, where chunks are small.
+BATCH_BYTES = 1 << 22
+
+# Band, row and column of a chunk's first pixel.
+Corner = tuple[int, int, int]
+
+
 @dataclass(frozen=True)
 class Layout:
     """How the pixels lie in the file.
@@ -77,7 +85,21 @@ class Layout:
     offsets: tuple[int, ...]
     counts: tuple[int, ...]
 
-    def chunks(self) -> Iterator[tuple[int, int, int]]:
+    @property
+    def together(self) -> int:
+        """How many bands a chunk has."""
+        return 1 if self.separate else self.shape[2]
+
+    @property
+    def row_bytes(self) -> int:
+        """The bytes of a chunk's row, unpacked."""
+        return self.chunk[1] * self.together * self.dtype.itemsize
+
+    def rows_of(self, corner: Corner) -> int:
+        """Return how many rows a chunk has in the file."""
+        return min(self.chunk[0], self.shape[0] - corner[1]) if self.strips else self.chunk[0]
+
+    def chunks(self) -> Iterator[Corner]:
         """Yield (band, row, column) of each chunk's corner, in the file's order."""
         height, width, bands = self.shape
         for band in range(bands if self.separate else 1):
@@ -117,14 +139,36 @@ def read_geotiff(data: bytes, *, max_pixels: int, bands: Collection[int]) -> Arr
     # What GDAL left out, since there were no data, has the value that it reads there.
     pixels = np.full(layout.shape, no_data(data, native), native)
     rows, columns = layout.chunk
-    chunks = zip(layout.chunks(), layout.offsets, layout.counts, strict=False)
-    for (band, row, column), offset, count in chunks:
-        which = slice(band, band + 1) if layout.separate else slice(None)
-        target = pixels[row : row + rows, column : column + columns, which]
-        if count:
-            chunk = _chunk(layout, data[offset : offset + count], target.shape)
+    for corners, packed in _batches(layout, data):
+        unpacked = _unpacked(layout, packed, layout.rows_of(corners[0]))
+        for (band, row, column), chunk in zip(corners, unpacked, strict=True):
+            which = slice(band, band + 1) if layout.separate else slice(None)
+            target = pixels[row : row + rows, column : column + columns, which]
             target[...] = chunk[: target.shape[0], : target.shape[1]]
     return pixels
+
+
+def _batches(layout: Layout, data: bytes) -> Iterator[tuple[list[Corner], list[bytes]]]:
+    """Yield the corners and the bytes of chunks of as many rows that follow each other.
+
+    Each call of Pillow's decoder takes half a millisecond, however small a chunk is.
+    """
+    corners: list[Corner] = []
+    packed: list[bytes] = []
+    left = 0
+    listed = zip(layout.chunks(), layout.offsets, layout.counts, strict=False)
+    for corner, offset, count in listed:
+        if not count:
+            continue
+        size = max(count, layout.rows_of(corner) * layout.row_bytes)
+        if corners and (size > left or layout.rows_of(corner) != layout.rows_of(corners[0])):
+            yield corners, packed
+            corners, packed = [], []
+        left = (left if corners else BATCH_BYTES) - size
+        corners.append(corner)
+        packed.append(data[offset : offset + count])
+    if corners:
+        yield corners, packed
 
 
 def _layout(tags: Tags, order: str) -> Layout:
@@ -214,15 +258,26 @@ def _check_work(layout: Layout, max_pixels: int, length: int) -> None:
         )
 
 
-def _chunk(layout: Layout, raw: bytes, target: tuple[int, ...]) -> Array:
-    """Return one strip or tile (rows, columns, bands) in the machine's byte order."""
-    rows = target[0] if layout.strips else layout.chunk[0]
-    shape = rows, layout.chunk[1], target[2]
-    row_bytes = shape[1] * shape[2] * layout.dtype.itemsize
-    plain = raw if layout.compression == NONE else _decompress(raw, layout, rows, row_bytes)
-    if len(plain) < rows * row_bytes:
-        raise BadRequest("the TIFF file is truncated: a strip or tile ends too early")
-    lines = np.frombuffer(plain, np.uint8, rows * row_bytes).reshape(rows, row_bytes)
+def _unpacked(layout: Layout, packed: list[bytes], rows: int) -> Array:
+    """Return strips or tiles (N, rows, columns, bands) in the machine's byte order."""
+    lines = _lines(layout, packed, rows)
+    flat = _numbers(layout, lines, (len(lines), layout.chunk[1], layout.together))
+    return flat.reshape(len(packed), rows, layout.chunk[1], layout.together)
+
+
+def _lines(layout: Layout, packed: list[bytes], rows: int) -> Array:
+    """Return the bytes of all rows, (N * rows, bytes)."""
+    size = rows * layout.row_bytes
+    if layout.compression == NONE:
+        if any(len(one) < size for one in packed):
+            raise BadRequest("the TIFF file is truncated: a strip or tile ends too early")
+        plain = b"".join(one[:size] for one in packed)
+    else:
+        plain = _decompress(packed, layout, rows)
+    return np.frombuffer(plain, np.uint8).reshape(-1, layout.row_bytes)
+
+
+def _numbers(layout: Layout, lines: Array, shape: tuple[int, int, int]) -> Array:
     if layout.predictor == 3:
         return _undo_floating(lines, layout.dtype, shape)
     numbers = lines.view(layout.dtype).reshape(shape)
@@ -242,25 +297,32 @@ def _undo_floating(lines: Array, dtype: np.dtype[np.generic], shape: tuple[int, 
     return big.reshape(shape).astype(dtype.newbyteorder("="))
 
 
-def _decompress(raw: bytes, layout: Layout, rows: int, row_bytes: int) -> bytes:
-    """Let Pillow unpack the bytes, as one strip of a gray picture."""
+def _decompress(packed: list[bytes], layout: Layout, rows: int) -> bytes:
+    """Let Pillow unpack the bytes, as the strips of a gray picture."""
+    count, lengths = len(packed), [len(one) for one in packed]
+    # Behind the directory and the two lists, which stand in it where they have one number.
+    lists = 8 + 2 + 9 * 12 + 4
+    start = lists + (8 * count if count > 1 else 0)
+    places = [start, *(start + end for end in accumulate(lengths))][:count]
+    beyond = struct.pack(f"<{2 * count}I", *places, *lengths) if count > 1 else b""
     tags = {
-        WIDTH: row_bytes,
-        HEIGHT: rows,
-        BITS: 8,
-        COMPRESSION: layout.compression,
-        262: 1,  # zero is black
-        STRIP_OFFSETS: 8 + 2 + 9 * 12 + 4,
-        SAMPLES: 1,
-        ROWS_PER_STRIP: rows,
-        STRIP_COUNTS: len(raw),
+        WIDTH: (1, layout.row_bytes),
+        HEIGHT: (1, rows * count),
+        BITS: (1, 8),
+        COMPRESSION: (1, layout.compression),
+        262: (1, 1),  # zero is black
+        STRIP_OFFSETS: (count, lists if count > 1 else start),
+        SAMPLES: (1, 1),
+        ROWS_PER_STRIP: (1, rows),
+        STRIP_COUNTS: (count, lists + 4 * count if count > 1 else lengths[0]),
     }
-    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
-    file = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + raw
+    entries = b"".join(struct.pack("<HHII", tag, 4, *value) for tag, value in tags.items())
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+    file = io.BytesIO(b"".join((head, beyond, *packed)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return Image.open(io.BytesIO(file), formats=("TIFF",)).tobytes()
+            return Image.open(file, formats=("TIFF",)).tobytes()
         except MemoryError:
             raise
         except Exception as error:  # the decoder raises almost anything on damaged data

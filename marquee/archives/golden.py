@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from typing import Any
 
 from marquee.archives import configuration
 from marquee.archives.comparison import difference
-from marquee.archives.reader import CONFIG_NAME
+from marquee.archives.reader import CONFIG_NAME, DAMAGE
 from marquee.errors import MarqueeError
 from marquee.media import media_type, type_of
 
@@ -26,8 +25,8 @@ INDEX = f"{FOLDER}/requests.json"
 MAX_REQUESTS = 256
 MAX_BYTES = 100 << 20
 UNREADABLE = (
-    *(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError),
-    *(zipfile.BadZipFile, zlib.error),
+    *DAMAGE,
+    *(KeyError, TypeError, AttributeError),
 )
 # An archive's root: the folder of an unpacked one, or as good as one.
 Root = Path | zipfile.Path

@@ -68,6 +68,12 @@ REFUSALS = {
         "the body is said to be a web form, which it is not: curl says so of --data-binary unless "
         "told otherwise; send a file with -T FILE, or add its type: -H Content-Type:image/jpeg",
     ),
+    "broken_form": Refusal(
+        400,
+        "BadRequestException",
+        "the form in the body cannot be read; send all of it, as multipart/form-data with its "
+        "boundary in Content-Type, and a name in the Content-Disposition of each part",
+    ),
     "no_model_named": Refusal(
         400,
         "BadRequestException",

@@ -13,6 +13,8 @@ from marquee.ray.refusal import Refused
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
+# With what ends the form.
+MAX_PARTS = 1001
 # What a form may hold; anything else is said to be one and is none.
 _FORM_TEXT = re.compile(rb"(?:[\t\n\r -$&-~]|%[0-9A-Fa-f]{2})*")
 
@@ -57,6 +59,12 @@ def _parts(kind: str, body: bytes) -> Iterator[Part]:
             "BadRequestException",
             "the multipart body does not end with the boundary that its Content-Type names; send "
             "all of it, with --BOUNDARY before each part and --BOUNDARY-- after the last",
+        )
+    if len(pieces) > MAX_PARTS:
+        raise Refused(
+            413,
+            "RequestEntityTooLargeException",
+            f"the form has {len(pieces) - 1} parts, at most {MAX_PARTS - 1} are read; send fewer",
         )
     for piece in pieces[:-1]:
         head, _, value = piece.removeprefix(b"\r\n").partition(b"\r\n\r\n")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from marquee.archives import listing, rooms, trust
+from marquee.archives import listing, reader, rooms, trust
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.properties import ADDRESSES, DEFAULTS, GRPC_PORTS, variable
@@ -152,7 +152,7 @@ def _is_ours(archive: Path) -> bool:
     try:
         with zipfile.ZipFile(archive) as opened:
             return OURS in opened.namelist()
-    except (OSError, zipfile.BadZipFile):
+    except reader.DAMAGE:
         return False  # told as what it is, by whoever unpacks it
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from marquee.ray.bodies import request_of
+from marquee.ray.bodies import MAX_PARTS, request_of
 from marquee.ray.refusal import Refused
 
 
@@ -42,6 +42,14 @@ def test_of_two_parts_with_one_name_the_last_counts() -> None:
 def test_a_form_that_is_cut_off_is_refused(kind: str) -> None:
     with pytest.raises(Refused, match="does not end with the boundary"):
         request_of({"content-type": kind}, b"--x\r\n\r\n1\r\n--x--", "")
+
+
+def test_a_form_of_very_many_parts_is_refused() -> None:
+    kind = {"content-type": "multipart/form-data; boundary=x"}
+    part = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n'
+    assert request_of(kind, part * (MAX_PARTS - 1) + b"--x--", "").parts == (("a", "", b"1"),)
+    with pytest.raises(Refused, match=f"at most {MAX_PARTS - 1} are read"):
+        request_of(kind, part * MAX_PARTS + b"--x--", "")
 
 
 def test_the_fields_of_a_web_form_are_parts() -> None:

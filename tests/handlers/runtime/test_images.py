@@ -1,4 +1,5 @@
 import io
+import zlib
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from handlers.runtime.errors import BadRequest, TooLarge, Unprocessable
 from handlers.runtime.images import UPRIGHT, open_image
+from handlers.runtime.pngfile import MAX_CHUNKS
 
 LIMIT = 10_000_000
 # Columns 0..7 dark, the rest bright: shows orientation and survives every format.
@@ -224,3 +226,19 @@ def test_a_palette_that_is_missing_is_told() -> None:
     without = data[:at] + data[at + 12 + int.from_bytes(data[at : at + 4], "big") :]
     with pytest.raises(BadRequest, match="a palette, which it lacks"):
         opened(without)
+
+
+def test_a_png_of_very_many_chunks_is_refused() -> None:
+    data = encoded(GRAY, "PNG")
+    empty = b"\0\0\0\0teSt" + zlib.crc32(b"teSt").to_bytes(4, "big")
+    assert opened(data[:33] + empty * 1000 + data[33:]).shape == (24, 32, 3)
+    with pytest.raises(TooLarge, match=f"more than {MAX_CHUNKS} chunks"):
+        opened(data[:33] + empty * MAX_CHUNKS + data[33:])
+
+
+def test_a_long_picture_in_letters_is_refused() -> None:
+    side = 1200
+    head = f"P3 {side} {side} 255\n".encode()
+    with pytest.raises(TooLarge, match="written as text"):
+        opened(head + b"9 " * (3 * side * side))
+    assert opened(b"P3 2 2 255\n" + b"9 " * 12).shape == (2, 2, 3)

@@ -1,7 +1,7 @@
 import pytest
 
 from handlers.runtime.errors import NotAcceptable
-from handlers.runtime.media import matches, media_type, negotiate
+from handlers.runtime.media import JSON, MAX_RANGES, PNG, matches, media_type, negotiate
 
 PRODUCES = ("application/json", "image/jpeg", "image/png")
 
@@ -56,3 +56,10 @@ def test_the_best_type_is_chosen(accept: str | None, chosen: str) -> None:
 def test_nothing_acceptable_lists_what_there_is(accept: str) -> None:
     with pytest.raises(NotAcceptable, match="application/json, image/jpeg, image/png"):
         negotiate(accept, PRODUCES)
+
+
+def test_of_a_long_accept_header_the_first_hundred_count() -> None:
+    many = ",".join(["text/html"] * (MAX_RANGES - 1))
+    assert negotiate(f"{many},{PNG},*/*;q=0", (JSON, PNG)) == PNG
+    with pytest.raises(NotAcceptable):
+        negotiate(f"{many},text/css,{PNG}", (JSON, PNG))

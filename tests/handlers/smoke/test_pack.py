@@ -155,3 +155,27 @@ def test_without_h5py_the_message_says_what_to_install(
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(KerasError, match=r"pip install h5py"):
         pack(H5, tmp_path)
+
+
+def test_a_file_that_hdf5_makes_no_end_of_is_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "endless.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [b"conv2d"]
+        file.create_group("conv2d").attrs["weight_names"] = ["of variable length"]
+    data = path.read_bytes()
+    first = data.index(b"GCOL") + 16
+    # An object of its heap that takes no room: the next one begins where it does.
+    path.write_bytes(data[:first] + bytes(16) + data[first + 16 :])
+    with pytest.raises(KerasError, match=r"HDF5's library crashed, or read for \d+ s"):
+        read_keras(path)
+
+
+def test_an_array_that_no_file_can_hold_is_refused_before_it_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "vast.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [b"conv2d"]
+        layer = file.create_group("conv2d")
+        layer.attrs["weight_names"] = [b"kernel:0"]
+        layer.create_dataset("kernel:0", (1 << 40,), "f4", chunks=(1 << 20,))
+    with pytest.raises(KerasError, match="an array of conv2d has more than"):
+        read_keras(path)
