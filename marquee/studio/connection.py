@@ -38,6 +38,11 @@ class Connection:
         """The inference address, as requests that are shown to people have it."""
         return self.inference.address
 
+    @property
+    def is_secured(self) -> bool:
+        """Whether requests bear a token."""
+        return self.inference.has_token
+
     def managed_with(self, token: str) -> Management:
         """Return a client of the management address with a token that somebody typed.
 

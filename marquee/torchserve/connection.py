@@ -62,6 +62,11 @@ class Connection:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def has_token(self) -> bool:
+        """Whether requests bear a token."""
+        return self._keys is not None
+
     def close(self) -> None:
         """Hang up."""
         self._client.close()

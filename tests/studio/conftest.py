@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,8 +49,7 @@ def studio_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture(scope="package")
 def served(studio_project: Project) -> Iterator[Running]:
     """A running server with our five models, behind a front door where there is HAProxy."""
-    command = [BIN / "marquee", "serve", *_front()]
-    with serving(studio_project, *command) as running:
+    with serving(studio_project, BIN / "marquee", "serve", *_front()) as running:
         yield running
 
 
@@ -83,22 +81,25 @@ def opened(server: Running, *words: str, **extra: str) -> Iterator[str]:
         text=True,
         start_new_session=True,
     )
-    said: list[str] = []
+    with process:
+        try:
+            yield _address(process)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGINT)
+            process.wait(timeout=60)
+    assert process.returncode == 0
+
+
+def _address(process: subprocess.Popen[str]) -> str:
+    """Wait until the studio says where it is; it prints little after that."""
     assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            said.append(line)
-            if line.startswith("Studio: "):
-                break
-        else:
-            raise AssertionError(f"the studio did not start:\n{''.join(said)}")
-        # Read on, or it would wait for its lines to be read.
-        threading.Thread(target=said.extend, args=(process.stdout,), daemon=True).start()
-        yield said[-1].split()[1]
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(timeout=60) == 0, "".join(said)
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if line.startswith("Studio: "):
+            return line.split()[1]
+    raise AssertionError(f"the studio did not start:\n{''.join(said)}")
 
 
 @pytest.fixture(scope="package")
