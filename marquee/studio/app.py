@@ -10,7 +10,9 @@ from marquee.studio import jobs, operate, tryout
 from marquee.studio.connection import Connection
 
 TITLE = "marquee studio"
-STYLE = (Path(__file__).parent / "page.css").read_text()
+HERE = Path(__file__).parent
+STYLE = (HERE / "page.css").read_text()
+SCRIPT = f"<script>{(HERE / 'page.js').read_text()}</script>"
 
 
 def build(connection: Connection) -> gr.Blocks:
@@ -26,6 +28,7 @@ def build(connection: Connection) -> gr.Blocks:
                 operate.tab(connection)
             with gr.Tab("Jobs", id="jobs"):
                 jobs.tab(connection)
+    page.queue(default_concurrency_limit=8, api_open=False)
     return page
 
 

@@ -15,13 +15,9 @@ STEPS = 1000
 WIDEST = 10_000
 
 
-def component(name: str, schema: Schema, given: str | None = None) -> gr.components.Component:
-    """Return a field for a parameter, filled in with its default.
-
-    Args:
-        given: what is filled in instead, as the text of a header.
-    """
-    value = schema.get("default") if given is None else _read(given, schema)
+def component(name: str, schema: Schema) -> gr.components.Component:
+    """Return a field for a parameter, filled in with its default."""
+    value = schema.get("default")
     unit = schema.get("x-unit", "")
     label = f"{name} ({unit})" if unit and len(unit) < 20 else name
     about = {"label": label, "info": _info(schema), "interactive": True}
@@ -99,8 +95,8 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-def _read(text: str, schema: Schema) -> Any:
-    """Read a header's text, such as that of an archive's example."""
+def filled(schema: Schema, text: str) -> Any:
+    """Return what a field holds for the text of a header, such as that of an archive's example."""
     kind = schema.get("type")
     if kind == "boolean":
         return text.strip().lower() in ("true", "1", "yes", "on")

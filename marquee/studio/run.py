@@ -8,7 +8,6 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -169,13 +168,14 @@ def _app(connection: Connection, door: Door) -> Any:
         auth_message=f"The user's name is {USER}.",
         theme=app.theme(),
         css=app.STYLE,
+        head=app.SCRIPT,
         footer_links=[],
         run_history=False,
         show_error=False,
         enable_monitoring=False,
         ssr_mode=False,
         mcp_server=False,
-        favicon_path=str(Path(app.__file__).parent / "icon.png"),
+        favicon_path=str(app.HERE / "icon.png"),
         max_file_size=app.largest(connection),
     )
 

@@ -70,7 +70,9 @@ def curl(shown: Shown) -> str:
     token = "" if shown.token is None else f' -H "Authorization: Bearer {shown.token}"'
     rest = [word for pair in shown.headers.items() for word in ("-H", ": ".join(pair))]
     rest += ["-o", shown.saved] if shown.saved else []
-    return shlex.join(words) + token + " " + shlex.join([*rest, "-T", shown.question.name, shown.url])
+    return (
+        shlex.join(words) + token + " " + shlex.join([*rest, "-T", shown.question.name, shown.url])
+    )
 
 
 def python(shown: Shown) -> str:
@@ -89,9 +91,10 @@ def python(shown: Shown) -> str:
     named |= {} if question.verb == "predictions" else {"verb": question.verb}
     given = [f"{name}={value!r}" for name, value in named.items() if value is not None]
     given += [f"{name}={value!r}" for name, value in question.parameters.items()]
+    arguments = ", ".join([repr(question.model), repr(question.name), *given])
     lines += [
         f"with Client({shown.address!r}{key}) as client:",
-        f"    answer = client.ask({', '.join([repr(question.model), repr(question.name), *given])})",
+        f"    answer = client.ask({arguments})",
         "print(answer.version, answer.milliseconds)",
         "print(answer.value)",
     ]
@@ -120,7 +123,9 @@ def javascript(shown: Shown) -> str:
             key = [f"const key = process.env.{shown.token[1:]};"]
     if shown.saved:
         imports[0] = 'import { readFile, writeFile } from "node:fs/promises";'
-        ending = f"await writeFile({json.dumps(shown.saved)}, Buffer.from(await answer.arrayBuffer()));"
+        ending = (
+            f"await writeFile({json.dumps(shown.saved)}, Buffer.from(await answer.arrayBuffer()));"
+        )
     else:
         ending = "console.log(await answer.text());"
     headers = ", ".join(f"{json.dumps(name)}: {json.dumps(v)}" for name, v in shown.headers.items())

@@ -1,12 +1,77 @@
-"""The tab "Try"."""
+"""The tab "Try": a model is chosen, and its room made from what it declares."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from typing import Any
+
 import gradio as gr
 
+from marquee.openapi.served import Offer
+from marquee.studio import html, room
+from marquee.studio.catalogue import Catalogue, Models
 from marquee.studio.connection import Connection
+
+SECONDS = 4.0
 
 
 def tab(connection: Connection) -> None:
     """Add the tab's components to the Blocks that is open."""
-    gr.Markdown(f"Nothing here yet, for {connection.shown_address}.")
+    catalogue = Catalogue(connection)
+    server = gr.HTML(elem_id="mq-server")
+    with gr.Row():
+        model = gr.Radio([], label="Model", scale=3, min_width=280)
+        version = gr.Dropdown([], label="Version", scale=1, min_width=140, interactive=True)
+    known: gr.State = gr.State(None)  # what the fields above were filled with
+    chosen: gr.State = gr.State("")  # a version's declaration, as text: a change makes another room
+    fields = [server, model, version, known, chosen]
+
+    def look(
+        name: str | None, number: str | None, before: Any, offered: str
+    ) -> list[dict[str, Any] | Any]:
+        models = catalogue.models()
+        name = name if name in models.names else next(iter(models.names), None)
+        versions = models.versions(name) if name else []
+        now = [models.problem, models.names, name, versions]
+        other_model = before is None or before[2] != name
+        number = None if other_model or number not in versions else number
+        found = models.find(name, number)
+        text = _text(found)
+        if now == before and text == offered:
+            return [gr.skip()] * len(fields)
+        return [
+            _said(connection, models),
+            gr.Radio(models.names, value=name),
+            gr.Dropdown(versions, value=found.version if found else None),
+            now,
+            gr.skip() if text == offered else text,
+        ]
+
+    asked: dict[str, Any] = {
+        "fn": look,
+        "inputs": [model, version, known, chosen],
+        "outputs": fields,
+        "show_progress": "hidden",
+        "api_visibility": "private",
+    }
+    gr.on(None, **asked)  # when the page is opened, and when another is chosen
+    gr.Timer(SECONDS).tick(**asked)
+
+    @gr.render(inputs=chosen, triggers=[chosen.change], show_progress="hidden")
+    def show(offered: str) -> None:
+        if offered:
+            room.room(connection, Offer(**json.loads(offered)))
+
+
+def _text(offer: Offer | None) -> str:
+    return "" if offer is None else json.dumps(asdict(offer), sort_keys=True)
+
+
+def _said(connection: Connection, models: Models) -> str:
+    return html.render(
+        "server",
+        address=connection.shown_address,
+        problem=models.problem,
+        models=len(models.names),
+    )
