@@ -36,7 +36,8 @@ def theme() -> gr.Theme:
     """Return the page's looks: the system's own fonts, none is fetched."""
     sans = ("system-ui", "Segoe UI", "DejaVu Sans", "sans-serif")
     mono = ("ui-monospace", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")
-    return gr.themes.Default(primary_hue="blue", font=sans, font_mono=mono)
+    grey = {"block_info_text_color": "*neutral_600", "block_info_text_color_dark": "*neutral_300"}
+    return gr.themes.Default(primary_hue="blue", font=sans, font_mono=mono).set(**grey)
 
 
 def largest(connection: Connection) -> int | None:

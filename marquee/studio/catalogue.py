@@ -40,7 +40,7 @@ class Models:
         """The models, in the order of the alphabet."""
         return sorted({offer.model for offer in self.offers})
 
-    def versions(self, model: str) -> list[str]:
+    def versions(self, model: str | None) -> list[str]:
         """Return a model's versions, the default one first."""
         own = [offer for offer in self.offers if offer.model == model]
         return [offer.version for offer in sorted(own, key=lambda offer: not offer.default)]

@@ -15,12 +15,17 @@ STEPS = 1000
 WIDEST = 10_000
 
 
-def component(name: str, schema: Schema) -> gr.components.Component:
-    """Return a field for a parameter, filled in with its default."""
+def component(name: str, schema: Schema, key: str) -> gr.components.Component:
+    """Return a field for a parameter, filled in with its default.
+
+    Args:
+        key: of the form; a field with the same one keeps its value when it is made anew.
+    """
     value = schema.get("default")
     unit = schema.get("x-unit", "")
     label = f"{name} ({unit})" if unit and len(unit) < 20 else name
-    about = {"label": label, "info": _info(schema), "interactive": True}
+    about: dict[str, Any] = {"label": label, "info": _info(schema), "interactive": True}
+    about["key"] = f"{key} {name}"
     kind = schema.get("type")
     if kind == "boolean":
         return gr.Checkbox(value=bool(value), **about)
@@ -40,8 +45,8 @@ def _number(value: Any, schema: Schema, about: dict[str, Any]) -> gr.components.
     low, high = schema.get("minimum"), schema.get("maximum")
     whole = schema["type"] == "integer"
     if low is None or high is None or value is None or (whole and high - low > WIDEST):
-        limits = {"minimum": low, "maximum": high}
-        return gr.Number(value=value, precision=0 if whole else None, **limits, **about)
+        about |= {"minimum": low, "maximum": high}
+        return gr.Number(value=value, precision=0 if whole else None, **about)
     step = 1 if whole else 10.0 ** math.floor(math.log10((high - low) / STEPS) + 0.5)
     return gr.Slider(low, high, value=value, step=step, **about)
 

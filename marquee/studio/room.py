@@ -16,11 +16,10 @@ from marquee.studio import explanation, fields, html, pictures, samples, several
 from marquee.studio.connection import Connection
 from marquee.studio.fields import Schema
 from marquee.studio.question import Question, Reply, ask
-from marquee.studio.samples import Sample
 from marquee.studio.shows import JSON, Input
-from marquee.studio.upload import Photo, Upload, of_field
+from marquee.studio.upload import Upload, of_field, photo
 
-AS_PEOPLE_WANT = "as people look at it"
+AS_SHOWN = "the one that is shown best"
 NARROWEST = 280
 EMPTY = "<p>Nothing was asked yet.</p>"
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
@@ -65,11 +64,16 @@ class Room:
         """Whether the field for its input is one for pictures."""
         return any(kind.startswith("image/") and "tiff" not in kind for kind in self.consumes)
 
+    @property
+    def key(self) -> str:
+        """By which fields are the same when the room is made anew, and keep what they hold."""
+        return f"{self.offer.model} {self.offer.version}"
+
     # Asking
 
     def ask(self, upload: Upload, accept: str, given: Mapping[str, str]) -> tuple[Question, Reply]:
         """Ask for a prediction."""
-        wanted = shows.wanted(self.word, self.produces) if accept == AS_PEOPLE_WANT else accept
+        wanted = shows.wanted(self.word, self.produces) if accept == AS_SHOWN else accept
         question = Question(
             self.offer.model,
             None if self.offer.default else self.offer.version,
@@ -111,7 +115,8 @@ class Room:
         size = pictures.original_size(upload.path)
         if size and picture and (size[0] > size[1]) != (picture.width > picture.height):
             size = size[::-1]
-        return Input(picture, size)
+        threshold = given.get("threshold", self._default("threshold", None))
+        return Input(picture, size, 0.5 if threshold is None else float(threshold))
 
     def _own_picture(self, upload: Upload) -> Any:
         """Have the model draw an input that nobody else can read, and nothing over it."""
@@ -135,12 +140,11 @@ def room(connection: Connection, offer: Offer) -> None:
     with gr.Row():
         with gr.Column(min_width=NARROWEST):
             given = _input(this)
-            form = _form(this.parameters, this.sample)
+            form = _form(this.parameters, this.key)
             accept = gr.Dropdown(
-                [AS_PEOPLE_WANT, *this.produces],
-                value=AS_PEOPLE_WANT,
-                label="Answer",
-                info="the type to ask for",
+                [AS_SHOWN, *this.produces],
+                value=AS_SHOWN,
+                label="Type of the answer",
                 visible=bool(this.produces),
             )
             button = gr.Button("Ask", variant="primary", elem_id="mq-ask")
@@ -171,29 +175,23 @@ class Given:
 def _input(this: Room) -> Given:
     field: gr.components.Component
     if this.reads_pictures:
-        field = Photo(
-            sources=["upload", "clipboard", "webcam"],
-            type="filepath",
-            image_mode=None,
-            label="Picture",
-            height=300,
-            buttons=["fullscreen"],
-            elem_id="mq-input",
+        field = photo(
+            label="Picture", height=300, buttons=["fullscreen"], elem_id="mq-input", key=this.key
         )
     else:
         kinds = ", ".join(this.consumes)
-        field = gr.File(label=f"File ({kinds})", height=140, elem_id="mq-input")
+        field = gr.File(label=f"File ({kinds})", height=140, elem_id="mq-input", key=this.key)
     button = None
     if this.sample is not None:
         button = gr.Button("Take the sample", size="sm", elem_id="mq-sample")
     return Given(field, button)
 
 
-def _form(schemas: Mapping[str, Schema], sample: Sample | None) -> Form:
+def _form(schemas: Mapping[str, Schema], key: str) -> Form:
     if not schemas:
         return Form({}, [])
     with gr.Accordion("Parameters", open=len(schemas) <= 3):
-        made = [fields.component(name, schema) for name, schema in schemas.items()]
+        made = [fields.component(name, schema, key) for name, schema in schemas.items()]
     return Form(schemas, made)
 
 
@@ -259,7 +257,7 @@ def _answered(this: Room, value: Any, accept: str, given: Mapping[str, str]) -> 
     code = _code(this, question, reply.content_type if not reply.problem else "")
     if reply.problem:
         return [gr.Tabs(selected="answer"), _details(reply), "", _download(None), *code]
-    word = this.word if accept == AS_PEOPLE_WANT else None
+    word = this.word if accept == AS_SHOWN else None
     shown = shows.shown(word, reply.content_type, reply.body, this.seen(upload, given))
     return [
         gr.Tabs(selected="answer"),
@@ -297,7 +295,7 @@ def _saved(this: Room, upload: Upload, reply: Reply) -> str:
 
 def _kept(content: bytes, name: str) -> str:
     """Keep a file where the page finds it, until Gradio removes it."""
-    return processing_utils.save_bytes_to_cache(content, name, utils.get_upload_folder())
+    return str(processing_utils.save_bytes_to_cache(content, name, utils.get_upload_folder()))
 
 
 def _download(path: str | None) -> gr.DownloadButton:
@@ -326,7 +324,8 @@ def _why(this: Room) -> Why | None:
         return None
     with gr.Accordion("Why this answer?", open=False, elem_id="mq-why-form"):
         schemas = _schemas(this.explained)
-        made = [fields.component(name, schema) for name, schema in schemas.items()]
+        key = f"why {this.key}"
+        made = [fields.component(name, schema, key) for name, schema in schemas.items()]
         button = gr.Button("Explain", elem_id="mq-explain")
     return Why(Form(schemas, made), button)
 
@@ -368,7 +367,7 @@ def _several(this: Room, accept: gr.Dropdown, form: Form) -> None:
         yield from several.answers(
             uploads,
             lambda upload: this.ask(upload, accept, texts)[1],
-            this.word if accept == AS_PEOPLE_WANT else None,
+            this.word if accept == AS_SHOWN else None,
         )
 
     button.click(all_of_them, [field, accept, *form.components], gallery, **PRIVATE)

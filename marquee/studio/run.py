@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
@@ -150,6 +151,8 @@ def _stop(server: uvicorn.Server, thread: Thread) -> None:
 
 
 def _app(connection: Connection, door: Door) -> Any:
+    # It tells of each file that it cannot read; here that is no error.
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     import gradio as gr  # noqa: PLC0415 - heeds what was set in the environment
     from fastapi import FastAPI  # noqa: PLC0415
     from starlette.middleware.trustedhost import TrustedHostMiddleware  # noqa: PLC0415

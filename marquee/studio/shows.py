@@ -39,10 +39,12 @@ class Input:
     Attributes:
         picture: as people see it; None where it cannot be seen.
         size: width and height that boxes in the answer refer to, where it is known.
+        threshold: the probability from which on a pixel belongs to a mask.
     """
 
     picture: Image.Image | None = None
     size: tuple[int, int] | None = None
+    threshold: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -158,11 +160,11 @@ def _mask(body: bytes, asked: Input) -> str:
         raise ValueError(f"a mask is (H, W), not {mask.shape}")
     picture = asked.picture or Image.new("RGB", (plane.shape[1], plane.shape[0]), "#222222")
     if plane.dtype.kind == "f":
-        return _probabilities(plane, picture)
+        return _probabilities(plane, picture, asked.threshold)
     return _areas(plane, picture)
 
 
-def _probabilities(plane: NDArray[Any], picture: Image.Image) -> str:
+def _probabilities(plane: NDArray[Any], picture: Image.Image, threshold: float) -> str:
     """Return a mask of probabilities, whose threshold can be moved."""
     bins, _ = np.histogram(plane, bins=100, range=(0, 1))
     grey = Image.fromarray(np.rint(plane.clip(0, 1) * 255).astype(np.uint8))
@@ -172,6 +174,7 @@ def _probabilities(plane: NDArray[Any], picture: Image.Image) -> str:
         mask=html.uri(pictures.limited(grey)),
         bins=",".join(str(count) for count in bins),
         largest=float(plane.max()),
+        threshold=threshold,
     )
 
 

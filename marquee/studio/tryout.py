@@ -19,12 +19,19 @@ SECONDS = 4.0
 def tab(connection: Connection) -> None:
     """Add the tab's components to the Blocks that is open."""
     catalogue = Catalogue(connection)
-    server = gr.HTML(elem_id="mq-server")
+    models = catalogue.models()  # as the page begins: it need not wait for them
+    first = next(iter(models.names), None)
+    offer, versions = models.find(first), models.versions(first)
+    server = gr.HTML(_said(connection, models), elem_id="mq-server")
     with gr.Row():
-        model = gr.Radio([], label="Model", scale=3, min_width=280)
-        version = gr.Dropdown([], label="Version", scale=1, min_width=140, interactive=True)
-    known: gr.State = gr.State(None)  # what the fields above were filled with
-    chosen: gr.State = gr.State("")  # a version's declaration, as text: a change makes another room
+        model = gr.Radio(models.names, value=first, label="Model", scale=3, min_width=280)
+        version = gr.Dropdown(
+            versions, value=offer.version if offer else None, label="Version", min_width=140
+        )
+    # What the fields above were filled with.
+    known: gr.State = gr.State([models.problem, models.names, first, versions])
+    # A version's declaration, as text: a change makes another room.
+    chosen: gr.State = gr.State(_text(offer))
     fields = [server, model, version, known, chosen]
 
     def look(
@@ -32,9 +39,9 @@ def tab(connection: Connection) -> None:
     ) -> list[dict[str, Any] | Any]:
         models = catalogue.models()
         name = name if name in models.names else next(iter(models.names), None)
-        versions = models.versions(name) if name else []
+        versions = models.versions(name)
         now = [models.problem, models.names, name, versions]
-        other_model = before is None or before[2] != name
+        other_model = before[2] != name
         number = None if other_model or number not in versions else number
         found = models.find(name, number)
         text = _text(found)
@@ -58,8 +65,8 @@ def tab(connection: Connection) -> None:
     gr.on(None, **asked)  # when the page is opened, and when another is chosen
     gr.Timer(SECONDS).tick(**asked)
 
-    @gr.render(inputs=chosen, triggers=[chosen.change], show_progress="hidden")
-    def show(offered: str) -> None:
+    @gr.render(inputs=chosen, show_progress="hidden")  # type: ignore[untyped-decorator]
+    def _(offered: str) -> None:
         if offered:
             room.room(connection, Offer(**json.loads(offered)))
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.components.image import ImageData
 
 
 @dataclass(frozen=True)
@@ -23,17 +22,22 @@ class Upload:
     name: str
 
 
-class Photo(gr.Image):
-    """An image field that hands on the file: nobody opens it, turns it or encodes it again."""
+def photo(**options: Any) -> gr.Image:
+    """Add an image field that hands on an :class:`Upload`, or None.
 
-    is_template = True  # the page's part of it is Gradio's own
+    Gradio's own opens the file, turns it and encodes it again, and fails on what is no picture:
+    the model is to get what was given, and to say what is wrong with it.
+    """
+    field = gr.Image(sources=["upload", "clipboard", "webcam"], type="filepath", **options)
+    field.preprocess = _as_it_came  # type: ignore[method-assign] # Gradio writes files for classes
+    return field
 
-    def preprocess(self, payload: ImageData | None) -> Any:
-        """Return the file as an :class:`Upload`; None where there is none."""
-        if payload is None or payload.path is None:
-            return None
-        path = Path(payload.path)
-        return Upload(path, payload.orig_name or path.name)
+
+def _as_it_came(payload: Any) -> Any:
+    if payload is None or payload.path is None:
+        return None
+    path = Path(payload.path)
+    return Upload(path, payload.orig_name or path.name)
 
 
 def of_field(value: Any) -> Upload | None:
