@@ -36,8 +36,18 @@ def theme() -> gr.Theme:
     """Return the page's looks: the system's own fonts, none is fetched."""
     sans = ("system-ui", "Segoe UI", "DejaVu Sans", "sans-serif")
     mono = ("ui-monospace", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")
-    grey = {"block_info_text_color": "*neutral_600", "block_info_text_color_dark": "*neutral_300"}
-    return gr.themes.Default(primary_hue="blue", font=sans, font_mono=mono).set(**grey)
+    legible = {
+        "body_text_color_subdued": "*neutral_600",
+        "body_text_color_subdued_dark": "*neutral_300",
+        "block_info_text_color": "*neutral_600",
+        "block_info_text_color_dark": "*neutral_300",
+        "block_label_text_color": "*neutral_700",
+        "block_title_text_color": "*neutral_700",
+        "color_accent": "*primary_600",
+        "button_primary_background_fill": "*primary_600",
+        "button_primary_background_fill_hover": "*primary_700",
+    }
+    return gr.themes.Default(primary_hue="blue", font=sans, font_mono=mono).set(**legible)
 
 
 def largest(connection: Connection) -> int | None:

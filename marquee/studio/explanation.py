@@ -45,7 +45,7 @@ def heat(cells: np.ndarray, size: tuple[int, int]) -> Image.Image:
     """Return sums of attributions (rows, columns) as a layer (RGBA) of this width and height."""
     strength = np.abs(cells)
     # One cell that stands out must not make all others pale.
-    most = float(np.percentile(strength, 99)) or float(strength.max()) or 1.0
+    most = float(np.percentile(strength, 97)) or float(strength.max()) or 1.0
     alpha = (strength / most).clip(0, 1)
     layer = np.where(cells[..., None] >= 0, np.array(FOR), np.array(AGAINST)).astype(np.float32)
     made = np.concatenate([layer, 255 * alpha[..., None]], axis=-1).astype(np.uint8)

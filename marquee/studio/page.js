@@ -94,6 +94,17 @@
     moved.age(input);
   });
 
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest?.("[data-mq-copy]");
+    if (!button) return;
+    const text = button.closest(".mq-code").querySelector("pre");
+    getSelection().selectAllChildren(text);
+    // Browsers lend the clipboard to pages of this machine, or of https; the older way has no such rule.
+    if (navigator.clipboard) await navigator.clipboard.writeText(text.textContent);
+    else document.execCommand("copy");
+    button.textContent = "Copied";
+  });
+
   // The box under the pointer, or with the focus, says what it is below the picture.
   for (const kind of ["pointerover", "focusin"]) {
     document.addEventListener(kind, (event) => {

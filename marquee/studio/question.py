@@ -48,7 +48,7 @@ class Question:
 
     @property
     def path(self) -> str:
-        """The path at the inference address."""
+        """The path at the inference address, without a slash before it."""
         return path_of(self.model, self.version, self.verb)
 
     def sent_type(self, body: bytes) -> str:

@@ -22,6 +22,7 @@ from marquee.studio.upload import Upload, of_field, photo
 AS_SHOWN = "the one that is shown best"
 NARROWEST = 280
 EMPTY = "<p>Nothing was asked yet.</p>"
+NAMES = ("curl", "Python", "JavaScript")
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
@@ -155,7 +156,7 @@ def room(connection: Connection, offer: Offer) -> None:
     button.click(
         lambda value, accept, *values: _answered(this, value, accept, form.texts(values)),
         [given.field, accept, *form.components],
-        [outputs.tabs, outputs.details, outputs.answer, outputs.file, *outputs.code],
+        [outputs.tabs, outputs.details, outputs.answer, outputs.file, outputs.code],
         **PRIVATE,
     )
     if why is not None:
@@ -223,7 +224,7 @@ class Outputs:
     answer: gr.HTML
     file: gr.DownloadButton
     why: gr.HTML
-    code: Sequence[gr.Textbox]
+    code: gr.HTML
 
 
 def _outputs(this: Room) -> Outputs:
@@ -235,10 +236,7 @@ def _outputs(this: Room) -> Outputs:
         with gr.Tab("Why", id="why", visible=this.explained is not None):
             why = gr.HTML(EMPTY, elem_id="mq-why")
         with gr.Tab("Code", id="code"):
-            code = [
-                gr.Textbox(label=label, lines=3, max_lines=24, buttons=["copy"], interactive=False)
-                for label in ("curl", "Python", "JavaScript")
-            ]
+            code = gr.HTML(html.render("code", snippets=[]), elem_id="mq-code")
     return Outputs(tabs, details, answer, file, why, code)
 
 
@@ -251,12 +249,12 @@ def _answered(this: Room, value: Any, accept: str, given: Mapping[str, str]) -> 
             _problem("choose a file first, or take the sample"),
             EMPTY,
             gr.DownloadButton(interactive=False),
-            *[gr.skip()] * 3,
+            gr.skip(),
         ]
     question, reply = this.ask(upload, accept, given)
     code = _code(this, question, reply.content_type if not reply.problem else "")
     if reply.problem:
-        return [gr.Tabs(selected="answer"), _details(reply), "", _download(None), *code]
+        return [gr.Tabs(selected="answer"), _details(reply), "", _download(None), code]
     word = this.word if accept == AS_SHOWN else None
     shown = shows.shown(word, reply.content_type, reply.body, this.seen(upload, given))
     return [
@@ -264,7 +262,7 @@ def _answered(this: Room, value: Any, accept: str, given: Mapping[str, str]) -> 
         _details(reply),
         shown,
         _download(_saved(this, upload, reply)),
-        *code,
+        code,
     ]
 
 
@@ -302,10 +300,11 @@ def _download(path: str | None) -> gr.DownloadButton:
     return gr.DownloadButton(value=path, interactive=path is not None)
 
 
-def _code(this: Room, question: Question, answer: str) -> list[str]:
+def _code(this: Room, question: Question, answer: str) -> str:
     name = samples.named(this.sample, question.file, question.name)
     shown = snippets.of(this.connection, replace(question, name=name), answer)
-    return [snippets.curl(shown), snippets.python(shown), snippets.javascript(shown)]
+    texts = (snippets.curl(shown), snippets.python(shown), snippets.javascript(shown))
+    return html.render("code", snippets=list(zip(NAMES, texts, strict=True)))
 
 
 # Why

@@ -38,7 +38,7 @@ class Shown:
     @property
     def url(self) -> str:
         """Where it is sent."""
-        return self.address + self.question.path
+        return f"{self.address}/{self.question.path}"
 
 
 def of(connection: Connection, question: Question, answer: str) -> Shown:
