@@ -21,8 +21,10 @@ from marquee.studio.upload import Upload, of_field, photo
 
 AS_SHOWN = "the one that is shown best"
 NARROWEST = 280
-EMPTY = "<p>Nothing was asked yet.</p>"
 NAMES = ("curl", "Python", "JavaScript")
+# A phone has the answer below the form.
+INTO_VIEW = "() => { document.querySelector('#mq-outputs').scrollIntoView({block: 'nearest'}) }"
+EMPTY = "<p>Nothing was asked yet.</p>"
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
@@ -140,6 +142,7 @@ def room(connection: Connection, offer: Offer) -> None:
     this = Room(connection, offer)
     with gr.Row():
         with gr.Column(min_width=NARROWEST):
+            gr.HTML(_heading(offer))
             given = _input(this)
             form = _form(this.parameters, this.key)
             accept = gr.Dropdown(
@@ -150,7 +153,7 @@ def room(connection: Connection, offer: Offer) -> None:
             )
             button = gr.Button("Ask", variant="primary", elem_id="mq-ask")
             why = _why(this)
-        with gr.Column(min_width=NARROWEST):
+        with gr.Column(min_width=NARROWEST, elem_id="mq-outputs"):
             outputs = _outputs(this)
     _sample_button(this, given, form)
     button.click(
@@ -158,11 +161,23 @@ def room(connection: Connection, offer: Offer) -> None:
         [given.field, accept, *form.components],
         [outputs.tabs, outputs.details, outputs.answer, outputs.file, outputs.code],
         **PRIVATE,
-    )
+    ).then(None, js=INTO_VIEW, **PRIVATE)
     if why is not None:
         _wire_why(this, given, why, outputs)
     with gr.Accordion("Several files at once", open=False):
         _several(this, accept, form)
+
+
+def _heading(offer: Offer) -> str:
+    said = offer.said
+    return html.render(
+        "room",
+        model=offer.model,
+        version=offer.version,
+        consumes=said.get("consumes", ()),
+        pixels=said.get("limits", {}).get("max_pixels"),
+        script="script" in said,
+    )
 
 
 @dataclass(frozen=True)
@@ -177,7 +192,12 @@ def _input(this: Room) -> Given:
     field: gr.components.Component
     if this.reads_pictures:
         field = photo(
-            label="Picture", height=300, buttons=["fullscreen"], elem_id="mq-input", key=this.key
+            label="Picture",
+            height=300,
+            alt_text="The picture that is asked about",
+            buttons=["fullscreen"],
+            elem_id="mq-input",
+            key=this.key,
         )
     else:
         kinds = ", ".join(this.consumes)
@@ -346,7 +366,7 @@ def _wire_why(this: Room, given: Given, why: Why, outputs: Outputs) -> None:
         [given.field, *why.form.components],
         [outputs.tabs, outputs.why],
         **PRIVATE,
-    )
+    ).then(None, js=INTO_VIEW, **PRIVATE)
 
 
 # Several files
