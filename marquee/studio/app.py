@@ -23,7 +23,7 @@ def build(connection: Connection) -> gr.Blocks:
         gr.Markdown(f"# {TITLE}")
         with gr.Tabs():
             with gr.Tab("Try", id="try"):
-                tryout.tab(connection)
+                tryout.tab(connection, page)
             with gr.Tab("Operate", id="operate"):
                 operate.tab(connection)
             with gr.Tab("Jobs", id="jobs"):

@@ -12,7 +12,7 @@
     // Boxes that are less probable than the slider says are hidden, and not counted.
     threshold(input) {
       const all = input.closest(".mq-detections");
-      all.querySelector("output").textContent = Number(input.value).toFixed(2);
+      all.querySelector(".mq-value").textContent = Number(input.value).toFixed(2);
       const counts = {};
       for (const box of all.querySelectorAll("rect")) {
         // The slider has two digits: what was found at its least is never hidden by it.
@@ -28,7 +28,7 @@
     mask(input) {
       const all = input.closest(".mq-mask");
       const threshold = Number(input.value);
-      all.querySelector("output").textContent = threshold.toFixed(2);
+      all.querySelector(".mq-value").textContent = threshold.toFixed(2);
       draw(all, threshold);
     },
 
@@ -44,7 +44,7 @@
       buttons.forEach((one) => one.removeAttribute("aria-current"));
       chosen.setAttribute("aria-current", "true");
       all.querySelector(".mq-face").src = chosen.querySelector("img").src;
-      all.querySelector("output").textContent = chosen.textContent.trim();
+      all.querySelector(".mq-value").textContent = chosen.textContent.trim();
       input.setAttribute("aria-valuetext", chosen.textContent.trim());
     },
   };

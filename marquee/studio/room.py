@@ -149,6 +149,7 @@ def room(connection: Connection, offer: Offer) -> None:
                 [AS_SHOWN, *this.produces],
                 value=AS_SHOWN,
                 label="Type of the answer",
+                interactive=True,
                 visible=bool(this.produces),
             )
             button = gr.Button("Ask", variant="primary", elem_id="mq-ask")

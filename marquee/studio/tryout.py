@@ -16,8 +16,8 @@ from marquee.studio.connection import Connection
 SECONDS = 4.0
 
 
-def tab(connection: Connection) -> None:
-    """Add the tab's components to the Blocks that is open."""
+def tab(connection: Connection, page: gr.Blocks) -> None:
+    """Add the tab's components to the page, which is open."""
     catalogue = Catalogue(connection)
     models = catalogue.models()  # as the page begins: it need not wait for them
     first = next(iter(models.names), None)
@@ -25,8 +25,13 @@ def tab(connection: Connection) -> None:
     server = gr.HTML(_said(connection, models), elem_id="mq-server")
     with gr.Row():
         model = gr.Radio(models.names, value=first, label="Model", scale=3, min_width=280)
+        # Of any value: a question may be under way while another model's list comes.
         version = gr.Dropdown(
-            versions, value=offer.version if offer else None, label="Version", min_width=140
+            versions,
+            value=offer.version if offer else None,
+            label="Version",
+            min_width=140,
+            allow_custom_value=True,
         )
     # What the fields above were filled with.
     known: gr.State = gr.State([models.problem, models.names, first, versions])
@@ -62,7 +67,8 @@ def tab(connection: Connection) -> None:
         "show_progress": "hidden",
         "api_visibility": "private",
     }
-    gr.on(None, **asked)  # when the page is opened, and when another is chosen
+    # Whoever is quick chooses another while the first is looked up.
+    gr.on([page.load, model.input, version.input], trigger_mode="always_last", **asked)
     gr.Timer(SECONDS).tick(**asked)
 
     @gr.render(inputs=chosen, show_progress="hidden")  # type: ignore[untyped-decorator]

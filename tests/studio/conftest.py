@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from marquee.errors import MarqueeError
 from marquee.front import program
@@ -107,6 +107,7 @@ def browser() -> Iterator[Browser]:
     """Debian's chromium; without it the tests are skipped, loudly."""
     if not CHROMIUM.exists():
         pytest.skip(f"NOT TESTED, the studio's pages: there is no {CHROMIUM}")
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM)
         yield chromium

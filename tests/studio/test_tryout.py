@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.studio.conftest import DESKTOP, MODELS, PHONE, Studio, keep, visit
 from tests.support import ROOT, clean_environment
 
+CLEAR = re.compile("Clear|Remove")
 SIZES = {"desk": DESKTOP, "phone": PHONE}
 SHOWN = {
     "cifar": ".mq-label",
@@ -42,7 +43,8 @@ def desk(browser: Browser, studio: Studio) -> Iterator[Page]:
 
 
 def size_of(page: Page) -> str:
-    return "phone" if (page.viewport_size or {})["width"] == PHONE[0] else "desk"
+    assert page.viewport_size is not None
+    return "phone" if page.viewport_size["width"] == PHONE[0] else "desk"
 
 
 def choose(page: Page, model: str) -> None:
@@ -56,18 +58,21 @@ def room(page: Page, name: str) -> Locator:
 
 def take_the_sample(page: Page) -> None:
     page.get_by_role("button", name="Take the sample").click()
-    expect(page.locator("#mq-input").get_by_role("button", name="Clear")).to_be_visible()
+    expect(clear_button(page, "#mq-input")).to_be_visible()
+
+
+def clear_button(page: Page, field: str) -> Locator:
+    """Return the button that a field has once it holds something."""
+    return page.locator(field).get_by_role("button", name=CLEAR).first
 
 
 def give(page: Page, field: str, *files: Path) -> None:
     """Choose files, as the browser's dialogue would."""
-    clear = page.locator(field).get_by_role(
-        "button", name=re.compile("Clear|Remove", re.IGNORECASE)
-    )
+    clear = clear_button(page, field)
     if clear.count():
-        clear.first.click()
+        clear.click()
     page.locator(f"{field} input[type=file]").first.set_input_files(files)
-    expect(clear.first).to_be_visible()
+    expect(clear).to_be_visible()
 
 
 def ask(page: Page) -> None:
@@ -151,7 +156,7 @@ def test_a_parameter_and_a_version_are_asked_for(desk: Page) -> None:
     desk.keyboard.press("Tab")
     ask(desk)
     expect(desk.locator("#mq-answer .mq-bars tr")).to_have_count(3)
-    desk.get_by_role("listbox", name="Version").click()
+    desk.get_by_role("combobox", name="Version").click()
     desk.get_by_role("option", name="1.0").click()
     expect(room(desk, "cifar 1.0")).to_be_visible()
     take_the_sample(desk)
@@ -263,7 +268,7 @@ def test_the_keyboard_alone_is_enough(page: Page) -> None:
     page.keyboard.press("ArrowRight")
     expect(room(page, "inkwash")).to_be_visible()
     press(page, "Take the sample")
-    expect(page.locator("#mq-input").get_by_role("button", name="Clear")).to_be_visible()
+    expect(clear_button(page, "#mq-input")).to_be_visible()
     press(page, "Ask")
     line = page.locator(".mq-compare input")
     expect(line).to_be_attached()
