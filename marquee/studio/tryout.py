@@ -13,7 +13,7 @@ from marquee.studio import html, room
 from marquee.studio.catalogue import Catalogue, Models
 from marquee.studio.connection import Connection
 
-SECONDS = 4.0
+SECONDS = 3.0
 
 
 def tab(connection: Connection, page: gr.Blocks) -> None:

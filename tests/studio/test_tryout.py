@@ -265,7 +265,8 @@ def test_the_answer_can_be_saved(desk: Page) -> None:
 
 def test_the_keyboard_alone_is_enough(page: Page) -> None:
     page.get_by_role("radio", name="cifar").focus()
-    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
     expect(room(page, "inkwash")).to_be_visible()
     press(page, "Take the sample")
     expect(clear_button(page, "#mq-input")).to_be_visible()
