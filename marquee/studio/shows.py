@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -135,7 +136,8 @@ def _detections(body: bytes, asked: Input) -> str:
         boxes=sorted(found[:MOST_BOXES], key=lambda box: -box["width"] * box["height"]),
         names=names,
         colours={name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)},
-        lowest=min((box["score"] for box in found), default=0.0),
+        # The slider's first place, which hides none of them.
+        lowest=math.floor(100 * min((box["score"] for box in found), default=0.0)) / 100,
     )
 
 
@@ -155,13 +157,20 @@ def _box(one: Any) -> dict[str, Any]:
 
 def _mask(body: bytes, asked: Input) -> str:
     mask = np.load(io.BytesIO(body), allow_pickle=False)
-    plane = mask.squeeze()
-    if plane.ndim != 2:
-        raise ValueError(f"a mask is (H, W), not {mask.shape}")
+    plane = _plane(mask)
     picture = asked.picture or Image.new("RGB", (plane.shape[1], plane.shape[0]), "#222222")
     if plane.dtype.kind == "f":
         return _probabilities(plane, picture, asked.threshold)
     return _areas(plane, picture)
+
+
+def _plane(mask: NDArray[Any]) -> NDArray[Any]:
+    """Return (H, W) of (H, W), (1, H, W), (H, W, 1) and the like."""
+    while mask.ndim > 2 and 1 in (mask.shape[0], mask.shape[-1]):
+        mask = mask[0] if mask.shape[0] == 1 else mask[..., 0]
+    if mask.ndim != 2:
+        raise ValueError(f"a mask is (H, W), not {mask.shape}")
+    return mask
 
 
 def _probabilities(plane: NDArray[Any], picture: Image.Image, threshold: float) -> str:
