@@ -37,7 +37,7 @@ def test_a_field_fits_its_parameter_and_begins_at_the_default(
 ) -> None:
     made = fields.component("name", schema, "form")
     assert isinstance(made, kind)
-    assert fields.text_of(made.value, schema) is None  # type: ignore[attr-defined]
+    assert fields.text_of(made.value, schema) is None
 
 
 def test_a_field_tells_text_range_and_unit() -> None:
