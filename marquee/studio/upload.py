@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio import processing_utils, utils
 
 
 @dataclass(frozen=True)
@@ -48,3 +49,16 @@ def of_field(value: Any) -> Upload | None:
         return value
     path = Path(value)
     return Upload(path, path.name)
+
+
+def typed(text: str | None) -> Upload | None:
+    """Return text that somebody typed as a file; None where there is none."""
+    if not text or not text.strip():
+        return None
+    name = "typed.json" if text.lstrip()[:1] in ("{", "[") else "typed.txt"
+    return Upload(Path(kept(text.encode(), name)), name)
+
+
+def kept(content: bytes, name: str) -> str:
+    """Keep a file where the page finds it, until Gradio removes it; return its path."""
+    return str(processing_utils.save_bytes_to_cache(content, name, utils.get_upload_folder()))
