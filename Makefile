@@ -28,6 +28,10 @@ archive: $(INSTALLED)  ## build the archives that are out of date into model_sto
 serve: $(INSTALLED)  ## start TorchServe with all models and print a curl line for each
 	@$(BIN)/marquee archive || test $$? -eq 3 && exec $(BIN)/marquee serve
 
+.PHONY: studio
+studio: $(INSTALLED)  ## open pages to try the models of the running server on
+	@exec $(BIN)/marquee studio
+
 .PHONY: test
 test: $(INSTALLED)  ## run all tests, against the real server
 	@$(PYTEST)

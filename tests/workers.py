@@ -13,6 +13,7 @@ SHARED = {
     "cloud": ("tests/deploy/local/",),
     "door": ("tests/front/",),
     "cluster": ("tests/ray/",),
+    "studio": ("tests/studio/",),
     "detectors": tuple(
         f"tests/server/test_{name}.py"
         for name in ("detectors_golden", "rotifer", "smoke", "timetravel")

@@ -35,6 +35,7 @@ class CifarHandler(VisionHandler):
 
     consumes = ("image/*", NPY)
     produces = (JSON, NPY)
+    shows = "classes"
     parameters = (
         Parameter(
             "top_k",

@@ -47,6 +47,7 @@ class InkwashHandler(VisionHandler):
 
     consumes = ("image/*",)
     produces = (JSON, JPEG, PNG, NPY)
+    shows = "image"
     parameters = (
         Parameter(
             "size",

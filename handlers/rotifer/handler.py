@@ -43,6 +43,7 @@ class RotiferHandler(VisionHandler):
 
     consumes = ("image/*",)
     produces = (JSON, JPEG, PNG)
+    shows = "detections"
     reuses_memory = True
     parameters = (
         Parameter(

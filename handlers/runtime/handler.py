@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,7 @@ from handlers.runtime.worker import Worker
 
 logger = logging.getLogger(__name__)
 
+Shows: TypeAlias = Literal["classes", "image", "detections", "mask", "ages"]
 # An example that takes longer at its first call is not worth another one.
 COLD_SECONDS = 3.0
 
@@ -54,6 +55,8 @@ class VisionHandler(Worker):
         parameters: the parameters a request may carry.
         answers: the JSON Schema of an answer in JSON, see ``handlers.runtime.answers``; None
             leaves it open.
+        shows: how people want to see the answer, where pages are made for them: ``classes``,
+            ``image``, ``detections``, ``mask`` or ``ages``; docs/new-model.md says what each needs.
         explain_produces, explain_parameters, explain_answers: the same for explanations; these
             parameters come in addition, and take the place of others of the same name.
         unexplained: why this model has no explanations, where it has none.
@@ -78,6 +81,7 @@ class VisionHandler(Worker):
     produces: tuple[str, ...] = (JSON,)
     parameters: tuple[Parameter, ...] = ()
     answers: Schema | None = None
+    shows: Shows | None = None
     explain_produces: tuple[str, ...] = (PNG, JPEG, JSON, NPY)
     explain_parameters: tuple[Parameter, ...] = ()
     explain_answers: Schema | None = EXPLANATION
@@ -271,6 +275,7 @@ class VisionHandler(Worker):
             "consumes": list(self.consumes),
             **self._interface.offer(),
             "explanations": self._explain_interface.offer() if self._explains else None,
+            "shows": self.shows,
             "limits": {
                 "max_pixels": self.settings.max_pixels,
                 "max_items": self.settings.max_items,

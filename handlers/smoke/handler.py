@@ -30,6 +30,7 @@ class SmokeHandler(VisionHandler):
 
     consumes = (NPY, TIFF)
     produces = (JSON, NPY, PNG)
+    shows = "mask"
     reuses_memory = True
     parameters = (
         Parameter(

@@ -41,6 +41,7 @@ class TimetravelHandler(VisionHandler):
 
     consumes = ("image/*",)
     produces = (NPY, JSON, JPEG, PNG)
+    shows = "ages"
     parameters = (
         Parameter(
             "ages",

@@ -19,6 +19,7 @@ from marquee.cli import (
     requests,
     sagemaker,
     servers,
+    studio,
     tuning,
     versions,
 )
@@ -30,7 +31,7 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Build": (new.new, archives.archive, checks.check, tuning.tune),
     "Serve": (servers.serve, servers.stop, servers.token, servers.env),
-    "Ask": (requests.predict, requests.explain, batch.batch, openapi.openapi),
+    "Ask": (requests.predict, requests.explain, batch.batch, studio.studio, openapi.openapi),
     "Operate": (operating.models, operating.status, operating.logs),
     "Change": (
         versions.swap,

@@ -172,7 +172,7 @@ class ModelClient:
         return FileAnswer(file, 200, content_type, saved=saved)
 
     def _refusal(self, body: Body, answer: httpx.Response) -> Exception:
-        status, (kind, words) = answer.status_code, _error_of(answer)
+        status, (kind, words) = answer.status_code, error_of(answer)
         if status == 404 and kind in NO_MODEL:
             return MarqueeError(self._unknown())
         message = f"{status} {words or 'without a word'}"
@@ -224,7 +224,7 @@ def _pauses(count: int) -> Iterator[float]:
         yield min(FIRST_PAUSE * 2**number, LONGEST_PAUSE) * (0.5 + secrets.randbelow(1000) / 1000)
 
 
-def _error_of(answer: httpx.Response) -> tuple[str, str]:
+def error_of(answer: httpx.Response) -> tuple[str, str]:
     """Return the type and the message of an error's JSON; what is no such JSON as it is."""
     try:
         found = answer.json()

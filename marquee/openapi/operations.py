@@ -12,6 +12,8 @@ from marquee.openapi import bodies, failures, parameters
 from marquee.openapi.served import Offer, Served
 
 Document = dict[str, Any]
+# How people want to see the answer, as the handler says: of no weight for other programs.
+SHOWS = "x-marquee-shows"
 ANSWER_HEADERS: Document = {
     "X-Marquee-Version": {
         "description": "who answered, such as cifar/2.0",
@@ -118,6 +120,8 @@ class _Operation:
             "requestBody": self._body(),
             "responses": {"200": self._success()} | failures.references(front=self.served.front),
         }
+        if self.offer.said.get("shows") and self.verb == "predictions":
+            operation[SHOWS] = self.offer.said["shows"]
         given = [] if versions is None else [_version(versions)]
         given += parameters.outside(self._parameters, front=self.served.front)
         return {"post": operation | ({"parameters": given} if given else {})}

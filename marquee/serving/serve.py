@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from marquee.project import Project
 from marquee.serving.door import Door
 from marquee.serving.run import Foreground
 from marquee.torchserve import exposure, loaded, preflight, server
-from marquee.torchserve.curl import curl_lines
+from marquee.torchserve.curl import command, curl_lines
 from marquee.torchserve.loaded import ModelId
 
 
@@ -61,6 +62,8 @@ class Terminal(Foreground):
         lines = [f"  {line}" for line in curl_lines(self.project, names)]
         for line in ["Try, from another shell in this folder:", *lines] if lines else ():
             self._say(line)
+        if lines and importlib.util.find_spec("gradio"):
+            self._say(f"Or in a browser: {command(self.project)} studio")
         self._say("Ctrl-C stops everything.")
         sys.stdout.flush()
 

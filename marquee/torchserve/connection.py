@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, ClassVar
 import httpx
 
 from marquee.project import Project
-from marquee.torchserve.tokens import Keys
+from marquee.torchserve.tokens import GivenKey, Keys
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -35,7 +35,11 @@ class Connection:
     kind: ClassVar[str]
 
     def __init__(
-        self, address: str, keys: Keys | None, socket: Path | None = None, most: int = 100
+        self,
+        address: str,
+        keys: Keys | GivenKey | None,
+        socket: Path | None = None,
+        most: int = 100,
     ) -> None:
         self.address = address
         self._keys, self._socket = keys, socket
@@ -57,6 +61,11 @@ class Connection:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def has_token(self) -> bool:
+        """Whether requests bear a token."""
+        return self._keys is not None
 
     def close(self) -> None:
         """Hang up."""

@@ -22,7 +22,7 @@ FLOORS = (
     ("client", "conformance", "front", "sagemaker"),
     ("versions", "tuning", "openapi"),
     ("serving",),
-    ("bulk", "ray"),
+    ("bulk", "ray", "studio"),
     ("container",),
     ("cli",),
 )

@@ -37,6 +37,7 @@ def said(handler: type[VisionHandler]) -> dict[str, Any]:
         "consumes": list(handler.consumes),
         **offer.offer(),
         "explanations": explained.offer() if explains else None,
+        "shows": handler.shows,
         "limits": {"max_pixels": offer.max_pixels, "max_items": offer.max_items},
     }
     plain: dict[str, Any] = json.loads(json.dumps(described))

@@ -1,0 +1,153 @@
+"""One server with all our models, a studio beside it, and a browser, for all tests of the pages."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+
+from marquee.errors import MarqueeError
+from marquee.front import program
+from marquee.project import Project
+from tests.support import BIN, ROOT, Running, check_mark, clean_environment, make_project, serving
+
+CHROMIUM = Path("/usr/bin/chromium")
+SCREENSHOTS = ROOT / "build" / "studio"
+MODELS = ("cifar", "inkwash", "rotifer", "smoke", "timetravel")
+DESKTOP, PHONE = (1280, 900), (360, 740)
+# That a page may take here, in milliseconds: a machine that is busy is slow, and no test measures.
+PATIENCE = 90_000
+
+
+@dataclass(frozen=True)
+class Studio:
+    """A `marquee studio` under test, and the server that it is for."""
+
+    address: str
+    server: Running
+
+
+def _make(folder: Path) -> Project:
+    return make_project(folder, *MODELS)
+
+
+@pytest.fixture(scope="session")
+def studio_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with our five models and their demo weights, built."""
+    from tests.conftest import _built  # noqa: PLC0415 - as it is loaded by pytest
+
+    return _built(tmp_path_factory, "studio", _make)
+
+
+@pytest.fixture(scope="package")
+def served(studio_project: Project) -> Iterator[Running]:
+    """A running server with our five models, behind a front door where there is HAProxy."""
+    with serving(studio_project, BIN / "marquee", "serve", *_front()) as running:
+        yield running
+
+
+def _front() -> list[str]:
+    try:
+        program.find()
+    except MarqueeError:
+        return []
+    return ["--front"]
+
+
+@pytest.fixture(scope="package")
+def studio(served: Running) -> Iterator[Studio]:
+    """A studio of that project, on this machine alone."""
+    with opened(served, "--port", "0") as address:
+        yield Studio(address, served)
+
+
+@contextmanager
+def opened(server: Running, *words: str, **extra: str) -> Iterator[str]:
+    """Run `marquee studio` beside a server until the block ends; lend its address."""
+    check_mark()
+    process = subprocess.Popen(
+        [BIN / "marquee", "studio", *words],
+        cwd=server.project.root,
+        env=clean_environment(**{**server.environment, **extra}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    with process:
+        try:
+            yield _address(process)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGINT)
+            process.wait(timeout=60)
+    assert process.returncode == 0
+
+
+def _address(process: subprocess.Popen[str]) -> str:
+    """Wait until the studio says where it is; it prints little after that."""
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if line.startswith("Studio: "):
+            return line.split()[1]
+    raise AssertionError(f"the studio did not start:\n{''.join(said)}")
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Debian's chromium; without it the tests are skipped, loudly."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"NOT TESTED, the studio's pages: there is no {CHROMIUM}")
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM)
+        yield chromium
+        chromium.close()
+
+
+@contextmanager
+def visit(browser: Browser, studio: Studio, size: tuple[int, int]) -> Iterator[Page]:
+    """Open the studio in a fresh browser of this size; it may ask nobody but the studio."""
+    width, height = size
+    with browser.new_context(viewport={"width": width, "height": height}) as context:
+        elsewhere: list[str] = []
+
+        def note(request: Request) -> None:
+            if not request.url.startswith((studio.address, "data:", "blob:")):
+                elsewhere.append(request.url)
+
+        context.on("request", note)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(studio.address)
+        yield page
+        assert elsewhere == []
+
+
+@pytest.fixture
+def page(browser: Browser, studio: Studio) -> Iterator[Page]:
+    """The studio on a desk."""
+    with visit(browser, studio, DESKTOP) as opened_page:
+        yield opened_page
+
+
+@pytest.fixture
+def phone(browser: Browser, studio: Studio) -> Iterator[Page]:
+    """The studio on a phone."""
+    with visit(browser, studio, PHONE) as opened_page:
+        yield opened_page
+
+
+def keep(page: Page, name: str) -> None:
+    """Keep a screenshot of the whole page, for people to look at."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
