@@ -1,13 +1,13 @@
 """Who may operate the server: whoever shows its management token, or has the server's own folder.
 
-The token is kept with the session, on the studio's side, and shown to the server anew before anything
-is done: one that has run out meanwhile is worth nothing.
+The token is kept with the session, on the studio's side, and shown to the server anew before
+anything is done: one that has run out meanwhile is worth nothing.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from marquee.errors import MarqueeError
 from marquee.studio.connection import Connection

@@ -11,7 +11,9 @@ from typing import Any
 from marquee.archives import listing
 from marquee.errors import MarqueeError
 from marquee.project import Project
+from marquee.studio import tables
 from marquee.studio.changes import Work
+from marquee.torchserve.logs import logs
 from marquee.versions import canary, operate
 from marquee.versions import swap as swapping
 from marquee.versions.history import DONE, Record, StepListener
@@ -20,6 +22,7 @@ from marquee.versions.judgement import CanaryLimits, SwapPolicy
 # As the command takes them.
 MOST_WORKERS = 1024
 LONGEST_SECONDS = 3600
+LOG_LINES = 200
 
 
 def swap(
@@ -108,6 +111,20 @@ def versions(project: Project, model: str) -> list[str]:
     """Return the versions of a model whose archives the store has, which a command can name."""
     found = listing.scan(project.model_store).archives
     return [one.manifest.version for one in found if one.manifest.name == model]
+
+
+def log_of(project: Project, asked: str) -> str:
+    """Return the story of the answer with an ``x-request-id``, as ``marquee logs`` has it."""
+    wanted = asked.strip()
+    if not wanted:
+        raise MarqueeError("paste the x-request-id of an answer first; each answer has that header")
+    lines = [*logs(project, request=wanted, last=LOG_LINES)]
+    if not lines:
+        raise MarqueeError(
+            f"the logs have no line of a request '{wanted[:100]}'; look whether it is this "
+            "server's, and whether the files have been rotated since (logs/*.gz)"
+        )
+    return tables.log(lines)
 
 
 def _model(chosen: Any) -> str:

@@ -1,7 +1,7 @@
 """Changes of the server that the page has begun: they go on, whoever looks at them.
 
-The functions are those of the commands, and so are the steps and the sentences. A page that is closed
-ends nothing; a studio that is killed leaves a swap to its guard, as a killed command does.
+The functions are those of the commands, and so are the steps and the sentences. A page that is
+closed ends nothing; a studio that is killed leaves a swap to its guard, as a killed command does.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ class Change:
             self._end(str(error), failed=True)
         except Exception as error:
             log.exception("%s failed", self.what)
-            self._end(f"the studio failed ({type(error).__name__}); its log says where", failed=True)
+            self._end(
+                f"the studio failed ({type(error).__name__}); its log says where", failed=True
+            )
 
     def _step(self, step: Step) -> None:
         with self._news:

@@ -125,7 +125,7 @@ def _is_of(key: tuple[int, str, str], model: str, *, alone: bool) -> bool:
 
 
 def _point(at: float, bins: Iterable[_Bin]) -> Point:
-    times = sorted(one for each in bins for one in each.milliseconds)
+    times = sorted(float(one) for each in bins for one in each.milliseconds)
     failed = sum(each.failed for each in bins)
     return Point(
         at=at,

@@ -24,7 +24,9 @@ class Look:
         states: every version of every model.
         models, traffic, canary, history: in HTML.
         names: of the models.
-        versions: of the chosen one, of which the model store has the archive.
+        model, default: the one that is chosen, and its default version.
+        registered: its versions on the server.
+        versions: those of which the model store has the archive.
     """
 
     states: Sequence[ModelState]
@@ -33,6 +35,9 @@ class Look:
     canary: str = ""
     history: str = ""
     names: Sequence[str] = ()
+    model: str | None = None
+    default: str | None = None
+    registered: Sequence[str] = ()
     versions: Sequence[str] = ()
 
 
@@ -62,7 +67,8 @@ class Overview:
         names = list(dict.fromkeys(one.name for one in states))
         chosen = model if model in names else next(iter(names), None)
         if project is None or self._traffic is None or chosen is None:
-            return Look(states, tables.models(states, {}), names=names)
+            return Look(states, tables.models(states, {}), names=names, model=chosen)
+        mine = [one for one in states if one.name == chosen]
         self._traffic.read(self._defaults(project, states))
         return Look(
             states=states,
@@ -71,6 +77,9 @@ class Overview:
             canary=_canary(project, chosen),
             history=tables.history(history.read(project)[-HISTORY:]),
             names=names,
+            model=chosen,
+            default=next((one.version for one in mine if one.default), None),
+            registered=[one.version for one in mine],
             versions=actions.versions(project, chosen),
         )
 

@@ -53,7 +53,7 @@ def plot(title: str, lines: Sequence[Line], seconds: float, unit: str) -> str:
 def _top(values: Iterator[float]) -> float:
     """Return a round number above all values."""
     most = max(values, default=0.0) or 1.0
-    power = 10 ** math.floor(math.log10(most))
+    power = float(10 ** math.floor(math.log10(most)))
     return next(step * power for step in (1, 2, 5, 10) if step * power >= most)
 
 

@@ -20,9 +20,9 @@ from marquee.versions.history import DONE, Record
 # On a phone each row is a card, with its columns' names beside the cells.
 STYLE = """
 .rows{overflow-x:auto}
-.rows table{border-collapse:collapse;width:100%;font-size:.9rem}
+.rows table{border:0;border-collapse:collapse;width:100%;font-size:.9rem}
 .rows caption{text-align:left;font-weight:600;padding:.3rem 0}
-.rows th,.rows td{text-align:left;padding:.3rem .8rem .3rem 0;vertical-align:top;
+.rows th,.rows td{text-align:left;padding:.3rem .8rem .3rem 0;vertical-align:top;border:0;
 border-bottom:1px solid var(--border-color-primary)}
 .rows th{font-weight:600;white-space:nowrap}
 .rows .default td{font-weight:600}
@@ -36,7 +36,7 @@ border:1px solid var(--border-color-primary)}
 .rows thead{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}
 .rows tr{display:block;border:1px solid var(--border-color-primary);border-radius:6px;
 padding:.3rem .6rem;margin:.4rem 0}
-.rows td{display:flex;gap:.6rem;border:0;padding:.1rem 0;overflow-wrap:anywhere}
+.rows td,.rows tr td:last-child{display:flex;gap:.6rem;border:0;padding:.1rem 0;overflow-wrap:anywhere}
 .rows td::before{content:attr(data-name);flex:0 0 6.5rem;font-weight:400;opacity:.8}
 }
 """
@@ -155,4 +155,5 @@ def log(lines: Sequence[Line]) -> str:
         f"{f'{one.model} {one.version}'.strip() or one.source:16} {one.text}"
         for one in lines
     )
-    return f'<div class="log"><pre tabindex="0" aria-label="Lines of the logs">{escape(text)}</pre></div>'
+    named = 'tabindex="0" role="region" aria-label="Lines of the logs"'
+    return f'<div class="log"><pre {named}>{escape(text)}</pre></div>'
