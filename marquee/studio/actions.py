@@ -10,6 +10,7 @@ from typing import Any
 
 from marquee.archives import listing
 from marquee.errors import MarqueeError
+from marquee.front import requestlog
 from marquee.project import Project
 from marquee.studio import tables
 from marquee.studio.changes import Work
@@ -118,13 +119,15 @@ def log_of(project: Project, asked: str) -> str:
     wanted = asked.strip()
     if not wanted:
         raise MarqueeError("paste the x-request-id of an answer first; each answer has that header")
-    lines = [*logs(project, request=wanted, last=LOG_LINES)]
-    if not lines:
+    entries = requestlog.entries(project.logs, wanted)
+    names = {wanted, *(str(entry.get("server_id") or wanted) for entry in entries)}
+    lines = [line for name in names for line in logs(project, request=name, last=LOG_LINES)]
+    if not entries and not lines:
         raise MarqueeError(
-            f"the logs have no line of a request '{wanted[:100]}'; look whether it is this "
-            "server's, and whether the files have been rotated since (logs/*.gz)"
+            f"the logs have no line of a request '{wanted[:100]}'. Without a front door only those "
+            "that failed are in them by their ids; rotated files (logs/*.gz) are not read"
         )
-    return tables.log(lines)
+    return tables.log(entries, lines)
 
 
 def _model(chosen: Any) -> str:

@@ -10,7 +10,7 @@ from gradio.context import Context
 
 from marquee.errors import MarqueeError
 from marquee.project import Project
-from marquee.studio import actions, tables
+from marquee.studio import actions, plots, tables
 from marquee.studio.access import ASK, is_asked, permitted
 from marquee.studio.changes import Change, Changes, Work
 from marquee.studio.connection import Connection
@@ -36,6 +36,11 @@ ELSEWHERE = (
     "scaling and logs are there in a studio that is started in it."
 )
 
+LOOKS: dict[str, Any] = {
+    "css_template": tables.STYLE + plots.STYLE,
+    "apply_default_css": False,
+    "padding": True,
+}
 # Nobody's program is to call what the page calls, and many may look at once.
 QUIETLY: dict[str, Any] = {
     "api_visibility": "private",
@@ -69,7 +74,7 @@ class _Operate:
         self._seen = gr.Checkbox(visible=False)
         lock = self._lock() if is_asked(self._connection) else None
         with gr.Column(visible=lock is None, elem_id="operate") as panel:
-            self._models = gr.HTML(css_template=tables.STYLE)
+            self._models = gr.HTML(**LOOKS)
             self._model = gr.Dropdown([], label="Model", info="Whom all below is about.")
             if self._project is None:
                 gr.Markdown(ELSEWHERE)
@@ -77,7 +82,7 @@ class _Operate:
                 self._build_traffic()
                 self._build_actions()
                 self._build_log()
-                self._history = gr.HTML(css_template=tables.STYLE)
+                self._history = gr.HTML(**LOOKS)
         self._tie_looks()
         for button, plan, inputs in self._buttons if self._project is not None else ():
             self._tie(button, plan, inputs)
@@ -87,10 +92,10 @@ class _Operate:
     def _lock(self) -> tuple[gr.Textbox, gr.Button, gr.HTML]:
         gr.Markdown(f"To operate this server, {ASK}.")
         shown = gr.Textbox(label="Management token", type="password", max_lines=1)
-        return shown, gr.Button("Show it"), gr.HTML(js_on_load=READ_OUT, css_template=tables.STYLE)
+        return shown, gr.Button("Show it"), gr.HTML(js_on_load=READ_OUT, **LOOKS)
 
     def _build_traffic(self) -> None:
-        self._traffic = gr.HTML(css_template=tables.STYLE)
+        self._traffic = gr.HTML(**LOOKS)
 
     def _build_actions(self) -> None:
         with gr.Tabs():
@@ -100,8 +105,8 @@ class _Operate:
                 tried = self._build_canary()
             with gr.Tab("Scale"):
                 scaled = self._build_scale()
-        self._told = gr.HTML(js_on_load=READ_OUT, css_template=tables.STYLE)
-        self._clock = gr.HTML()
+        self._told = gr.HTML(js_on_load=READ_OUT, **LOOKS)
+        self._clock = gr.HTML(**LOOKS)
         self._buttons = [*swapped, *tried, *scaled]
 
     def _build_swap(self) -> list[tuple[gr.Button, Planned, list[Any]]]:
@@ -131,7 +136,7 @@ class _Operate:
 
     def _build_canary(self) -> list[tuple[gr.Button, Planned, list[Any]]]:
         limits = CanaryLimits()
-        self._canary = gr.HTML(css_template=tables.STYLE)
+        self._canary = gr.HTML(**LOOKS)
         self._canary_of = gr.Dropdown([], label="Version to try")
         with gr.Row():
             share = gr.Number(
@@ -178,7 +183,7 @@ class _Operate:
                 label="Its id", info="The header x-request-id of its answer.", max_lines=1
             )
             find = gr.Button("Find")
-            found = gr.HTML(js_on_load=READ_OUT, css_template=tables.STYLE)
+            found = gr.HTML(js_on_load=READ_OUT, **LOOKS)
         gr.on([find.click, asked.submit], self._log_of, [self._token, asked], found, **QUIETLY)
 
     # What is looked at, and when.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from marquee.errors import MarqueeError
 from marquee.project import Project
-from marquee.studio import actions, plots, tables
-from marquee.studio.live import WINDOW_SECONDS, DefaultAt, LiveTraffic, default_at
+from marquee.studio import actions, tables
+from marquee.studio.live import WINDOW_SECONDS, DefaultAt, LiveTraffic, Point, default_at
+from marquee.studio.plots import Line, plot
 from marquee.torchserve.management import Management
 from marquee.torchserve.models import ModelState, of_server
 from marquee.versions import canaries, canary, history
@@ -101,33 +102,26 @@ class Overview:
             version: traffic.points(model, version, alone=alone)
             for version in traffic.versions(model, alone=alone)
         }
-        if not seen:
-            minutes = WINDOW_SECONDS // 60
-            return tables.paragraph(f"No client has asked {model} in the last {minutes} minutes.")
-        lines = {
-            "Requests": ([("", "rate")], "/s"),
-            "Times": ([(" p50", "p50"), (" p95", "p95")], "ms"),
-            "Failures": ([("", "failed")], "/s"),
-        }
-        return (
-            '<div class="plots">'
-            + "".join(
-                plots.plot(
-                    f"{title}, {unit}",
-                    [
-                        plots.Line(
-                            version + suffix, [(one.at, getattr(one, name)) for one in points]
-                        )
-                        for version, points in seen.items()
-                        for suffix, name in series
-                    ],
-                    WINDOW_SECONDS,
-                    unit,
-                )
-                for title, (series, unit) in lines.items()
-            )
-            + "</div>"
-        )
+        if seen:
+            return _drawn(seen)
+        minutes = WINDOW_SECONDS // 60
+        return tables.paragraph(f"No client has asked {model} in the last {minutes} minutes.")
+
+
+def _drawn(seen: Mapping[str, Sequence[Point]]) -> str:
+    """Return the plots of what each version answered; a version has its colour in all of them."""
+    rates, times, failures = [], [], []
+    for number, (version, points) in enumerate(seen.items()):
+        rates.append(Line(version, [(one.at, one.rate) for one in points], number, number))
+        times.append(Line(f"{version} p50", [(one.at, one.p50) for one in points], number))
+        times.append(Line(f"{version} p95", [(one.at, one.p95) for one in points], number, 1))
+        failures.append(Line(version, [(one.at, one.failed) for one in points], number, number))
+    figures = (
+        plot("Requests a second", rates, WINDOW_SECONDS, "/s"),
+        plot("Milliseconds to an answer", times, WINDOW_SECONDS, "ms"),
+        plot("Failures a second (500 and above)", failures, WINDOW_SECONDS, "/s"),
+    )
+    return f'<div class="plots">{"".join(figures)}</div>'
 
 
 def _canary(project: Project, model: str) -> str:

@@ -10,24 +10,39 @@ from html import escape
 WIDTH, HEIGHT = 360, 190
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 24
 # Told apart without colours as well.
-COLOURS = ("#1f6fb2", "#b3541e", "#2c7a3f", "#7d4bb0")
+COLOURS = ("#2f86d0", "#c8692c", "#3c9a55", "#9766cc")
 DASHES = ("none", "6 3", "2 3", "9 3 2 3")
-STYLE = (
-    ".plot{margin:0}.plot svg{display:block;width:100%;height:auto;max-width:34rem}"
-    ".plot text{font-size:11px;fill:currentColor}"
-    ".plot .grid{stroke:currentColor;opacity:.18}"
-    ".plot .line{fill:none;stroke-width:2;stroke-linejoin:round}"
-    ".plot .key{display:inline-block;margin-right:1em;white-space:nowrap}"
-    ".plot figcaption{font-weight:600}"
-)
+STYLE = """
+.plot{margin:0;font-size:.9rem}
+.plot svg{display:block;width:100%;height:auto}
+.plot text{font-size:11px;fill:currentColor}
+.plot .grid{stroke:currentColor;opacity:.18}
+.plot .line{fill:none;stroke-width:2;stroke-linejoin:round}
+.plot .key{display:inline-block;margin-right:1em;white-space:nowrap}
+.plot figcaption{font-weight:600}
+"""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line: its name, and (seconds ago, value); a value that is None is a gap."""
+    """A line.
+
+    Attributes:
+        name: beside its last value.
+        points: seconds ago and value, the oldest first; a value that is None is a gap.
+        colour, dash: numbers; the first four of each look different.
+    """
 
     name: str
     points: Sequence[tuple[float, float | None]]
+    colour: int = 0
+    dash: int = 0
+
+    @property
+    def looks(self) -> str:
+        """Its attributes in SVG."""
+        colour, dash = COLOURS[self.colour % len(COLOURS)], DASHES[self.dash % len(DASHES)]
+        return f'class="line" stroke="{colour}" stroke-dasharray="{dash}"'
 
 
 def plot(title: str, lines: Sequence[Line], seconds: float, unit: str) -> str:
@@ -35,12 +50,12 @@ def plot(title: str, lines: Sequence[Line], seconds: float, unit: str) -> str:
 
     Args:
         title: what is shown.
-        lines: four at the most look different.
+        lines: to be drawn.
         seconds: how far back the left edge is.
         unit: of the values.
     """
     top = _top(value for line in lines for _, value in line.points if value is not None)
-    drawn = "".join(_drawn(number, line, seconds, top) for number, line in enumerate(lines))
+    drawn = "".join(_drawn(line, seconds, top) for line in lines)
     said = escape(f"{title}: {_said(lines, unit)}", quote=True)
     return (
         f'<figure class="plot"><figcaption>{escape(title)}</figcaption>'
@@ -75,7 +90,7 @@ def _frame(seconds: float, top: float) -> Iterator[str]:
     yield f'<text x="{WIDTH - RIGHT}" y="{bottom}" text-anchor="end">now</text>'
 
 
-def _drawn(number: int, line: Line, seconds: float, top: float) -> str:
+def _drawn(line: Line, seconds: float, top: float) -> str:
     way, gap = [], True
     for ago, value in line.points:
         if value is not None:
@@ -83,20 +98,15 @@ def _drawn(number: int, line: Line, seconds: float, top: float) -> str:
             # One alone would not be seen.
             way.append("h0.1" if gap else "")
         gap = value is None
-    colour, dash = COLOURS[number % len(COLOURS)], DASHES[number % len(DASHES)]
-    return (
-        f'<path class="line" stroke="{colour}" stroke-dasharray="{dash}" '
-        f'stroke-linecap="round" d="{"".join(way)}"/>'
-    )
+    return f'<path {line.looks} stroke-linecap="round" d="{"".join(way)}"/>'
 
 
 def _keys(lines: Sequence[Line], unit: str) -> Iterator[str]:
-    for number, line in enumerate(lines):
-        colour, dash = COLOURS[number % len(COLOURS)], DASHES[number % len(DASHES)]
+    for line in lines:
         yield (
             '<span class="key"><svg viewBox="0 0 24 8" aria-hidden="true" '
             'style="display:inline;width:24px;height:8px">'
-            f'<path class="line" stroke="{colour}" stroke-dasharray="{dash}" d="M0 4H24"/></svg> '
+            f'<path {line.looks} d="M0 4H24"/></svg> '
             f"{escape(line.name)}: {_last(line, unit)}</span>"
         )
 

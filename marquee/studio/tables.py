@@ -6,7 +6,9 @@ All that comes from archives, logs and people is escaped here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from html import escape
+from typing import Any
 
 from marquee.front.traffic import Summary
 from marquee.studio.changes import Change
@@ -19,6 +21,7 @@ from marquee.versions.history import DONE, Record
 
 # On a phone each row is a card, with its columns' names beside the cells.
 STYLE = """
+.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(15rem,1fr));gap:1rem}
 .rows{overflow-x:auto}
 .rows table{border:0;border-collapse:collapse;width:100%;font-size:.9rem}
 .rows caption{text-align:left;font-weight:600;padding:.3rem 0}
@@ -32,11 +35,12 @@ border-bottom:1px solid var(--border-color-primary)}
 .told p{margin:.3rem 0;overflow-wrap:anywhere}
 .log pre{overflow-x:auto;font-size:.8rem;padding:.5rem;white-space:pre;
 border:1px solid var(--border-color-primary)}
+p{margin:.3rem 0}
 @media (max-width:640px){
 .rows thead{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}
 .rows tr{display:block;border:1px solid var(--border-color-primary);border-radius:6px;
 padding:.3rem .6rem;margin:.4rem 0}
-.rows td,.rows tr td:last-child{display:flex;gap:.6rem;border:0;padding:.1rem 0;overflow-wrap:anywhere}
+.rows td{display:flex;gap:.6rem;border:0;padding:.1rem 0;overflow-wrap:anywhere}
 .rows td::before{content:attr(data-name);flex:0 0 6.5rem;font-weight:400;opacity:.8}
 }
 """
@@ -148,8 +152,22 @@ def _record(record: Record) -> list[str]:
     return [*words, outcome if outcome == DONE else outcome.upper(), reason]
 
 
-def log(lines: Sequence[Line]) -> str:
-    """Return lines of the logs, as ``marquee logs`` prints them."""
+def log(entries: Sequence[Mapping[str, Any]], lines: Sequence[Line]) -> str:
+    """Return what the door says of a request, and its story as ``marquee logs`` prints it."""
+    heads = ["ENDED", "MODEL", "VERSION", "ARM", "STATUS", "MODEL'S TIME", "TOOK", "IN", "OUT"]
+    door = table("At the door", heads, map(_entry, entries)) if entries else ""
+    return door + (_story(lines) if lines else paragraph("The server's logs say no more of it."))
+
+
+def _entry(entry: Mapping[str, Any]) -> list[str]:
+    ended = datetime.fromtimestamp(float(entry["time"])).astimezone()
+    names = [str(entry.get(name) or "-") for name in ("model", "version", "arm", "status")]
+    times = [f"{entry.get(name, '-')} ms" for name in ("server_ms", "total_ms")]
+    sizes = [f"{entry.get(name, '-')} bytes" for name in ("bytes_in", "bytes_out")]
+    return [f"{ended:%Y-%m-%d %H:%M:%S}", *names, *times, *sizes]
+
+
+def _story(lines: Sequence[Line]) -> str:
     text = "\n".join(
         f"{one.time.replace('T', ' ')} {one.level:5} "
         f"{f'{one.model} {one.version}'.strip() or one.source:16} {one.text}"
