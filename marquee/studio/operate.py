@@ -6,27 +6,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
-from gradio.context import Context
 
 from marquee.errors import MarqueeError
 from marquee.project import Project
-from marquee.studio import actions, plots, tables
+from marquee.studio import actions, tables
 from marquee.studio.access import ASK, is_asked, permitted
 from marquee.studio.changes import Change, Changes, Work
 from marquee.studio.connection import Connection
 from marquee.studio.overview import Look, Overview
+from marquee.studio.ties import LOOKS, QUIETLY, READ_OUT, open_tab, seen, ticking
 from marquee.versions.judgement import DEFAULT_POLICY, CanaryLimits
 
 # Between two looks at the server, as long as somebody looks at the tab.
 LOOK_SECONDS = 2.0
-# The browser says whether its own tab is seen, and ours in it.
-SEEN = """(_, ...given) => {
-  const panel = document.getElementById('operate');
-  const shown = panel !== null && panel.offsetParent !== null;
-  return [document.visibilityState === 'visible' && shown, ...given];
-}"""
-# What comes there is read out.
-READ_OUT = "element.setAttribute('aria-live', 'polite')"
 UNKNOWN = (
     "Nobody here knows where this server is managed. Start the studio in the server's own folder, "
     "or with `--management-url`."
@@ -35,18 +27,6 @@ ELSEWHERE = (
     "The archives, the logs and the history of this server are in its own folder: swaps, canaries, "
     "scaling and logs are there in a studio that is started in it."
 )
-
-LOOKS: dict[str, Any] = {
-    "css_template": tables.STYLE + plots.STYLE,
-    "apply_default_css": False,
-    "padding": True,
-}
-# Nobody's program is to call what the page calls, and many may look at once.
-QUIETLY: dict[str, Any] = {
-    "api_visibility": "private",
-    "show_progress": "hidden",
-    "concurrency_limit": None,
-}
 
 # A work's name and the work, from what is filled in.
 Planned = Callable[..., tuple[str, Work]]
@@ -189,15 +169,8 @@ class _Operate:
     # What is looked at, and when.
 
     def _tie_looks(self) -> None:
-        tab = Context.block
-        if not isinstance(tab, gr.Tab) or not isinstance(tab.parent, gr.Tabs):
-            raise TypeError(f"expected to be built in a Tab, not in {tab}")
-        timer = gr.Timer(LOOK_SECONDS, active=False)
-
-        def looked_at(event: gr.SelectData) -> gr.Timer:
-            return gr.Timer(active=event.value == tab.label)
-
-        tab.parent.select(looked_at, None, timer, **QUIETLY)
+        tab = open_tab()
+        timer = ticking(tab, LOOK_SECONDS)
         self._look_on(timer.tick, tab.select, self._model.input)
         if self._project is not None:
             tab.select(self._follow_last, self._token, [self._told, self._clock], **QUIETLY)
@@ -205,7 +178,13 @@ class _Operate:
     def _look_on(self, *triggers: Any) -> Any:
         inputs = [self._seen, self._token, self._model, self._shown]
         return gr.on(
-            [*triggers], self._look, inputs, self._looked(), js=SEEN, **QUIETLY, queue=False
+            [*triggers],
+            self._look,
+            inputs,
+            self._looked(),
+            js=seen("operate"),
+            **QUIETLY,
+            queue=False,
         )
 
     def _looked(self) -> list[Any]:
@@ -216,10 +195,10 @@ class _Operate:
         chosen = [self._swap_to, self._canary_of, self._scale_of]
         return [self._models, *listed, *chosen, self._traffic, self._canary, self._history]
 
-    def _look(self, seen: bool, token: str, model: str | None, shown: Any) -> list[Any]:
+    def _look(self, looked: bool, token: str, model: str | None, shown: Any) -> list[Any]:
         """Return all that is seen; what cannot be is left as it is, and why is said."""
         same = [gr.skip() for _ in self._looked()]
-        if not seen:
+        if not looked:
             return same
         try:
             with permitted(self._connection, token) as api:
@@ -256,7 +235,7 @@ class _Operate:
             self._look,
             [self._seen, self._token, self._model, self._shown],
             self._looked(),
-            js=SEEN,
+            js=seen("operate"),
             **QUIETLY,
         )
 
@@ -339,7 +318,7 @@ class _Operate:
             self._look,
             [self._seen, self._token, self._model, self._shown],
             self._looked(),
-            js=SEEN,
+            js=seen("operate"),
             **QUIETLY,
         )
 

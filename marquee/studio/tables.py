@@ -146,7 +146,7 @@ def _record(record: Record) -> list[str]:
     workers = f", {record['workers']} worker(s)" if "workers" in record else ""
     took = sum(step["seconds"] for step in record.get("steps", []))
     reason = record.get("reason", "")
-    words = [record["when"].replace("+00:00", " UTC").replace("T", " "), record["who"]]
+    words = [record["when"].replace("T", " ").replace("+00:00", " UTC"), record["who"]]
     words += [record["model"], record["action"], versions + workers, f"{took:.1f} s"]
     outcome = record["outcome"]
     return [*words, outcome if outcome == DONE else outcome.upper(), reason]

@@ -49,5 +49,6 @@ def test_a_file_is_marked_only_when_it_was_written_after_the_start(
 
 def test_nothing_is_known_of_the_files_of_another_machine() -> None:
     found = _state(described("1970-01-01T00:00:00Z"), default=True, record=None)
-    assert (found.archive, found.sha256, found.weights, found.replaced) == ("a.mar", None, None, False)
+    assert (found.archive, found.sha256, found.weights) == ("a.mar", None, None)
+    assert not found.replaced
     assert found.memory == 7
