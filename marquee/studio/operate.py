@@ -11,11 +11,11 @@ from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.studio import actions, tables
 from marquee.studio.access import ASK, is_asked, permitted
-from marquee.studio.changes import Change, Changes, Work
+from marquee.studio.changes import Change, Changes
 from marquee.studio.connection import Connection
+from marquee.studio.forms import Forms, Plan
 from marquee.studio.overview import Look, Overview
 from marquee.studio.ties import LOOKS, QUIETLY, READ_OUT, open_tab, seen, ticking
-from marquee.versions.judgement import DEFAULT_POLICY, CanaryLimits
 
 # Between two looks at the server, as long as somebody looks at the tab.
 LOOK_SECONDS = 2.0
@@ -27,9 +27,6 @@ ELSEWHERE = (
     "The archives, the logs and the history of this server are in its own folder: swaps, canaries, "
     "scaling and logs are there in a studio that is started in it."
 )
-
-# A work's name and the work, from what is filled in.
-Planned = Callable[..., tuple[str, Work]]
 
 
 def tab(connection: Connection) -> None:
@@ -58,14 +55,11 @@ class _Operate:
             self._model = gr.Dropdown([], label="Model", info="Whom all below is about.")
             if self._project is None:
                 gr.Markdown(ELSEWHERE)
-            with gr.Column(visible=self._project is not None):
-                self._build_traffic()
-                self._build_actions()
-                self._build_log()
-                self._history = gr.HTML(**LOOKS)
+            else:
+                self._build_rest(self._project)
         self._tie_looks()
-        for button, plan, inputs in self._buttons if self._project is not None else ():
-            self._tie(button, plan, inputs)
+        for form in self._forms.all if self._project is not None else ():
+            self._tie(*form)
         if lock is not None:
             self._tie_lock(lock, panel)
 
@@ -74,97 +68,30 @@ class _Operate:
         shown = gr.Textbox(label="Management token", type="password", max_lines=1)
         return shown, gr.Button("Show it"), gr.HTML(js_on_load=READ_OUT, **LOOKS)
 
-    def _build_traffic(self) -> None:
+    def _build_rest(self, project: Project) -> None:
+        """Add what only a studio in the server's own folder has."""
         self._traffic = gr.HTML(**LOOKS)
-
-    def _build_actions(self) -> None:
-        with gr.Tabs():
-            with gr.Tab("Swap"):
-                swapped = self._build_swap()
-            with gr.Tab("Canary"):
-                tried = self._build_canary()
-            with gr.Tab("Scale"):
-                scaled = self._build_scale()
+        self._forms = Forms(project)
         self._told = gr.HTML(js_on_load=READ_OUT, **LOOKS)
         self._clock = gr.HTML(**LOOKS)
-        self._buttons = [*swapped, *tried, *scaled]
+        self._build_log(project)
+        self._history = gr.HTML(**LOOKS)
 
-    def _build_swap(self) -> list[tuple[gr.Button, Planned, list[Any]]]:
-        self._swap_to = gr.Dropdown([], label="Version that is to serve")
-        with gr.Row():
-            self._watch = gr.Number(
-                DEFAULT_POLICY.watch_seconds,
-                label="Watched for, in seconds",
-                info="Live traffic, before the old version may go.",
-                minimum=0,
-                maximum=actions.LONGEST_SECONDS,
-            )
-            self._slowdown = gr.Number(
-                DEFAULT_POLICY.max_slowdown,
-                label="Times slower, at most",
-                info="Than the version that serves.",
-                minimum=1,
-            )
-        keep = gr.Checkbox(label="Leave the old version its workers")
-        with gr.Row():
-            swap = gr.Button("Swap", variant="primary")
-            back = gr.Button("Roll back to the version before")
-        return [
-            (swap, self._plan_swap, [self._swap_to, self._watch, self._slowdown, keep]),
-            (back, self._plan_rollback, [self._watch, keep]),
-        ]
+    def _build_log(self, project: Project) -> None:
+        def log_of(token: str, asked: str) -> str:
+            try:
+                with permitted(self._connection, token):
+                    return actions.log_of(project, asked)
+            except MarqueeError as error:
+                return tables.failed(str(error))
 
-    def _build_canary(self) -> list[tuple[gr.Button, Planned, list[Any]]]:
-        limits = CanaryLimits()
-        self._canary = gr.HTML(**LOOKS)
-        self._canary_of = gr.Dropdown([], label="Version to try")
-        with gr.Row():
-            share = gr.Number(
-                5, label="Share, in %", info="Of the requests.", minimum=0, maximum=100
-            )
-            errors = gr.Number(
-                100 * limits.max_errors,
-                label="More failures, in %",
-                info="Withdrawn by itself beyond that.",
-                minimum=0,
-                maximum=100,
-            )
-            slower = gr.Number(
-                100 * limits.max_slower,
-                label="Longer p95, in %",
-                info="Withdrawn by itself beyond that.",
-                minimum=0,
-            )
-        with gr.Row():
-            begin = gr.Button("Begin, or change the share", variant="primary")
-            promote = gr.Button("Promote")
-            withdraw = gr.Button("Withdraw")
-        return [
-            (begin, self._plan_canary, [self._canary_of, share, errors, slower]),
-            (promote, self._plan_promotion, [self._watch, self._slowdown]),
-            (withdraw, self._plan_withdrawal, []),
-        ]
-
-    def _build_scale(self) -> list[tuple[gr.Button, Planned, list[Any]]]:
-        with gr.Row():
-            workers = gr.Number(1, label="Workers", precision=0, minimum=0)
-            self._scale_of = gr.Dropdown([], label="Version")
-        force = gr.Checkbox(
-            label="At once",
-            info="Fewer workers are set in a moment without requests; at once, those that end "
-            "fail the requests that they hold.",
-        )
-        scale = gr.Button("Scale", variant="primary")
-        return [(scale, self._plan_scale, [self._scale_of, workers, force])]
-
-    def _build_log(self) -> None:
         with gr.Accordion("The log of a request", open=False):
             asked = gr.Textbox(
                 label="Its id", info="The header x-request-id of its answer.", max_lines=1
             )
             find = gr.Button("Find")
             found = gr.HTML(js_on_load=READ_OUT, **LOOKS)
-        gr.on([find.click, asked.submit], self._log_of, [self._token, asked], found, **QUIETLY)
+        gr.on([find.click, asked.submit], log_of, [self._token, asked], found, **QUIETLY)
 
     # What is looked at, and when.
 
@@ -175,25 +102,27 @@ class _Operate:
         if self._project is not None:
             tab.select(self._follow_last, self._token, [self._told, self._clock], **QUIETLY)
 
-    def _look_on(self, *triggers: Any) -> Any:
-        inputs = [self._seen, self._token, self._model, self._shown]
-        return gr.on(
-            [*triggers],
-            self._look,
-            inputs,
-            self._looked(),
-            js=seen("operate"),
+    def _look_on(self, *triggers: Any) -> None:
+        gr.on([*triggers], **self._to_look(), queue=False)
+
+    def _to_look(self) -> dict[str, Any]:
+        """Return what an event that looks is made of."""
+        return {
+            "fn": self._look,
+            "inputs": [self._seen, self._token, self._model, self._shown],
+            "outputs": self._looked(),
+            "js": seen("operate"),
             **QUIETLY,
-            queue=False,
-        )
+        }
 
     def _looked(self) -> list[Any]:
         """Return what a look changes, in the order of :meth:`_look`."""
         listed = [self._shown, self._model]
         if self._project is None:
             return [self._models, *listed]
-        chosen = [self._swap_to, self._canary_of, self._scale_of]
-        return [self._models, *listed, *chosen, self._traffic, self._canary, self._history]
+        forms = self._forms
+        chosen = [forms.swap_to, forms.canary_of, forms.scale_of]
+        return [self._models, *listed, *chosen, self._traffic, forms.canary, self._history]
 
     def _look(self, looked: bool, token: str, model: str | None, shown: Any) -> list[Any]:
         """Return all that is seen; what cannot be is left as it is, and why is said."""
@@ -224,22 +153,16 @@ class _Operate:
 
     # What is done.
 
-    def _tie(self, button: gr.Button, plan: Planned, inputs: list[Any]) -> None:
+    def _tie(self, button: gr.Button, plan: Callable[..., Plan], inputs: list[Any]) -> None:
         done = button.click(
             self._acting(plan),
             [self._token, self._model, *inputs],
             [self._told, self._clock],
             **QUIETLY,
         )
-        done.then(
-            self._look,
-            [self._seen, self._token, self._model, self._shown],
-            self._looked(),
-            js=seen("operate"),
-            **QUIETLY,
-        )
+        done.then(**self._to_look())
 
-    def _acting(self, plan: Planned) -> Callable[..., Iterator[tuple[str, str]]]:
+    def _acting(self, plan: Callable[..., Plan]) -> Callable[..., Iterator[tuple[str, str]]]:
         def act(token: str, *given: Any) -> Iterator[tuple[str, str]]:
             try:
                 with permitted(self._connection, token):
@@ -262,47 +185,6 @@ class _Operate:
         if last is not None:
             yield from _followed(last)
 
-    def _here(self) -> Project:
-        if self._project is None:
-            raise MarqueeError(ELSEWHERE)
-        return self._project
-
-    def _plan_swap(
-        self, model: Any, version: Any, watch: Any, slowdown: Any, keep: Any
-    ) -> tuple[str, Work]:
-        work = actions.swap(self._here(), model, version, watch=watch, slowdown=slowdown, keep=keep)
-        return f"swap {model} to {version}", work
-
-    def _plan_rollback(self, model: Any, watch: Any, keep: Any) -> tuple[str, Work]:
-        return f"roll {model} back", actions.rollback(self._here(), model, watch=watch, keep=keep)
-
-    def _plan_canary(
-        self, model: Any, version: Any, share: Any, errors: Any, slower: Any
-    ) -> tuple[str, Work]:
-        work = actions.begin(
-            self._here(), model, version, share=share, more_errors=errors, slower=slower
-        )
-        return f"try {model} {version} on {share} % of the requests", work
-
-    def _plan_promotion(self, model: Any, watch: Any, slowdown: Any) -> tuple[str, Work]:
-        work = actions.promote(self._here(), model, watch=watch, slowdown=slowdown)
-        return f"promote the canary of {model}", work
-
-    def _plan_withdrawal(self, model: Any) -> tuple[str, Work]:
-        return f"withdraw the canary of {model}", actions.withdraw(self._here(), model)
-
-    def _plan_scale(self, model: Any, version: Any, workers: Any, force: Any) -> tuple[str, Work]:
-        work = actions.scale(self._here(), model, version, workers=workers, force=force)
-        return f"scale {model} {version or ''} to {workers} worker(s)", work
-
-    def _log_of(self, token: str, asked: str) -> str:
-        """Return the story of a request."""
-        try:
-            with permitted(self._connection, token):
-                return actions.log_of(self._here(), asked)
-        except MarqueeError as error:
-            return tables.failed(str(error))
-
     # Who may.
 
     def _tie_lock(self, lock: tuple[gr.Textbox, gr.Button, gr.HTML], panel: gr.Column) -> None:
@@ -314,13 +196,7 @@ class _Operate:
             [self._token, typed, said, panel],
             **QUIETLY,
         )
-        opened.then(
-            self._look,
-            [self._seen, self._token, self._model, self._shown],
-            self._looked(),
-            js=seen("operate"),
-            **QUIETLY,
-        )
+        opened.then(**self._to_look())
 
     def _unlock(self, typed: str) -> tuple[str, str, str, gr.Column]:
         """Keep a token that the server takes; it goes back to no page."""
