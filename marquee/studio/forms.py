@@ -131,4 +131,4 @@ class Forms:
 
     def _plan_scale(self, model: Any, version: Any, workers: Any, force: Any) -> Plan:
         work = actions.scale(self._project, model, version, workers=workers, force=force)
-        return f"scale {model} {version or ''} to {workers} worker(s)", work
+        return f"scale {' '.join(filter(None, (model, version)))} to {workers} worker(s)", work
