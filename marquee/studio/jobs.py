@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from marquee.media import HEAD, type_of_bytes
 from marquee.project import Project
 from marquee.studio import pipelines, tables
 from marquee.studio.connection import Connection
+from marquee.studio.html import render
 from marquee.studio.pipelines import Pipeline, Result, State
 from marquee.studio.ties import LOOKS, QUIETLY, READ_OUT, open_tab, seen, ticking
 
@@ -131,7 +131,7 @@ class _Jobs:
             else:
                 found = pipelines.of_aws(region.strip() or None, profile.strip() or None)
         except MarqueeError as error:
-            said = tables.failed(str(error))
+            said = tables.refused(str(error))
         choices = gr.Dropdown(choices=[*found], value=next(iter(found), None))
         return found, choices, said, gr.Row(visible=where == AWS)
 
@@ -147,7 +147,7 @@ class _Jobs:
         try:
             job = _submitted(offers, where, file, parameters)
         except MarqueeError as error:
-            return jobs, tables.failed(str(error)), _listed(jobs)
+            return jobs, tables.refused(str(error)), _listed(jobs)
         jobs = [job, *jobs]
         return jobs, tables.paragraph(f"{job.name} is sent."), _listed(jobs)
 
@@ -163,7 +163,7 @@ class _Jobs:
         try:
             paths = [_kept(one) for one in made]
         except MarqueeError as error:
-            return [after, _listed(after) + tables.failed(str(error)), gr.skip(), gr.skip()]
+            return [after, _listed(after) + tables.refused(str(error)), gr.skip(), gr.skip()]
         pictures = [path for path in paths if _is_picture(path)]
         gallery = gr.Gallery(value=pictures, visible=bool(pictures))
         return [after, _listed(after), gallery, gr.Files(value=paths, visible=True)]
@@ -195,22 +195,11 @@ def _listed(jobs: Sequence[Job]) -> str:
         return ""
     heads = ["FILE", "PIPELINE", "STATE", "TOOK", "WHY"]
     rows = ([one.name, one.where, one.state.word, _took(one), one.state.reason] for one in jobs)
-    return tables.table("Jobs of this page", heads, rows) + "".join(map(_links, jobs))
+    return tables.table("Jobs of this page", heads, rows) + render("links", jobs=jobs)
 
 
 def _took(job: Job) -> str:
     return "-" if job.took is None else f"{job.took:.1f} s"
-
-
-def _links(job: Job) -> str:
-    if not job.state.results:
-        return ""
-    links = ", ".join(
-        f'<a href="{escape(one.link, quote=True)}" target="_blank" rel="noopener noreferrer">'
-        f"{escape(one.name)}</a>"
-        for one in job.state.results
-    )
-    return f"<p>{escape(job.name)}, for an hour: {links}</p>"
 
 
 def _kept(result: Result) -> str:

@@ -64,9 +64,11 @@ class _Operate:
             self._tie_lock(lock, panel)
 
     def _lock(self) -> tuple[gr.Textbox, gr.Button, gr.HTML]:
-        gr.Markdown(f"To operate this server, {ASK}.")
-        shown = gr.Textbox(label="Management token", type="password", max_lines=1)
-        return shown, gr.Button("Show it"), gr.HTML(js_on_load=READ_OUT, **LOOKS)
+        with gr.Column(elem_id="operate-lock"):
+            gr.Markdown(f"To operate this server, {ASK}.")
+            shown = gr.Textbox(label="Management token", type="password", max_lines=1)
+            button, said = gr.Button("Show it"), gr.HTML(js_on_load=READ_OUT, **LOOKS)
+        return shown, button, said
 
     def _build_rest(self, project: Project) -> None:
         """Add what only a studio in the server's own folder has."""
@@ -83,7 +85,7 @@ class _Operate:
                 with permitted(self._connection, token):
                     return actions.log_of(project, asked)
             except MarqueeError as error:
-                return tables.failed(str(error))
+                return tables.refused(str(error))
 
         with gr.Accordion("The log of a request", open=False):
             asked = gr.Textbox(
@@ -133,7 +135,7 @@ class _Operate:
             with permitted(self._connection, token) as api:
                 look = self._overview.look(api, model)
         except MarqueeError as error:
-            return [tables.failed(str(error)), *same[1:]]
+            return [tables.refused(str(error)), *same[1:]]
         lists, choices = self._lists(look, shown)
         if self._project is None:
             return [look.models, choices, *lists[:1]]
@@ -168,7 +170,7 @@ class _Operate:
                 with permitted(self._connection, token):
                     what, work = plan(*given)
             except MarqueeError as error:
-                yield tables.failed(str(error)), ""
+                yield tables.refused(str(error)), ""
                 return
             yield from _followed(self._changes.begin(what, work))
 
@@ -205,7 +207,7 @@ class _Operate:
                 said = tables.paragraph("The server takes it. It is kept until the page is closed.")
                 return typed, "", said, gr.Column(visible=True)
         except MarqueeError as error:
-            return "", "", tables.failed(str(error)), gr.Column(visible=False)
+            return "", "", tables.refused(str(error)), gr.Column(visible=False)
 
 
 def _followed(change: Change) -> Iterator[tuple[str, str]]:

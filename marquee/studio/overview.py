@@ -121,7 +121,7 @@ def _drawn(seen: Mapping[str, Sequence[Point]]) -> str:
         plot("Milliseconds to an answer", times, WINDOW_SECONDS, "ms"),
         plot("Failures a second (500 and above)", failures, WINDOW_SECONDS, "/s"),
     )
-    return f'<div class="plots">{"".join(figures)}</div>'
+    return f'<div class="mq-plots">{"".join(figures)}</div>'
 
 
 def _canary(project: Project, model: str) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.context import Context
 
-from marquee.studio import plots, tables
-
 # What comes there is read out.
 READ_OUT = "element.setAttribute('aria-live', 'polite')"
 LOOKS: dict[str, Any] = {
-    "css_template": tables.STYLE + plots.STYLE,
+    "css_template": (Path(__file__).parent / "watched.css").read_text(),
     "apply_default_css": False,
     "padding": True,
 }

@@ -29,9 +29,9 @@ def project(tmp_path: Path) -> Project:
 
 def test_without_a_cloud_the_page_says_how_to_get_one(page: Page) -> None:
     page.get_by_role("tab", name="Jobs").click()
-    expect(page.locator("#jobs .failed")).to_contain_text("start it: marquee cloud up")
+    expect(page.locator("#jobs .mq-refused")).to_contain_text("start it: marquee cloud up")
     page.get_by_role("button", name="Submit").click()
-    expect(page.locator("#jobs .failed")).to_contain_text("choose a pipeline first")
+    expect(page.locator("#jobs .mq-refused")).to_contain_text("choose a pipeline first")
     keep(page, "jobs-no-cloud")
 
 

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Browser, Locator, Page, Request, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from bench.broken import WAYS, variant
+from marquee.interrupts import until
+from marquee.studio.operate import LOOK_SECONDS
 from marquee.torchserve.management import Management
 from tests.studio.conftest import DESKTOP, PHONE, Studio, keep, opened, visit
 from tests.support import ROOT
@@ -17,6 +19,8 @@ from tests.support import ROOT
 pytestmark = pytest.mark.server
 # Of a change: other work on the machine makes it take long.
 SECONDS = 120_000
+# The address of a look, which does not wait in the page's queue.
+LOOKS = re.compile("/gradio_api/run/predict")
 EXAMPLE = ROOT / "handlers" / "cifar" / "example.png"
 
 
@@ -43,15 +47,10 @@ def press(page: Page, button: str) -> None:
     page.get_by_role("button", name=button, exact=True).click()
 
 
-def told(page: Page) -> Locator:
-    """Return what came of the last change."""
-    return page.locator(".told .done, .told .failed")
-
-
 def ended(page: Page, what: str) -> str:
     """Wait until a change is over; return all that is told of it."""
-    about = page.locator(".told").filter(has=page.get_by_text(what, exact=True)).first
-    expect(about.locator(".done, .failed")).to_be_visible(timeout=SECONDS)
+    about = page.locator(".mq-told").filter(has=page.get_by_text(what, exact=True)).first
+    expect(about.locator(".mq-done, .mq-refused")).to_be_visible(timeout=SECONDS)
     return about.inner_text()
 
 
@@ -64,7 +63,8 @@ def row(page: Page, model: str, version: str) -> Locator:
     """Return a version's row of the table."""
     cell = page.get_by_role("cell", name=re.compile(f"^{re.escape(version)}( |$)"))
     first = page.get_by_role("cell", name=model, exact=True)
-    return page.get_by_role("row").filter(has=first).filter(has=cell)
+    table = page.get_by_role("table", name="What the server serves")
+    return table.get_by_role("row").filter(has=first).filter(has=cell)
 
 
 def default(studio: Studio) -> str | None:
@@ -84,7 +84,7 @@ def test_a_swap_there_and_back_with_its_steps(desk: Page, studio: Studio) -> Non
     patiently(desk)
     choose(desk, "Version that is to serve", "1.0")
     press(desk, "Swap")
-    steps = desk.locator(".told li")
+    steps = desk.locator(".mq-told li")
     expect(steps.filter(has_text="load")).to_be_visible(timeout=SECONDS)
     expect(desk.get_by_text(re.compile("going on for"))).to_be_visible()
     said = ended(desk, "swap cifar to 1.0")
@@ -180,25 +180,25 @@ def test_a_request_is_found_by_its_id(desk: Page, studio: Studio) -> None:
 def test_nobody_looks_where_nobody_sees(browser: Browser, studio: Studio) -> None:
     """The page's clock is turned: nothing is waited for."""
     looks: list[str] = []
-
-    def note(request: Request) -> None:
-        if '"trigger_id":null' in (request.post_data or ""):
-            looks.append(request.post_data or "")
-
     with browser.new_context() as context:
         page = context.new_page()
         page.clock.install()
         page.goto(studio.address)
         look(page)
-        context.on("request", note)
-        page.clock.run_for(3 * 2000)
-        assert looks
+        with page.expect_request(LOOKS):
+            page.clock.run_for(1000 * LOOK_SECONDS)
+        page.on("request", lambda request: looks.append(request.url))
         page.get_by_role("tab", name="Try").click()
         expect(page.locator("#operate")).to_be_hidden()
-        page.wait_for_load_state("networkidle")
-        looks.clear()
-        page.clock.run_for(30 * 2000)
-        assert looks == []
+
+        def quiet() -> bool:
+            looks.clear()
+            page.clock.run_for(10 * 1000 * LOOK_SECONDS)
+            page.evaluate("0")
+            return not any(map(LOOKS.search, looks))
+
+        assert until(quiet, 30)
+        assert quiet()
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desk", "phone"])
@@ -229,7 +229,7 @@ def test_others_show_the_management_token(browser: Browser, studio: Studio) -> N
         token = page.get_by_label("Management token")
         token.fill("made-up")
         press(page, "Show it")
-        expect(page.locator(".failed")).to_contain_text("Token")
+        expect(page.locator("#operate-lock .mq-refused")).to_contain_text("Token")
         expect(page.get_by_role("table")).to_have_count(0)
         keep(page, "operate-locked")
         token.fill(server.keys.get("management"))

@@ -11,7 +11,7 @@ from marquee.studio.plots import Line, plot
 def paths(figure: str) -> list[str]:
     """Return the ways of the lines in the picture, without those of the keys."""
     picture = figure.partition("<div>")[0]
-    return re.findall(r'class="line"[^>]* d="([^"]*)"', picture)
+    return re.findall(r'class="mq-way"[^>]* d="([^"]*)"', picture)
 
 
 def test_a_line_has_gaps_where_nothing_was_answered() -> None:
