@@ -100,7 +100,7 @@ def test_a_job_of_the_api_from_its_form_to_its_results(
         httpx.Response(200, json={"status": "running", "results": []}),
         httpx.Response(200, json={"status": "done", "results": links}),
     )
-    monkeypatch.setattr(pipelines.httpx, "request", answers.request)
+    monkeypatch.setattr(httpx, "request", answers.request)
     api = JobsApi(API, "secret")
     job = api.submit(face, {"align": "false"})
     assert (job, api.look(job), api.look(job).word) == ("/jobs/1", State(RUNNING), DONE)
@@ -114,7 +114,7 @@ def test_a_refused_job_is_its_own_sentence(monkeypatch: pytest.MonkeyPatch, tmp_
     text = tmp_path / "face.txt"
     text.write_text("no picture")
     refused = httpx.Response(415, json={"message": "send one of image/jpeg"})
-    monkeypatch.setattr(pipelines.httpx, "request", Answers(refused).request)
+    monkeypatch.setattr(httpx, "request", Answers(refused).request)
     with pytest.raises(MarqueeError, match="POST /jobs answered 415: send one of image/jpeg"):
         JobsApi(API, "k").submit(text, {})
 

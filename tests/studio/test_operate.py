@@ -10,8 +10,13 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from bench.broken import WAYS, variant
+from marquee.errors import MarqueeError
 from marquee.interrupts import until
+from marquee.studio.access import permitted
+from marquee.studio.connection import of_url
 from marquee.studio.operate import LOOK_SECONDS
+from marquee.studio.overview import Overview
+from marquee.studio.run import USER
 from marquee.torchserve.management import Management
 from tests.studio.conftest import DESKTOP, PHONE, Studio, keep, opened, visit
 from tests.support import ROOT
@@ -186,14 +191,14 @@ def test_nobody_looks_where_nobody_sees(browser: Browser, studio: Studio) -> Non
         page.goto(studio.address)
         look(page)
         with page.expect_request(LOOKS):
-            page.clock.run_for(1000 * LOOK_SECONDS)
+            page.clock.run_for(round(1000 * LOOK_SECONDS))
         page.on("request", lambda request: looks.append(request.url))
         page.get_by_role("tab", name="Try").click()
         expect(page.locator("#operate")).to_be_hidden()
 
         def quiet() -> bool:
             looks.clear()
-            page.clock.run_for(10 * 1000 * LOOK_SECONDS)
+            page.clock.run_for(round(10_000 * LOOK_SECONDS))
             page.evaluate("0")
             return not any(map(LOOKS.search, looks))
 
@@ -217,14 +222,14 @@ def test_all_may_use_it(browser: Browser, studio: Studio, size: tuple[int, int])
 
 def test_others_show_the_management_token(browser: Browser, studio: Studio) -> None:
     server = studio.server
-    words = (
-        *("--port", "0", "--url", server.inference),
-        *("--management-url", server.environment["TS_MANAGEMENT_ADDRESS"]),
-    )
+    words = ("--port", "0", "--share-on-lan", "--password", "for a test")
     with (
         opened(server, *words) as address,
         visit(browser, Studio(address, server), DESKTOP) as page,
     ):
+        page.get_by_label("username").fill(USER)
+        page.get_by_label("password").fill("for a test")
+        press(page, "Login")
         page.get_by_role("tab", name="Operate").click()
         token = page.get_by_label("Management token")
         token.fill("made-up")
@@ -233,9 +238,22 @@ def test_others_show_the_management_token(browser: Browser, studio: Studio) -> N
         expect(page.get_by_role("table")).to_have_count(0)
         keep(page, "operate-locked")
         token.fill(server.keys.get("management"))
-        press(page, "Show it")
+        token.press("Enter")
         expect(page.get_by_role("table", name="What the server serves")).to_be_visible()
         expect(token).to_have_value("")
         assert server.keys.get("management") not in page.content()
-        expect(page.get_by_text("are in its own folder")).to_be_visible()
-        keep(page, "operate-elsewhere")
+        page.get_by_role("tab", name="Jobs").click()
+        expect(page.get_by_text("they are for whoever sits there")).to_be_visible()
+
+
+def test_of_another_machine_the_models_are_seen_and_no_more(studio: Studio) -> None:
+    server = studio.server
+    elsewhere = of_url(server.inference, None, server.environment["TS_MANAGEMENT_ADDRESS"], None)
+    refusal = pytest.raises(MarqueeError, match="show the server's management token first")
+    with refusal, permitted(elsewhere, ""):
+        raise AssertionError("it was let in")
+    with permitted(elsewhere, server.keys.get("management")) as api:
+        seen = Overview(None).look(api, None)
+    assert "cifar" in seen.names
+    assert "2.0 default" in seen.models
+    assert seen.history == seen.traffic == ""
