@@ -142,8 +142,11 @@ class _Operate:
         return [look.models, choices, *lists, look.traffic, look.canary, look.history]
 
     def _lists(self, look: Look, shown: Any) -> tuple[list[Any], Any]:
-        """Return the lists to choose from; nothing is moved under a hand that chooses."""
-        choices = (look.model, look.names, look.versions, look.registered)
+        """Return the lists to choose from, and what they were made of.
+
+        As long as that is the same they stay: nothing is moved under a hand that chooses.
+        """
+        choices = (look.model, look.default, look.names, look.versions, look.registered)
         if choices == shown:
             return [gr.skip()] * 4, shown
         others = [one for one in look.versions if one != look.default]
@@ -177,15 +180,15 @@ class _Operate:
         return act
 
     def _follow_last(self, token: str) -> Iterator[tuple[str, str]]:
-        """Tell of the last change, which whoever has closed the page may have begun."""
+        """Tell of a change that goes on, which whoever has closed the page may have begun."""
         last = self._changes.last()
+        if last is None or last.over:
+            return
         try:
             with permitted(self._connection, token):
-                pass
+                yield from _followed(last)
         except MarqueeError:
             return  # a look has said it
-        if last is not None:
-            yield from _followed(last)
 
     # Who may.
 
