@@ -58,11 +58,17 @@ class Change:
 
     def follow(self) -> Iterator[None]:
         """Return whenever there is something to tell; the last time when it is over."""
-        yield
+        told = -1
+
+        def is_news() -> bool:
+            return self.over or len(self.steps) != told
+
         while not self.over:
-            with self._news:
-                self._news.wait(TELL_SECONDS)
+            told = len(self.steps)
             yield
+            with self._news:
+                self._news.wait_for(is_news, TELL_SECONDS)
+        yield
 
     def run(self, work: Work) -> None:
         """Do the work; whatever it raises is told."""

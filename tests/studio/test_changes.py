@@ -60,3 +60,11 @@ def test_a_fault_of_ours_is_no_trace_on_the_page(caplog: pytest.LogCaptureFixtur
     assert "ZeroDivisionError" in change.said
     assert "secret" not in change.said
     assert "secret" in caplog.text
+
+
+def test_the_end_is_told_however_quickly_it_comes() -> None:
+    change = Change("swap")
+    following = change.follow()
+    next(following)
+    change.run(lambda _listener: "done")
+    assert [change.said for _ in following] == ["done"]
