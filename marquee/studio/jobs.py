@@ -102,6 +102,7 @@ class _Jobs:
     def _tie(self, submit: gr.Button) -> None:
         tab = open_tab()
         timer = ticking(tab, LOOK_SECONDS)
+        slowly = QUIETLY | {"show_progress": "minimal", "show_progress_on": self._pipeline}
         asked = [self._where, self._region, self._profile]
         listed = [self._offers, self._pipeline, self._said]
         gr.on(
@@ -109,13 +110,13 @@ class _Jobs:
             self._list,
             asked,
             [*listed, self._account],
-            **QUIETLY,
+            **slowly,
         )
         submit.click(
             self._submit,
             [self._offers, self._pipeline, self._file, self._parameters, self._jobs],
             [self._jobs, self._said, self._table],
-            **QUIETLY,
+            **slowly,
         )
         shown = [self._jobs, self._table, self._pictures, self._files]
         timer.tick(self._look, [self._seen, self._jobs], shown, js=seen("jobs"), **QUIETLY)
