@@ -10,7 +10,7 @@ import gradio as gr
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.studio import actions, tables
-from marquee.studio.access import ASK, is_asked, permitted
+from marquee.studio.access import is_asked, permitted
 from marquee.studio.changes import Change, Changes
 from marquee.studio.connection import Connection
 from marquee.studio.forms import Forms, Plan
@@ -65,7 +65,10 @@ class _Operate:
 
     def _lock(self) -> tuple[gr.Textbox, gr.Button, gr.HTML]:
         with gr.Column(elem_id="operate-lock"):
-            gr.Markdown(f"To operate this server, {ASK}.")
+            gr.Markdown(
+                "To operate this server, show its management token. Who started it gets it there, "
+                "in its folder: `marquee token management`."
+            )
             shown = gr.Textbox(label="Management token", type="password", max_lines=1)
             button, said = gr.Button("Show it"), gr.HTML(js_on_load=READ_OUT, **LOOKS)
         return shown, button, said
