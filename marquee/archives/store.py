@@ -38,9 +38,14 @@ class _Known(TypedDict, total=False):
 
 
 class StoreRecord:
-    """Digests of archives and large inputs, kept as long as size and time of a file stay."""
+    """Digests of archives and large inputs, kept as long as size and time of a file stay.
+
+    Attributes:
+        store: the folder of the archives.
+    """
 
     def __init__(self, store: Path) -> None:
+        self.store = store
         self._path = store / RECORD_NAME
         self._entries = self._read()
 

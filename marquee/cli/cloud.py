@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
-import marquee
+from marquee.errors import MarqueeError
 
 
 class LocalCloud(click.Group):
@@ -22,12 +21,12 @@ class LocalCloud(click.Group):
         return self._commands().get_command(ctx, cmd_name)
 
     def _commands(self) -> click.Group:
-        clone = Path(marquee.__file__).parents[1]
-        if not (clone / "deploy" / "local").is_dir():
-            raise click.ClickException(
-                f"the cloud on this machine is a part of marquee's repository, deploy/local/, and "
-                f"{clone} has none: install marquee from a clone of it, as its README tells"
-            )
+        from marquee.sagemaker import localcloud
+
+        try:
+            clone = localcloud.clone()
+        except MarqueeError as error:
+            raise click.ClickException(str(error)) from error
         if sys.path[0] != str(clone):  # before the current folder, which may have a deploy/ too
             sys.path.insert(0, str(clone))
         from deploy.local.command import commands

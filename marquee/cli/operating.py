@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,9 +18,6 @@ from marquee.project import Project
 
 if TYPE_CHECKING:
     from marquee.serving.status import Status
-    from marquee.torchserve.models import ModelState
-
-REPLACED = "* the file in the store is newer than the workers: not what they loaded"
 
 
 @click.command()
@@ -33,36 +29,16 @@ def models(as_json: bool) -> None:
     workers. Memory is what the workers hold in RAM; the archive is the first 12 hex digits of its
     file's SHA-256. Weights are the demo's, or your file's name and SHA-256.
     """
+    from marquee.torchserve.modeltable import COLUMNS, REPLACED
+
     states = marquee.models(Project.find())
     if as_json:
         click.echo(_json([asdict(one) for one in states]))
         return
-    show_table([*COLUMNS], [[cell(one) for cell in COLUMNS.values()] for one in states])
+    rows = [[printable(cell(one)) for cell in COLUMNS.values()] for one in states]
+    show_table([*COLUMNS], rows)
     if any(one.replaced for one in states):
         click.echo(REPLACED)
-
-
-def _workers(one: ModelState) -> str:
-    return "retired" if one.state == "retired" else f"{one.ready}/{one.wanted} {one.state}"
-
-
-def _archive(one: ModelState) -> str:
-    known = one.sha256 or ("a folder" if one.unpacked else "not here")
-    return known[:12] + ("*" if one.replaced else "")
-
-
-COLUMNS: dict[str, Callable[[ModelState], str]] = {
-    "MODEL": lambda one: one.name,
-    "VERSION": lambda one: one.version + (" default" if one.default else ""),
-    "WORKERS": _workers,
-    "QUEUE": lambda one: f"{one.pending}/{one.queue}",
-    "BATCH": lambda one: f"{one.batch_size} in {one.batch_delay} ms",
-    "MEMORY": lambda one: _megabytes(one.memory) if one.memory else "-",
-    "DEVICE": lambda one: ", ".join(one.devices) or "-",
-    "SINCE": lambda one: "-" if one.since is None else _local(one.since),
-    "ARCHIVE": _archive,
-    "WEIGHTS": lambda one: printable(one.weights or "-"),
-}
 
 
 @click.command()
@@ -105,15 +81,17 @@ def _show_status(status: Status) -> None:
 def _process_rows(status: Status) -> list[tuple[str, str]]:
     if status.process is None:
         return [("server", "not running")]
+    from marquee.torchserve.modeltable import megabytes
+
     process = status.process
     since = datetime.now(process.since.tzinfo) - process.since
     heap = f", heap up to {process.heap}" if process.heap else ""
-    java = f"{process.java or 'version unknown'}, {_megabytes(process.memory)}{heap}"
-    ray = f"{process.ray}, {_megabytes(process.memory)}; workers on {process.nodes} node(s)"
+    java = f"{process.java or 'version unknown'}, {megabytes(process.memory)}{heap}"
+    ray = f"{process.ray}, {megabytes(process.memory)}; workers on {process.nodes} node(s)"
     return [
         ("server", f"running for {_duration(since)}, process {process.pid}"),
         ("Ray", ray) if process.ray else ("Java", java),
-        ("workers", f"{_megabytes(process.workers)} together"),
+        ("workers", f"{megabytes(process.workers)} together"),
     ]
 
 
@@ -188,14 +166,6 @@ def _json(value: Any) -> str:
         return one.total_seconds() if isinstance(one, timedelta) else one.isoformat()
 
     return json.dumps(value, indent=2, default=plain)
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:.0f} MB"
-
-
-def _local(moment: datetime) -> str:
-    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def _duration(span: timedelta) -> str:

@@ -17,6 +17,8 @@ from marquee.sagemaker import errors
 RUNTIME = "sagemaker-runtime"
 RUNTIME_SECONDS = 70
 POLL_SECONDS = 15.0
+# Of the cloud on this machine, which takes any credentials.
+LOCAL_REGION, STAND_INS = "us-east-1", ("test", "test")
 Answer = dict[str, Any]
 
 
@@ -76,13 +78,24 @@ class Account:
         region: str | None = None,
         profile: str | None = None,
         *,
+        address: str | None = None,
         report: Callable[[str], None] = lambda _step: None,
         uploaded: Callable[[int], None] | None = None,
     ) -> None:
-        """Take a region and a profile, if not AWS's own, and who hears of steps, sent bytes."""
+        """Take a region and a profile, if not AWS's own, and who hears of steps, sent bytes.
+
+        Args:
+            address: of a cloud on this machine, in the place of AWS: no configuration and no
+                credentials are looked for then, so that no real account can be reached.
+        """
         boto3 = library("boto3")
         with errors.explained("reading the AWS configuration"):
-            self._session = boto3.Session(region_name=region, profile_name=profile)
+            self._session = (
+                boto3.Session(region_name=region, profile_name=profile)
+                if address is None
+                else boto3.Session(*STAND_INS, region_name=region or LOCAL_REGION)
+            )
+        self._address = address
         self.report = report
         self._uploaded = uploaded
         self._clients: dict[str, Any] = {}
@@ -134,6 +147,14 @@ class Account:
             )
         return {}
 
+    def link(self, bucket: str, key: str, seconds: int) -> str:
+        """Return an address at which anybody can get an object for so long."""
+        with errors.explained("making a link"):
+            url: str = self._client("s3").generate_presigned_url(
+                "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds
+            )
+        return url
+
     def _client(self, service: str) -> Any:
         if service not in self._clients:
             config = library("botocore.config").Config
@@ -142,7 +163,11 @@ class Account:
                 if service == RUNTIME
                 else config(retries={"mode": "standard"})
             )
-            self._clients[service] = self._session.client(service, config=own)
+            if self._address is not None:
+                own = own.merge(config(proxies={}))
+            self._clients[service] = self._session.client(
+                service, config=own, endpoint_url=self._address
+            )
         return self._clients[service]
 
 

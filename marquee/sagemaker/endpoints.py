@@ -27,6 +27,17 @@ def _names(answer: Answer, kind: str) -> list[str]:
     return [item[f"{kind}Name"] for item in answer.get(f"{kind}s", [])]
 
 
+def queued(account: Account) -> list[str]:
+    """Return the names of the asynchronous endpoints that are in service."""
+    found = account.make(Call(SAGEMAKER, "ListEndpoints", {"StatusEquals": IN_SERVICE}))
+    return sorted(name for name in _names(found, ENDPOINT) if _is_queued(account, name))
+
+
+def _is_queued(account: Account, endpoint: str) -> bool:
+    config = account.make(described(ENDPOINT, endpoint))["EndpointConfigName"]
+    return "AsyncInferenceConfig" in account.make(described(CONFIG, config))
+
+
 def described(kind: str, name: str) -> Call:
     """Return the call that describes an endpoint, a configuration or a model."""
     return Call(SAGEMAKER, f"Describe{kind}", {f"{kind}Name": name})

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from marquee.errors import MarqueeError
 from marquee.interrupts import until
 from marquee.sagemaker import objects
-from marquee.sagemaker.account import RUNTIME, Account, Answer, Call, unread
+from marquee.sagemaker.account import RUNTIME, Account, Call, unread
 from marquee.sagemaker.endpoints import CONFIG, ENDPOINT, described
 from marquee.sagemaker.values import given, split_s3
 
@@ -140,10 +140,57 @@ def invoke_async(
     Raises:
         MarqueeError: what the failure's object says, AWS's own error, or no answer in time.
     """
+    accepted = submit(account, endpoint, request)
+    account.report(f"Waiting for {accepted.output}")
+    answer = until(lambda: look(account, accepted), timeout, POLL_SECONDS)
+    if answer is not None:
+        return answer
+    failure = accepted.failure
+    where = "" if failure else " (the endpoint has no --failure path, so a failure leaves no trace)"
+    raise MarqueeError(
+        f"{endpoint} gave no answer within {timeout:.0f} s{where}; it may still come, to "
+        f"{accepted.output}"
+    )
+
+
+class ModelFailed(MarqueeError):
+    """The model's own error, of a request of the queue."""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What SageMaker has taken into its queue: where the answer comes, or why there is none."""
+
+    output: str
+    failure: str | None
+
+
+def submit(account: Account, endpoint: str, request: EndpointRequest) -> Accepted:
+    """Put a request into an asynchronous endpoint's queue.
+
+    Raises:
+        MarqueeError: it is a real-time endpoint, or AWS's own error.
+    """
     prefix = request.inputs or _inputs(account, endpoint)
     accepted = account.make_all(_queued(endpoint, request, prefix))
-    account.report(f"Waiting for {accepted['OutputLocation']}")
-    return _awaited(account, endpoint, accepted, timeout)
+    return Accepted(accepted["OutputLocation"], accepted.get("FailureLocation"))
+
+
+def look(account: Account, accepted: Accepted) -> EndpointAnswer | None:
+    """Return the answer to a request of the queue, or None as long as there is none.
+
+    Raises:
+        ModelFailed: what the failure's object says.
+        MarqueeError: AWS's own error.
+    """
+    if objects.size(account, accepted.output) is not None:
+        return _fetched(account, accepted.output)
+    if accepted.failure is None or objects.size(account, accepted.failure) is None:
+        return None
+    words = _fetched(account, accepted.failure).body.decode(errors="replace")
+    raise ModelFailed(
+        f"the model failed: {' '.join(words.split())[:2000]} (whole in {accepted.failure})"
+    )
 
 
 def _queued(endpoint: str, request: EndpointRequest, prefix: str) -> list[Call]:
@@ -173,27 +220,6 @@ def _inputs(account: Account, endpoint: str) -> str:
         raise MarqueeError(f"{endpoint} is a real-time endpoint; invoke it without --async")
     bucket, _ = split_s3(queue["OutputConfig"]["S3OutputPath"], "the endpoint's S3OutputPath")
     return f"s3://{bucket}/{INPUTS}/{endpoint}"
-
-
-def _awaited(account: Account, endpoint: str, accepted: Answer, timeout: float) -> EndpointAnswer:
-    output, failure = accepted["OutputLocation"], accepted.get("FailureLocation")
-
-    def look() -> str | None:
-        known = filter(None, (output, failure))
-        return next((one for one in known if objects.size(account, one) is not None), None)
-
-    stored = until(look, timeout, POLL_SECONDS)
-    if stored == output:
-        return _fetched(account, output)
-    if stored is not None:
-        words = _fetched(account, stored).body.decode(errors="replace")
-        raise MarqueeError(
-            f"the model failed: {' '.join(words.split())[:2000]} (whole in {failure})"
-        )
-    where = "" if failure else " (the endpoint has no --failure path, so a failure leaves no trace)"
-    raise MarqueeError(
-        f"{endpoint} gave no answer within {timeout:.0f} s{where}; it may still come, to {output}"
-    )
 
 
 def _fetched(account: Account, address: str) -> EndpointAnswer:

@@ -151,11 +151,17 @@ def read_lines(path: Path, since: int = 0, most: int = MAX_BYTES) -> list[str]:
 
 
 class News:
-    """What is written to a log from now on, each line once."""
+    """What is written to a log from now on, each line once.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._byte = self._size()
+    Args:
+        path: the log; it need not be there yet.
+        back: the first look goes so many bytes back, to begin within a line perhaps.
+        most: one look reads so many bytes at the most, the last ones; all where it is None.
+    """
+
+    def __init__(self, path: Path, back: int = 0, most: int | None = None) -> None:
+        self._path, self._most = path, most
+        self._byte = max(0, self._size() - back)
 
     def _size(self) -> int:
         return self._path.stat().st_size if self._path.is_file() else 0
@@ -164,8 +170,11 @@ class News:
         """Return the whole lines written since the last time; all of a log that was cut since."""
         if not self._path.is_file():
             return []
-        if self._byte > self._size():
+        size = self._size()
+        if self._byte > size:
             self._byte = 0
+        if self._most is not None:
+            self._byte = max(self._byte, size - self._most)
         with self._path.open("rb") as log:
             log.seek(self._byte)
             whole, newline, _ = log.read().rpartition(b"\n")

@@ -70,27 +70,40 @@ def models(project: Project) -> list[ModelState]:
     Raises:
         MarqueeError: no server answers.
     """
-    record = StoreRecord(project.model_store)
     with Management.of(project) as api:
-        found = [state for name in api.models() for state in _states(project, api, name, record)]
-    # A cache: where the store cannot be written, archives are hashed again the next time.
-    with contextlib.suppress(OSError):
-        record.save()
+        return of_server(api, project.model_store)
+
+
+def of_server(api: Management, store: Path | None = None) -> list[ModelState]:
+    """Return the state of every version on a running server.
+
+    Args:
+        api: a connection to it.
+        store: its model store; None where that is of another machine, as its workers are then.
+
+    Raises:
+        MarqueeError: it does not answer.
+    """
+    record = None if store is None else StoreRecord(store)
+    found = [state for name in api.models() for state in _states(api, name, record)]
+    if record is not None:
+        # A cache: where the store cannot be written, archives are hashed again the next time.
+        with contextlib.suppress(OSError):
+            record.save()
     return found
 
 
-def _states(
-    project: Project, api: Management, name: str, record: StoreRecord
-) -> Iterator[ModelState]:
+def _states(api: Management, name: str, record: StoreRecord | None) -> Iterator[ModelState]:
     default = api.default(name)
     for one in sorted(api.versions(name), key=lambda one: version_order(one.version)):
-        yield _state(project, one, default=one.version == default, record=record)
+        yield _state(one, default=one.version == default, record=record)
 
 
-def _state(project: Project, one: Version, *, default: bool, record: StoreRecord) -> ModelState:
-    archive = project.model_store / Path(one.archive).name
+def _state(one: Version, *, default: bool, record: StoreRecord | None) -> ModelState:
+    name = Path(one.archive).name
+    archive = None if record is None else record.store / name
     since = min((moment(worker["startTime"]) for worker in one.workers), default=None)
-    there = archive.is_file()
+    there = archive is not None and archive.is_file()
     return ModelState(
         name=one.name,
         version=one.version,
@@ -102,14 +115,14 @@ def _state(project: Project, one: Version, *, default: bool, record: StoreRecord
         queue=one.queue,
         batch_size=one.batch_size,
         batch_delay=one.max_batch_delay,
-        memory=sum(map(_resident, one.workers)),
+        memory=sum(_resident(worker, here=record is not None) for worker in one.workers),
         devices=tuple(sorted(set(_devices(one)))),
         since=since,
-        archive=archive.name,
-        sha256=record.digest_of(archive) if there else None,
-        weights=_weights(archive),
-        replaced=there and since is not None and _newer(archive, since),
-        unpacked=archive.is_dir(),
+        archive=name,
+        sha256=record.digest_of(archive) if record and archive and there else None,
+        weights=None if archive is None else _weights(archive),
+        replaced=there and since is not None and archive is not None and _newer(archive, since),
+        unpacked=archive is not None and archive.is_dir(),
     )
 
 
@@ -139,13 +152,13 @@ def _devices(one: Version) -> Iterator[str]:
         yield gpu if worker.get("gpu") else "cpu"
 
 
-def _resident(worker: Mapping[str, Any]) -> int:
+def _resident(worker: Mapping[str, Any], *, here: bool) -> int:
     """Return the bytes a worker holds; 0 for one that has just ended.
 
     TorchServe's own ``memoryUsage`` is 0 until it has first looked, and a minute old later. A Ray
     server's is what it is, and its worker may be a process of another machine.
     """
-    if "node" in worker:
+    if "node" in worker or not here:
         return int(worker["memoryUsage"])
     try:
         return int(psutil.Process(int(worker["pid"])).memory_info().rss)

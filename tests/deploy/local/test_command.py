@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import marquee
 from marquee.cli.main import main
+from marquee.sagemaker import localcloud
 from tests.support import clean_environment
 
 
@@ -18,12 +18,12 @@ from tests.support import clean_environment
 def test_where_the_repository_is_not_there_every_command_says_what_to_do(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    installed = tmp_path / "site-packages" / "marquee" / "__init__.py"
-    monkeypatch.setattr(marquee, "__file__", str(installed))
+    installed = tmp_path / "site-packages" / "marquee" / "sagemaker" / "localcloud.py"
+    monkeypatch.setattr(localcloud, "__file__", str(installed))
     done = CliRunner().invoke(main, ["cloud", *words])
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: the cloud on this machine is a part of marquee's repo")
-    assert f"{installed.parents[1]} has none: install marquee from a clone of it" in done.stderr
+    assert f"{installed.parents[2]} has none: install marquee from a clone of it" in done.stderr
     assert "Run the AWS stack" in CliRunner().invoke(main, ["--help"]).stdout
 
 

@@ -17,6 +17,7 @@ from handlers.runtime.stopwatch import Stopwatch
 from marquee.errors import MarqueeError
 from marquee.sagemaker.account import Account
 from marquee.sagemaker.deploy import deploy
+from marquee.sagemaker.endpoints import queued
 from marquee.sagemaker.invoke import EndpointRequest, custom_attributes, invoke, invoke_async
 from tests.marquee.sagemaker.support import BUCKET, QUEUE, REGION, hosting
 
@@ -179,3 +180,27 @@ def test_custom_attributes_are_parameters_of_a_request() -> None:
     assert size() == 1
     assert size(**attributes) == 7
     assert size(**attributes, X_Marquee_Size="5") == 5
+
+
+def test_the_endpoints_with_a_queue_are_known(account: Account) -> None:
+    assert queued(account) == []
+    deploy(account, hosting(asynchronous=QUEUE))
+    assert queued(account) == ["painter"]
+
+
+def test_a_real_time_endpoint_is_not_among_them(account: Account) -> None:
+    deploy(account, hosting())
+    assert queued(account) == []
+
+
+def test_a_link_opens_for_an_hour(account: Account) -> None:
+    link = account.link(BUCKET, "a b.jpg", 3600)
+    assert "a%20b.jpg" in link
+    assert "Expires=" in link
+
+
+def test_a_cloud_of_this_machine_needs_no_configuration(tmp_path: Path) -> None:
+    local = Account(address="http://127.0.0.1:1")
+    assert local.link(BUCKET, "a", 60).startswith("http://127.0.0.1:1/")
+    with pytest.raises(MarqueeError, match=r"127\.0\.0\.1:1"):
+        queued(local)
