@@ -22,6 +22,7 @@ import yaml
 from marquee.files import locked
 from marquee.project import Project
 from tests import workers
+from tests.browser import browser  # noqa: F401 - a fixture
 from tests.handlers.rotifer.support import golden_files
 from tests.handlers.timetravel.support import write_small_checkpoint
 from tests.support import (

@@ -1,0 +1,45 @@
+"""A real browser for the tests of pages: Debian's chromium, by Playwright."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Request, sync_playwright
+
+CHROMIUM = Path("/usr/bin/chromium")
+# That a page may take here, in milliseconds: a machine that is busy is slow, and no test measures.
+PATIENCE = 90_000
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium; without it the tests are skipped, loudly."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"NOT TESTED, the pages: there is no {CHROMIUM}")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM)
+        yield chromium
+        chromium.close()
+
+
+@contextmanager
+def visit(browser: Browser, address: str, size: tuple[int, int]) -> Iterator[Page]:
+    """Open a page in a fresh browser of this size; it may ask nobody but its own server."""
+    width, height = size
+    with browser.new_context(viewport={"width": width, "height": height}) as context:
+        elsewhere: list[str] = []
+        origin = "/".join(address.split("/")[:3])
+
+        def note(request: Request) -> None:
+            if not request.url.startswith((origin, "data:", "blob:")):
+                elsewhere.append(request.url)
+
+        context.on("request", note)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(address)
+        yield page
+        assert elsewhere == []
