@@ -1,26 +1,27 @@
-"""A real browser for the tests of pages: Debian's chromium, by Playwright."""
+"""A real browser for the tests of pages: Debian's Chromium, or Chrome, by Playwright."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 
-CHROMIUM = Path("/usr/bin/chromium")
+NAMES = ("chromium", "google-chrome")
 # That a page may take here, in milliseconds: a machine that is busy is slow, and no test measures.
 PATIENCE = 90_000
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Chromium; without it the tests are skipped, loudly."""
-    if not CHROMIUM.exists():
-        pytest.skip(f"NOT TESTED, the pages: there is no {CHROMIUM}")
+    """The browser; without one the tests are skipped, loudly."""
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.skip(f"NOT TESTED, pages in a browser: none of {', '.join(NAMES)} is installed")
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM)
+        chromium = playwright.chromium.launch(executable_path=path)
         yield chromium
         chromium.close()
 
