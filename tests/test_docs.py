@@ -145,3 +145,15 @@ def test_every_dependency_has_its_line() -> None:
     gone = {name for name in names - known if not name.startswith("types-")}
     assert len(names) > 30
     assert gone == set()
+
+
+def test_every_claim_about_security_has_a_test_that_exists() -> None:
+    """docs/security.md: a claim is a line of a list, and its tests stand behind it."""
+    page = (ROOT / "docs" / "security.md").read_text()
+    claims = re.findall(r"^- (.+?)(?=\n- |\n\n|\Z)", page, flags=re.MULTILINE | re.DOTALL)
+    assert len(claims) > 20
+    assert [claim for claim in claims if not re.search(r"`test_\w+`", claim)] == []
+    named = {*re.findall(r"`(test_\w+)`", page)}
+    texts = (path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    there = {name for text in texts for name in re.findall(r"^def (test_\w+)", text, re.MULTILINE)}
+    assert named - there == set()

@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 PARENT = "traceparent"
-# When the front door took a request: microseconds since 1970.
-ARRIVED = "x-marquee-arrived"
+# When the front door took a request: microseconds since 1970. No X-Marquee-...: a parameter.
+ARRIVED = "x-door-arrived"
 # A clock that differs by more, or a stranger's words, tell nothing.
 LONGEST_WAIT = 3600 * 10**9
 

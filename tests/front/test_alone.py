@@ -103,11 +103,11 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 @pytest.mark.parametrize("traced", [True, False])
 def test_a_trace_goes_on_to_the_workers(start: Start, traced: bool) -> None:
     settings = start(traced=traced)
-    sent = {"traceparent": TRACEPARENT, "tracestate": "a=b", "X-Marquee-Arrived": "1"}
+    sent = {"traceparent": TRACEPARENT, "tracestate": "a=b", "X-Door-Arrived": "1"}
     with behind(settings.inference_socket):
         before = time.time_ns() // 1000
         got = get(settings, "/predictions/m", headers=sent).json()["headers"]
         after = time.time_ns() // 1000
     assert (got["traceparent"], got["tracestate"]) == (TRACEPARENT, "a=b")
     # Only where somebody takes traces is the time worth a header; a client's is never believed.
-    assert (before <= int(got["x-marquee-arrived"]) <= after) is traced
+    assert (before <= int(got["x-door-arrived"]) <= after) is traced
