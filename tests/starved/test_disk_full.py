@@ -12,6 +12,8 @@ from marquee.project import Project
 from tests.starved.scarcity import full, need_namespaces, starved
 from tests.support import BIN, ROOT, clean_environment
 
+# Kilobytes; an archive of cifar has more than a thousand.
+LITTLE, ENOUGH = 300, 100_000
 # A plan of a swap, then the same with the name of a longer archive when there is no room for it.
 SAVE = """
 import sys
@@ -56,16 +58,22 @@ def test_the_journal_and_the_defaults_stay_as_they_were(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == [no_room] * 3 + ["2.0 {'net': '1.0'}", "[]"]
 
 
-@pytest.mark.parametrize("folder", ["model_store", "temp"])
+@pytest.mark.parametrize(
+    ("store", "temporary"),
+    [
+        pytest.param(LITTLE, ENOUGH, id="the store is full"),
+        pytest.param(ENOUGH, LITTLE, id="the temporary folder is full"),
+    ],
+)
 def test_an_archive_that_finds_no_room_is_told(
-    small_project: Project, tmp_path: Path, folder: str
+    small_project: Project, tmp_path: Path, store: int, temporary: int
 ) -> None:
     need_namespaces(tmp_path)
     temp = tmp_path / "temp"
     temp.mkdir()
-    place = temp if folder == "temp" else small_project.model_store
+    command = starved(full(small_project.model_store, store), full(temp, temporary))
     done = subprocess.run(
-        [*starved(full(place, 300)), BIN / "marquee", "archive"],
+        [*command, BIN / "marquee", "archive"],
         cwd=small_project.root,
         env=clean_environment(TMPDIR=str(temp)),
         capture_output=True,
