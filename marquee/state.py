@@ -37,7 +37,7 @@ def read(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text())
     except FileNotFoundError:
         return {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MarqueeError(f"{path} is damaged ({error}); mend or delete it") from error
     if not isinstance(value, dict):
         raise MarqueeError(f"{path} is damaged (no object); mend or delete it")

@@ -1,0 +1,55 @@
+"""A server with a read-only home, no shared memory, and 256 files to open for each process."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from marquee.project import Project
+from tests.front.conftest import haproxy  # noqa: F401 - a fixture
+from tests.server.test_content_types import SHIP
+from tests.starved.scarcity import need_namespaces, read_only, starved
+from tests.support import BIN, Running, serving
+
+FILES = 256
+CROWD = 120
+
+
+@pytest.fixture(scope="module")
+def poor(
+    haproxy: Path,  # noqa: F811
+    small_project: Project,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Running]:
+    """A server that has little."""
+    home = tmp_path_factory.mktemp("home")
+    need_namespaces(home.parent)
+    shortages = ("mount -t tmpfs -o ro none /dev/shm", read_only(home), f"ulimit -n {FILES}")
+    command = (*starved(*shortages), BIN / "marquee", "serve", "--front")
+    with serving(small_project, *command, HOME=str(home)) as running:
+        yield running
+
+
+@pytest.mark.server
+def test_it_answers(poor: Running) -> None:
+    with poor.client() as client:
+        for _ in range(20):
+            assert client.post("/predictions/cifar", content=SHIP).json()["label"] == "ship"
+
+
+@pytest.mark.server
+def test_more_connections_than_there_are_files_for(poor: Running) -> None:
+    before = poor.worker_pids("cifar", "2.0")
+    host, port = poor.inference.removeprefix("http://").split(":")
+    with ExitStack() as opened, poor.client() as client:
+        for _ in range(CROWD):
+            opened.enter_context(socket.create_connection((host, int(port)), timeout=60))
+        # It comes to its turn when the door has ended those that say nothing.
+        assert client.post("/predictions/cifar", content=SHIP).json()["label"] == "ship"
+    with poor.client() as client:
+        assert client.post("/predictions/cifar", content=SHIP).json()["label"] == "ship"
+    assert poor.worker_pids("cifar", "2.0") == before
