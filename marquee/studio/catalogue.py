@@ -17,7 +17,7 @@ from marquee.studio.connection import Connection
 from marquee.torchserve.inference import Inference
 
 # Between two looks at the server, however many pages are open.
-SECONDS = 3.0
+SECONDS = 1.0
 # In a document's bodies beside a model's own types.
 WRAPPERS = {"application/json", "multipart/form-data", "application/octet-stream", "*/*"}
 

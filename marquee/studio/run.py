@@ -34,6 +34,8 @@ HEADERS = {
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
+# Of the nearly two hundred files of Gradio's page, whose names change with what is in them.
+KEPT = {"cache-control": "max-age=604800, immutable"}
 # Read by Gradio and what it uses, when they are imported.
 QUIET = {
     "GRADIO_ANALYTICS_ENABLED": "False",
@@ -194,7 +196,8 @@ class Headers:
 
         async def with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
-                added = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+                named = HEADERS | (KEPT if scope["path"].startswith("/assets/") else {})
+                added = [(name.encode(), value.encode()) for name, value in named.items()]
                 message["headers"] = [*message["headers"], *added]
             await send(message)
 

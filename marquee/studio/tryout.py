@@ -78,7 +78,7 @@ def tab(connection: Connection, page: gr.Blocks) -> None:
 
 
 def _text(offer: Offer | None) -> str:
-    return "" if offer is None else json.dumps(asdict(offer), sort_keys=True)
+    return "" if offer is None else json.dumps(asdict(offer))
 
 
 def _said(connection: Connection, models: Models) -> str:

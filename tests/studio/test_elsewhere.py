@@ -81,7 +81,7 @@ def test_a_server_may_go_away_and_come_back(
         visit(browser, Studio(address, served), DESKTOP) as page,
     ):
         status = page.locator("#mq-server")
-        expect(status).to_contain_text("no server answers")
+        expect(status).to_contain_text("No server answers")
         keep(page, "away")
         with door(port):
             expect(status).to_contain_text("2 models")
@@ -90,7 +90,7 @@ def test_a_server_may_go_away_and_come_back(
             page.get_by_role("button", name="Ask", exact=True).click()
             expect(page.locator(".mq-label")).to_have_text("cat")
             assert TOKEN not in page.content()
-        expect(status).to_contain_text("no server answers")
+        expect(status).to_contain_text("No server answers")
         page.get_by_role("button", name="Ask", exact=True).click()
         expect(page.locator("#mq-details")).to_contain_text("no server answers at")
         keep(page, "away-again")
