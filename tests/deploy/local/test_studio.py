@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, expect
 
 from tests.deploy.local.support import UpCloud
@@ -56,6 +57,8 @@ def test_a_job_is_done_and_has_links(
     expect(row.get_by_role("cell", name="done")).to_be_visible(timeout=SECONDS)
     links = desk.locator("#jobs p").filter(has_text=f"{example.name}, for an hour").first
     expect(links.get_by_role("link")).to_have_count(results)
+    found = Axe().run(desk).response["violations"]
+    assert [one for one in found if one["impact"] in ("serious", "critical")] == []
     keep(desk, f"jobs-{model}")
 
 
