@@ -96,7 +96,7 @@ class _Jobs:
             self._said = gr.HTML(js_on_load=READ_OUT, **LOOKS)
             self._table = gr.HTML(js_on_load=READ_OUT, **LOOKS)
             self._pictures = gr.Gallery(
-                label="Pictures", visible=False, columns=3, height="24rem", object_fit="contain"
+                label="Pictures", visible=False, preview=True, height="28rem", object_fit="contain"
             )
             self._files = gr.Files(label="Results", visible=False, interactive=False)
         self._tie(submit)

@@ -31,11 +31,11 @@ def desk(cloud: UpCloud, browser: Browser) -> Iterator[Page]:  # noqa: F811 - th
 def submit(page: Page, pipeline: str, file: Path, parameters: str = "") -> None:
     page.get_by_role("combobox", name="Pipeline").click()
     page.get_by_role("option", name=pipeline).click()
-    remove = page.locator("#jobs").get_by_role("button", name="Clear")
-    if remove.count():
-        remove.first.click()
+    clear = page.locator("#jobs").get_by_role("button", name="Clear")
+    if clear.count():
+        clear.click()
     page.locator("#jobs input[type=file]").set_input_files(file)
-    expect(page.locator("#jobs").get_by_text(file.name).first).to_be_visible()
+    expect(clear).to_be_visible()
     page.get_by_label("Parameters").fill(parameters)
     page.get_by_role("button", name="Submit").click()
 
