@@ -25,6 +25,7 @@ def desk(cloud: UpCloud, browser: Browser) -> Iterator[Page]:  # noqa: F811 - th
         visit(browser, Studio(address, server), DESKTOP) as page,
     ):
         page.get_by_role("tab", name="Jobs").click()
+        expect(page.get_by_role("combobox", name="Pipeline")).not_to_have_value("")
         yield page
 
 
