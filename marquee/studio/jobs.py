@@ -95,7 +95,14 @@ class _Jobs:
             submit = gr.Button("Submit", variant="primary")
             self._said = gr.HTML(js_on_load=READ_OUT, **LOOKS)
             self._table = gr.HTML(js_on_load=READ_OUT, **LOOKS)
-            self._pictures = gr.Gallery(label="Pictures", visible=False, columns=5, height="auto")
+            self._pictures = gr.Gallery(
+                label="Pictures",
+                visible=False,
+                preview=True,
+                height="28rem",
+                object_fit="contain",
+                buttons=["download", "fullscreen"],  # and none that sends them elsewhere
+            )
             self._files = gr.Files(label="Results", visible=False, interactive=False)
         self._tie(submit)
 

@@ -21,7 +21,6 @@ from marquee.torchserve.management import Management
 from tests.studio.conftest import DESKTOP, PHONE, Studio, keep, opened, visit
 from tests.support import ROOT
 
-pytestmark = pytest.mark.server
 # Of a change: other work on the machine makes it take long.
 SECONDS = 120_000
 # The address of a look, which does not wait in the page's queue.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, expect
 
 from tests.deploy.local.support import UpCloud
@@ -24,17 +25,18 @@ def desk(cloud: UpCloud, browser: Browser) -> Iterator[Page]:  # noqa: F811 - th
         visit(browser, Studio(address, server), DESKTOP) as page,
     ):
         page.get_by_role("tab", name="Jobs").click()
+        expect(page.get_by_role("combobox", name="Pipeline")).not_to_have_value("")
         yield page
 
 
 def submit(page: Page, pipeline: str, file: Path, parameters: str = "") -> None:
     page.get_by_role("combobox", name="Pipeline").click()
     page.get_by_role("option", name=pipeline).click()
-    remove = page.locator("#jobs").get_by_role("button", name="Clear")
-    if remove.count():
-        remove.first.click()
+    clear = page.locator("#jobs").get_by_role("button", name="Clear")
+    if clear.count():
+        clear.click()
     page.locator("#jobs input[type=file]").set_input_files(file)
-    expect(page.locator("#jobs").get_by_text(file.name).first).to_be_visible()
+    expect(clear).to_be_visible()
     page.get_by_label("Parameters").fill(parameters)
     page.get_by_role("button", name="Submit").click()
 
@@ -56,6 +58,8 @@ def test_a_job_is_done_and_has_links(
     expect(row.get_by_role("cell", name="done")).to_be_visible(timeout=SECONDS)
     links = desk.locator("#jobs p").filter(has_text=f"{example.name}, for an hour").first
     expect(links.get_by_role("link")).to_have_count(results)
+    found = Axe().run(desk).response["violations"]
+    assert [one for one in found if one["impact"] in ("serious", "critical")] == []
     keep(desk, f"jobs-{model}")
 
 
