@@ -1,4 +1,4 @@
-"""One server with all our models, a studio beside it, and a browser, for all tests of the pages."""
+"""One server with all our models and a studio beside it, for all tests of the pages."""
 
 from __future__ import annotations
 
@@ -7,24 +7,21 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from marquee.errors import MarqueeError
 from marquee.front import program
 from marquee.project import Project
+from tests.browser import visit as visit_page
 from tests.support import BIN, ROOT, Running, check_mark, clean_environment, make_project, serving
 
-CHROMIUM = Path("/usr/bin/chromium")
 SCREENSHOTS = ROOT / "build" / "studio"
 MODELS = ("cifar", "inkwash", "rotifer", "smoke", "timetravel")
 DESKTOP, PHONE = (1280, 900), (360, 740)
-# That a page may take here, in milliseconds: a machine that is busy is slow, and no test measures.
-PATIENCE = 90_000
 
 
 @dataclass(frozen=True)
@@ -105,35 +102,9 @@ def _address(process: subprocess.Popen[str]) -> str:
     raise AssertionError(f"the studio did not start:\n{''.join(said)}")
 
 
-@pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
-    """Debian's chromium; without it the tests are skipped, loudly."""
-    if not CHROMIUM.exists():
-        pytest.skip(f"NOT TESTED, the studio's pages: there is no {CHROMIUM}")
-    expect.set_options(timeout=PATIENCE)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM)
-        yield chromium
-        chromium.close()
-
-
-@contextmanager
-def visit(browser: Browser, studio: Studio, size: tuple[int, int]) -> Iterator[Page]:
+def visit(browser: Browser, studio: Studio, size: tuple[int, int]) -> AbstractContextManager[Page]:
     """Open the studio in a fresh browser of this size; it may ask nobody but the studio."""
-    width, height = size
-    with browser.new_context(viewport={"width": width, "height": height}) as context:
-        elsewhere: list[str] = []
-
-        def note(request: Request) -> None:
-            if not request.url.startswith((studio.address, "data:", "blob:")):
-                elsewhere.append(request.url)
-
-        context.on("request", note)
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE)
-        page.goto(studio.address)
-        yield page
-        assert elsewhere == []
+    return visit_page(browser, studio.address, size)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Browser, Page, expect
 
 from tests.deploy.local.support import UpCloud
-from tests.studio.conftest import DESKTOP, Studio, browser, keep, opened, visit  # noqa: F401
+from tests.studio.conftest import DESKTOP, Studio, keep, opened, visit
 from tests.support import ROOT, Running
 
 SECONDS = 120_000
