@@ -17,7 +17,7 @@ SECONDS = 120_000
 
 
 @pytest.fixture(scope="module")
-def desk(cloud: UpCloud, browser: Browser) -> Iterator[Page]:  # noqa: F811 - the fixture
+def desk(cloud: UpCloud, browser: Browser) -> Iterator[Page]:
     """A studio beside the cloud."""
     server = Running(cloud.project, cloud.process, cloud.environment, Path())
     with (
