@@ -22,6 +22,8 @@ NARROWEST = 280
 FEW_PARAMETERS = 3
 NOTHING_GIVEN = "choose a file first, or take the sample"
 EMPTY = "<p>Nothing was asked yet.</p>"
+# Without any value a page goes on showing what the room before it had there.
+CLEARED = "<p></p>"
 # A phone has the answer below the form.
 INTO_VIEW = "() => { document.querySelector('#mq-outputs').scrollIntoView({block: 'nearest'}) }"
 
@@ -88,7 +90,7 @@ def _outputs(subject: Subject) -> Outputs:
     with gr.Tabs(selected="answer") as tabs:
         with gr.Tab("Answer", id="answer"):
             answer = gr.HTML(EMPTY, elem_id="mq-answer")
-            details = gr.HTML(elem_id="mq-details")
+            details = gr.HTML(CLEARED, elem_id="mq-details")
             file = gr.DownloadButton("Download the answer", interactive=False, size="sm")
         with gr.Tab("Why", id="why", visible=subject.explained is not None):
             why = gr.HTML(EMPTY, elem_id="mq-why")
@@ -227,7 +229,7 @@ def _explained(subject: Subject, upload: Upload, parameters: Mapping[str, str]) 
 def _several(subject: Subject, accept: gr.Dropdown, form: Form) -> None:
     field = gr.File(file_count="multiple", label="Files", height=140, elem_id="mq-files")
     button = gr.Button("Ask about all of them", elem_id="mq-ask-all")
-    gallery = gr.HTML(elem_id="mq-gallery")
+    gallery = gr.HTML(CLEARED, elem_id="mq-gallery")
 
     def all_of_them(values: Any, wanted: str, *parameters: Any) -> Iterator[str]:
         uploads = [upload for upload in map(of_field, values or []) if upload]

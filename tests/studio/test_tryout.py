@@ -185,7 +185,12 @@ def test_several_files_have_an_answer_or_a_problem_each(desk: Page, tmp_path: Pa
     np.save(array, np.full((3, 32, 32), 128, np.uint8))
     files = [ROOT / "handlers" / "cifar" / "example.png", bad, array]
     choose(desk, "inkwash")
+    take_the_sample(desk)
+    ask(desk)
+    expect(desk.locator("#mq-details")).to_contain_text("inkwash/1.0 answered")
     choose(desk, "cifar")
+    expect(desk.locator("#mq-answer")).to_contain_text("Nothing was asked yet.")
+    expect(desk.locator("#mq-details")).not_to_contain_text("answered")
     desk.get_by_role("button", name="Several files at once").click()
     give(desk, "#mq-files", *files)
     desk.get_by_role("button", name="Ask about all of them").click()
