@@ -22,7 +22,8 @@ from tests.deploy.stage import ALL_VARIABLES, Stage
 from tests.support import BIN, ROOT
 
 FUNCTIONS = ROOT / "deploy" / "aws" / "functions"
-ALLOWED = {"boto3", "botocore", "numpy", "PIL", "shared", "timetravel", *sys.stdlib_module_names}
+OURS = {"shared", "timetravel", "tracing"}
+ALLOWED = {"boto3", "botocore", "numpy", "PIL", *OURS, *sys.stdlib_module_names}
 
 
 def sources() -> list[Path]:
