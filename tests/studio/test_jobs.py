@@ -23,7 +23,7 @@ FORM = {"url": "http://bucket.test/", "fields": {"key": "input/1.png"}}
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def empty(tmp_path: Path) -> Project:
     return make_project(tmp_path / "project")
 
 
@@ -35,7 +35,7 @@ def test_without_a_cloud_the_page_says_how_to_get_one(page: Page) -> None:
     keep(page, "jobs-no-cloud")
 
 
-def test_a_running_cloud_is_found_by_what_it_has_written(project: Project) -> None:
+def test_a_running_cloud_is_found_by_what_it_has_written(empty: Project) -> None:
     import os  # noqa: PLC0415
 
     import psutil  # noqa: PLC0415
@@ -50,13 +50,13 @@ def test_a_running_cloud_is_found_by_what_it_has_written(project: Project) -> No
     written = cloud_state.RunningCloud(
         pid=os.getpid(), born=born, temp="", owns_server=False, **known
     )
-    cloud_state.write(project, written)
-    assert localcloud.running(project) == localcloud.LocalCloud(**known)
-    assert cloud_state.path(project) == project.state / localcloud.FILE
+    cloud_state.write(empty, written)
+    assert localcloud.running(empty) == localcloud.LocalCloud(**known)
+    assert cloud_state.path(empty) == empty.state / localcloud.FILE
     # Another process with the same number.
-    cloud_state.write(project, cloud_state.RunningCloud(**{**vars(written), "born": born - 60}))
+    cloud_state.write(empty, cloud_state.RunningCloud(**{**vars(written), "born": born - 60}))
     with pytest.raises(MarqueeError, match="marquee cloud up"):
-        localcloud.running(project)
+        localcloud.running(empty)
 
 
 def test_without_credentials_aws_says_what_to_do(
