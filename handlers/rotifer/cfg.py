@@ -68,11 +68,14 @@ class Section:
         """Return ``key`` as a list of integers, None where it is absent."""
         if key not in self.options:
             return None
-        found = self._numbers(key, INTEGER)
-        # Before they are numbers: of thousands of digits Python makes none.
-        if any(len(n.lstrip("+-0")) > DIGITS or abs(int(n)) > LARGEST for n in found):
+        # Without zeros, and cut: of thousands of digits Python makes no number.
+        parts = [(n[0] == "-", n.lstrip("+-").lstrip("0")) for n in self._numbers(key, INTEGER)]
+        sizes = [int(digits[: DIGITS + 1] or 0) for _, digits in parts]
+        if max(sizes) > LARGEST:
             raise self.error(f"{key} is '{self._shown(key)}', expected at most {LARGEST}", key)
-        return [int(n) for n in found]
+        return [
+            -size if negative else size for size, (negative, _) in zip(sizes, parts, strict=True)
+        ]
 
     def numbers(self, key: str) -> list[float] | None:
         """Return ``key`` as a list of numbers, None where it is absent."""

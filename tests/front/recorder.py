@@ -11,8 +11,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\x80-\xff\t]*?)[ \t]*")
 LINE = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]")
@@ -33,7 +33,7 @@ class Recorder:
     bodies: list[bytes] = field(default_factory=list)
     unclear: list[str] = field(default_factory=list)
 
-    def serve(self, stream: BinaryIO, out: BinaryIO) -> None:
+    def serve(self, stream: BufferedIOBase, out: BufferedIOBase) -> None:
         """Answer the requests of a connection."""
         while head := self._head(stream):
             body = self._body(head, stream)
@@ -44,7 +44,7 @@ class Recorder:
             out.write(ANSWER)
             out.flush()
 
-    def _head(self, stream: BinaryIO) -> list[bytes]:
+    def _head(self, stream: BufferedIOBase) -> list[bytes]:
         lines: list[bytes] = []
         while line := stream.readline():
             if not line.endswith(b"\r\n") or b"\r" in line[:-2] or b"\0" in line:
@@ -54,7 +54,7 @@ class Recorder:
             lines.append(line[:-2])
         return []
 
-    def _body(self, head: list[bytes], stream: BinaryIO) -> bytes | None:
+    def _body(self, head: list[bytes], stream: BufferedIOBase) -> bytes | None:
         if not LINE.fullmatch(head[0]):
             self.unclear.append(f"the first line: {head[0]!r}")
         fields: dict[bytes, list[bytes]] = {}
@@ -76,7 +76,7 @@ class Recorder:
         body = stream.read(int(lengths[0])) if lengths else b""
         return body if not lengths or len(body) == int(lengths[0]) else None
 
-    def _chunks(self, stream: BinaryIO) -> bytes | None:
+    def _chunks(self, stream: BufferedIOBase) -> bytes | None:
         body = b""
         while True:
             line = stream.readline()

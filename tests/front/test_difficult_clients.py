@@ -63,6 +63,7 @@ def asked(settings: FrontSettings) -> int:
 def connections(settings: FrontSettings) -> int:
     """Return how many connections the door has, with those to the server behind."""
     process = Haproxy(settings.folder).process()
+    assert process is not None
     return len([one for one in process.net_connections() if one.status == psutil.CONN_ESTABLISHED])
 
 

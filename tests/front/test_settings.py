@@ -65,12 +65,21 @@ def test_every_setting_is_in_the_file_that_is_shipped() -> None:
         ("allowed_origins: 3", "allowed_origins is 3, expected a text or a list"),
         ("allowed_origins: [https://a.example/]", "which is no origin"),
         ("[", "is not valid YAML"),
+        ("[" * 600, "is not valid YAML: its brackets are more than 32 deep"),
+        ("drain_timeout: " + "9" * 5000, "is not valid YAML"),
+        ("default_model: 2024-13-45", "is not valid YAML: month must be in 1..12"),
         ("hello", "must hold lines"),
     ],
 )
 def test_a_setting_that_cannot_be_is_told(project: Project, text: str, said: str) -> None:
     write(project, text)
     with pytest.raises(MarqueeError, match=said.replace("(", ".")):
+        settings.read(project)
+
+
+def test_settings_that_are_no_utf_8_are_told(project: Project) -> None:
+    (project.root / "config" / "front.yaml").write_bytes(b"default_model: caf\xe9\n")
+    with pytest.raises(MarqueeError, match=r"front\.yaml is not valid YAML"):
         settings.read(project)
 
 

@@ -19,7 +19,7 @@ def need_namespaces(folder: Path) -> None:
     """Skip the test, loudly, where a file system cannot be mounted."""
     probe = folder / "probe"
     probe.mkdir()
-    words = [*NAMESPACE, "mount", "-t", "tmpfs", "none", probe]
+    words = [*NAMESPACE, "mount", "-t", "tmpfs", "none", str(probe)]
     done = shutil.which("unshare") and subprocess.run(words, capture_output=True, check=False)
     if not done or done.returncode:
         pytest.skip("NOT TESTED, a full disk: this user may mount nothing in a namespace")

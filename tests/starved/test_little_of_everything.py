@@ -29,7 +29,7 @@ def poor(
     home = tmp_path_factory.mktemp("home")
     need_namespaces(home.parent)
     shortages = ("mount -t tmpfs -o ro none /dev/shm", read_only(home), f"ulimit -n {FILES}")
-    command = (*starved(*shortages), BIN / "marquee", "serve", "--front")
+    command: tuple[str | Path, ...] = (*starved(*shortages), BIN / "marquee", "serve", "--front")
     with serving(small_project, *command, HOME=str(home)) as running:
         yield running
 

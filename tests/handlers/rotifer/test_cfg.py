@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.rotifer.cfg import ConfigError, parse_cfg, read_cfg
+from handlers.rotifer.cfg import MAX_SECTIONS, ConfigError, parse_cfg, read_cfg
 from tests.handlers.rotifer.support import GOLDEN, built
 
 HEAD = "[convolutional]\nfilters=7\n[yolo]\nanchors=1,2\nclasses=2\n"
@@ -50,6 +50,36 @@ def test_windows_line_ends_and_a_byte_order_mark(tmp_path: Path) -> None:
 def test_what_is_no_cfg(text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=f"a.cfg.*{words}"):
         parse_cfg(text, "a.cfg")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (f"batch={'9' * 5000}", "batch is '9{60}', expected at most 2147483647"),
+        ("batch=-2147483649", "expected at most 2147483647"),
+    ],
+)
+def test_a_number_that_darknet_cannot_hold_is_told(line: str, words: str) -> None:
+    (section,) = parse_cfg(f"[net]\n{line}", "a.cfg")
+    with pytest.raises(ConfigError, match=words):
+        section.integer("batch", 1)
+
+
+def test_leading_zeros_make_no_number_large() -> None:
+    (section,) = parse_cfg(f"[net]\nbatch={'0' * 5000}7", "a.cfg")
+    assert section.integer("batch", 1) == 7
+
+
+def test_an_infinite_number_is_told() -> None:
+    (section,) = parse_cfg("[net]\nscale=1e999", "a.cfg")
+    with pytest.raises(ConfigError, match="scale is '1e999', expected finite numbers"):
+        section.number("scale", 1)
+
+
+def test_very_many_sections_are_refused() -> None:
+    assert len(parse_cfg("[net]\n" + "[cost]\n" * (MAX_SECTIONS - 1), "a.cfg")) == MAX_SECTIONS
+    with pytest.raises(ConfigError, match="expected at most 1000"):
+        parse_cfg("[net]\n" + "[cost]\n" * MAX_SECTIONS, "a.cfg")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
