@@ -60,7 +60,7 @@ def test_a_job_is_done_and_has_links(
     expect(links.get_by_role("link")).to_have_count(results)
     found = Axe().run(desk).response["violations"]
     assert [one for one in found if one["impact"] in ("serious", "critical")] == []
-    keep(desk, f"jobs-{model}")
+    keep(desk, f"jobs-{model}-{results}")
 
 
 def test_a_job_that_fails_says_why(desk: Page, tmp_path: Path) -> None:
