@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import multiprocessing
 import resource
+import signal
 import statistics
 import struct
 import sys
@@ -144,6 +145,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=400)
     requests = parser.parse_args().requests
     body = (GOLDEN / "cifar" / "8_ship.png").read_bytes()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and the server ends with it
     with tempfile.TemporaryDirectory(prefix="mq-crowd-") as folder:
         project = only_version(make_project(Path(folder) / "project", "cifar"), "cifar", "2.0")
         built = marquee(project, "archive")

@@ -10,6 +10,7 @@ come back (and 507), the workers must stay the same processes, and must not grow
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -34,6 +35,7 @@ def main() -> int:
     options = parser.parse_args()
     models = options.models.split(",")
     failures = 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and the server ends with it
     with tempfile.TemporaryDirectory(prefix="mq-fuzz-") as folder:
         project = make_project(Path(folder) / "project", *models)
         built = marquee(project, "archive")

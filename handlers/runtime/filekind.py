@@ -139,6 +139,8 @@ def _without_mark(head: bytes) -> str | None:
     if head[4:8] == b"TFL3":
         return "a TensorFlow Lite network"
     # The field ir_version, then the producer, the graph, the model's version or its imports.
+    if len(head) < 2:
+        return None
     if head[:1] == b"\x08" and 0 < head[1] < 32 and head[2:3] in b"\x12\x1a\x22\x28\x3a\x42":
         return "an ONNX network"
     if len(head) >= 16 and struct.unpack_from("<i", head)[0] == 0:

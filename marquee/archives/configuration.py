@@ -15,7 +15,7 @@ from marquee.archives.manifest import one_line, path_text, short_repr
 from marquee.errors import MarqueeError
 
 # The parser takes about a second for 100 kB, and with brackets as many times that as they are deep.
-MAX_BYTES = 128 << 10
+MAX_BYTES = 64 << 10
 MAX_DEPTH = 32
 # Each alias may double what a merge (`<<`) puts together.
 MAX_ALIASES = 16

@@ -177,6 +177,8 @@ def test_a_scripted_network_is_named(tmp_path: Path) -> None:
         (b"\x89HDF\r\n\x1a\n" + bytes(50), "an HDF5 file"),
         (b"{}", "text"),
         (b"", "an empty file"),
+        (b"\x80", "is text, not a state dict"),
+        (b"\x08", "neither a PyTorch file nor a safetensors file"),
         (b"\x1b[2Jhello" * 9, "neither a PyTorch file nor a safetensors file"),
         (bytes(range(1, 200)), "neither a PyTorch file nor a safetensors file"),
         (b"\x00\x00\x00\x00\x02\x00\x00\x00\x05\x00\x00\x00" + bytes(40), "a darknet weight file"),

@@ -153,7 +153,7 @@ CONFIGS: dict[str, tuple[bytes, str]] = {
     "nul": (b"a: \0", "is no YAML ("),
     "deep": (b"a: " + b"[" * 100_000, "brackets more than 32 deep"),
     "deep without brackets": (b"a:\n " + b"- " * 3_000 + b"1", "is no YAML ("),
-    "huge": (b"a: 1\n" * 30_000, "has more than 131072 bytes"),
+    "huge": (b"a: 1\n" * 30_000, "has more than 65536 bytes"),
     "two": (b"a: 1\n---\nb: 2\n", "is no YAML ("),
     "bomb": (
         b"a0: &a0 {x: 1}\n"
