@@ -4,7 +4,7 @@ import re
 
 from tests.support import ROOT
 
-PINNED = re.compile(r"^([a-z0-9._-]+)==(\S+)", re.MULTILINE)
+PINNED = re.compile(r"^([a-z0-9._-]+)(?:\[[^]]*\])?==(\S+)", re.MULTILINE)
 
 
 def pinned(name: str) -> set[tuple[str, str]]:
