@@ -14,9 +14,12 @@ NAMES = ("chromium", "google-chrome")
 PATIENCE = 90_000
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The browser; without one the tests are skipped, loudly."""
+    """The browser; without one the tests are skipped, loudly.
+
+    Of a module: as long as Playwright runs, its thread has an event loop, and asyncio.run fails.
+    """
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.skip(f"NOT TESTED, pages in a browser: none of {', '.join(NAMES)} is installed")

@@ -86,9 +86,9 @@ def test_a_client_that_a_public_generator_makes_of_it_works(
     monkeypatch.syspath_prepend(str(made.parent))
     client_of, ask = (importlib.import_module(f"made.{name}") for name in CLIENT_MODULES)
     types = importlib.import_module("made.types")
-    client = client_of.AuthenticatedClient(server.inference, server.keys.get("inference"))
     file = types.File(io.BytesIO(SHIP), "ship.png", "image/png")
-    answer = ask.sync(client=client, body=file, x_marquee_top_k=2)
+    with client_of.AuthenticatedClient(server.inference, server.keys.get("inference")) as client:
+        answer = ask.sync(client=client, body=file, x_marquee_top_k=2)
     assert answer.label == "ship"
     assert len(answer.probabilities.additional_properties) == 2
 
