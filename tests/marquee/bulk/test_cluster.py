@@ -53,7 +53,8 @@ def test_a_lost_worker_of_a_cluster_costs_no_row(tmp_path: Path) -> None:
     for seat in _seats(run):
         seat.send_signal(signal.SIGKILL)
     said, _ = run.communicate(timeout=300)
-    assert said.startswith(f"{COUNT + 1} of {COUNT + 3} have an answer"), said
+    # Behind the progress, where there was time for it, and what Ray says of its lost worker.
+    assert f"{COUNT + 1} of {COUNT + 3} have an answer" in said, said
     assert run.returncode == 1
     assert wait_ended(family, 60) == []
     rows = rows_of(project.root / "out")
