@@ -39,6 +39,22 @@ def keys(project: Project) -> tuple[Path, ...]:
     return checkable(project.root / word.strip() for word in text.split(",") if word.strip())
 
 
+def refuse_cluster(project: Project, instead: str) -> None:
+    """Refuse Ray clusters where only signed archives may run: their nodes unpack by themselves.
+
+    Args:
+        instead: what to do on one machine.
+
+    Raises:
+        MarqueeError: the project trusts some keys only.
+    """
+    if keys(project):
+        raise MarqueeError(
+            f"{PROPERTY} names keys, and a Ray cluster does not check signatures; {instead}, or do "
+            "it from a project that names none"
+        )
+
+
 def checkable(paths: Iterable[Path]) -> tuple[Path, ...]:
     """Return keys with which signatures can be checked here.
 

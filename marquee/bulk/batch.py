@@ -75,7 +75,7 @@ def batch(
         if address is None:
             crew = _own(project, archive, orders, workers or most, log=out.log, share=workers)
         else:
-            _check_trust(project)
+            trust.refuse_cluster(project, "run the batch without --address")
             crew = cluster.crew(address, archive, orders, workers, most)
         run.go(held.enter_context(crew), orders.batch)
     if not run.report.inputs and not run.report.interrupted:
@@ -155,15 +155,6 @@ def _own(
         finally:
             for one in made:
                 one.close()
-
-
-def _check_trust(project: Project) -> None:
-    """Refuse where only signed archives may run: a cluster's nodes do not look at signatures."""
-    if trust.keys(project):
-        raise MarqueeError(
-            f"{trust.PROPERTY} names keys, and a Ray cluster does not check signatures; run the "
-            "batch without --address, or from a project that names none"
-        )
 
 
 @contextmanager

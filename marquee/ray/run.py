@@ -48,21 +48,12 @@ def _check(project: Project, *, own: bool) -> None:
     rayserver.check_none(project)
     preflight.check_not_running(project)
     preflight.check_archives(project)
-    _check_trust(project)
+    trust.refuse_cluster(project, "serve with 'marquee serve'")
     # On a cluster that is there, a killed server has left what it had, its address among them.
     names = ADDRESSES if own else ("management_address",)
     preflight.check_ports(project.properties, names=names)
     for warning in [*preflight.left_out(project), *exposure.warnings(project.properties)]:
         Console(stderr=True, soft_wrap=True).print(f"Warning: {warning}", markup=False)
-
-
-def _check_trust(project: Project) -> None:
-    """Refuse where only signed archives may run: the cluster's nodes do not look at signatures."""
-    if trust.keys(project):
-        raise MarqueeError(
-            f"{trust.PROPERTY} names keys, and a Ray cluster does not check signatures; serve "
-            "with 'marquee serve', or from a project that names none"
-        )
 
 
 def _serve(project: Project, names: Collection[str], *, own: bool) -> None:

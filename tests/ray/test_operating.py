@@ -138,7 +138,7 @@ def test_a_swap_and_its_rollback_lose_no_request(
             assert operated.worker_pids("cifar", "3.0")
             held.unlink()
             assert held_up.result().status_code == 200
-        out, err = process.communicate(timeout=180)
+        out, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
         assert "3.0 is drained and has no workers" in err
         return [forth, json.loads(out)]
@@ -281,7 +281,7 @@ def test_what_was_killed_finds_its_applications_again_and_stop_ends_all(
     with operated.client() as client:
         picture = PICTURES[0].read_bytes()
         assert client.post("/predictions/cifar", content=picture).status_code == 200
-        operated.process.wait(timeout=60)
+        operated.process.wait(timeout=10)
         again = command(operated, "ray", "serve", "--address", cluster)
         assert again.stdout is not None
         assert any("Ctrl-C stops everything" in line for line in again.stdout)
@@ -290,7 +290,7 @@ def test_what_was_killed_finds_its_applications_again_and_stop_ends_all(
         assert not operated.worker_pids("cifar", other(version))
         assert client.post("/predictions/cifar", content=picture).status_code == 200
     assert done(operated, "stop").endswith("stopped\n")
-    again.communicate(timeout=60)
+    again.communicate(timeout=10)
     assert again.returncode == 0
     assert not operated.project.key_file.exists()
     assert done(operated, "stop") == "no server of this project is running\n"

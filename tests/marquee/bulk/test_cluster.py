@@ -43,7 +43,7 @@ def test_a_lost_worker_of_a_cluster_costs_no_row(tmp_path: Path) -> None:
         cwd=project.root,
         env=clean_environment(),
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.DEVNULL,  # progress, where there is time for it, and Ray's own words
         text=True,
     )
     table, deadline = project.root / "out" / "results.jsonl", time.monotonic() + 120
@@ -52,11 +52,10 @@ def test_a_lost_worker_of_a_cluster_costs_no_row(tmp_path: Path) -> None:
     family = psutil.Process(run.pid).children(recursive=True)
     for seat in _seats(run):
         seat.send_signal(signal.SIGKILL)
-    said, _ = run.communicate(timeout=300)
-    # Behind the progress, where there was time for it, and what Ray says of its lost worker.
-    assert f"{COUNT + 1} of {COUNT + 3} have an answer" in said, said
+    said, _ = run.communicate(timeout=180)
+    assert said.startswith(f"{COUNT + 1} of {COUNT + 3} have an answer"), said
     assert run.returncode == 1
-    assert wait_ended(family, 60) == []
+    assert wait_ended(family, 10) == []
     rows = rows_of(project.root / "out")
     assert len(rows) == COUNT + 3
     assert rows["7.bin"]["answer"]["length"] == len("WAIT 7")
