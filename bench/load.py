@@ -27,6 +27,7 @@ class Sample:
         version: of the model that answered.
         wrong: what was wrong with an answer of status 200, or "".
         steady_rate: whether it is of the open loop.
+        refusal: how an answer of another status began.
     """
 
     sent: float
@@ -35,6 +36,7 @@ class Sample:
     version: str
     wrong: str
     steady_rate: bool
+    refusal: str = ""
 
 
 @dataclass
@@ -100,7 +102,7 @@ class Load:
     ) -> LoadConnection | None:
         """Ask once; return the connection if it may be used again."""
         index = turn % len(self.requests)
-        status, version, wrong = 0, "", ""
+        status, version, wrong, refusal = 0, "", "", ""
         try:
             if connection is not None and connection.closed:
                 connection.close()
@@ -110,12 +112,16 @@ class Load:
                 _, connection = await loop.create_connection(LoadConnection, self.host, self.port)
             answer = await connection.ask(self.requests[index])
             status, version = answer.status, answer.headers.get("x-marquee-version", "")
-            wrong = self._wrong(version, index, answer.body) if status == 200 else ""
+            if status == 200:
+                wrong = self._wrong(version, index, answer.body)
+            else:
+                refusal = answer.body[:200].decode(errors="replace")
         except (OSError, TimeoutError, asyncio.TimeoutError):
             if connection is not None:
                 connection.close()
             connection = None
-        self.samples.append(Sample(sent, time.time() - sent, status, version, wrong, steady_rate))
+        took = time.time() - sent
+        self.samples.append(Sample(sent, took, status, version, wrong, steady_rate, refusal))
         return connection
 
     def _wrong(self, version: str, index: int, body: bytes) -> str:

@@ -245,6 +245,22 @@ def trusting(folder: Path, *keys: Path) -> Project:
     return Project(project.root, {"TEMP": str(folder / "t")})
 
 
+def test_a_cluster_whose_nodes_do_not_look_is_refused_where_keys_are_named(
+    tmp_path: Path, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust.refuse_cluster(trusting(tmp_path / "open"), "stay here")
+    named = trusting(tmp_path / "closed", keys[1])
+    odd.mar(named.model_store / "net-2.0.mar", odd.model())
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(named.root)
+    for words in (
+        ["ray", "serve"],
+        ["batch", "net", str(tmp_path / "in"), str(tmp_path / "out"), "--address", "local"],
+    ):
+        done = CliRunner().invoke(main, words)
+        assert "a Ray cluster does not check signatures" in done.output, done.output
+
+
 def test_a_project_without_keys_trusts_everything(tmp_path: Path) -> None:
     project = trusting(tmp_path)
     assert (trust.keys(project), trust.store(project)) == ((), project.model_store)
