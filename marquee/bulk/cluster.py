@@ -12,9 +12,10 @@ import logging
 import os
 import secrets
 import socket
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -84,7 +85,7 @@ def crew(
     """
     ray = _library(own=address == LOCAL)
     title = f"{archive.model} {archive.version}"
-    with _joined(ray, address), interrupts.raised():  # Ray has taken SIGTERM for its own
+    with _joined(ray, address):
         nodes = [one["Resources"] for one in ray.nodes() if one["Alive"]]
         nodes = [resources for resources in nodes if resources.get("CPU")]  # a head may have none
         count = count or per_node * max(1, len(nodes))
@@ -171,7 +172,8 @@ def _joined(ray: Any, address: str) -> Iterator[None]:
         MarqueeError: there is no such cluster, or it cannot be joined.
     """
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
-    with scratch() as folder:
+    # Ray tells of a lost worker on standard output, which is for what the command says.
+    with scratch() as folder, redirect_stdout(sys.stderr):
         if address == LOCAL:
             quiet |= _own(folder)
         try:
