@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -18,9 +19,11 @@ from urllib.parse import urlsplit
 
 import ray
 from ray import serve
+from ray.exceptions import RayActorError
 from ray.serve.schema import LoggingConfig
 
 from marquee.archives.worker import WorkerReply, WorkerRequest
+from marquee.errors import MarqueeError
 from marquee.front.settings import read
 from marquee.interrupts import until
 from marquee.project import Project
@@ -43,6 +46,7 @@ __all__ = [
     "deploy",
     "describe",
     "drain",
+    "listens",
     "observe",
     "remove",
     "spec_of",
@@ -52,6 +56,9 @@ __all__ = [
 
 DOOR = "marquee-door"
 HEALTH_SECONDS = 1.0
+CONNECT_SECONDS = 2.0
+# Of Serve's proxy at its second try: each has more time than the one before, five seconds at first.
+PROXY_SECONDS = 120.0
 # How often a version that does not load is tried.
 TRIES = 3
 # Of a worker that is to end: it waits this long between two looks at what it has in hand.
@@ -90,7 +97,12 @@ def start(project: Project, key_digest: str = "") -> None:
     # Nobody else reaches a loopback address of another node.
     where = "HeadOnly" if host in ("127.0.0.1", "localhost", "::1") else "EveryNode"
     options = {"host": host, "port": address.port, "keep_alive_timeout_s": 75}
-    serve.start(proxy_location=where, http_options=options, logging_config=QUIET)
+    try:
+        serve.start(proxy_location=where, http_options=options, logging_config=QUIET)
+    except (TimeoutError, RayActorError):
+        # On a busy machine its proxy is not ready in time: Serve kills it, and starts another.
+        _wait_listening(address.geturl())
+        serve.start()
     door = serve.deployment(
         name="door",
         max_ongoing_requests=100_000,
@@ -101,6 +113,24 @@ def start(project: Project, key_digest: str = "") -> None:
     )(Door)
     _pin(door, "door")
     serve.run(door.bind(), name=DOOR, route_prefix="/")
+
+
+def listens(url: str) -> bool:
+    """Whether something takes connections at an address."""
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname, parts.port or 80), CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def _wait_listening(url: str) -> None:
+    if not until(lambda: listens(url), PROXY_SECONDS):
+        raise MarqueeError(
+            f"Ray Serve does not listen at {url} {PROXY_SECONDS:.0f} s after its start; is the "
+            "machine busy with other work?"
+        )
 
 
 def _here() -> dict[str, str]:

@@ -15,6 +15,8 @@ TOKEN_FILE = "ray_token"  # noqa: S105 - a file's name
 FIXED = {
     # Nothing is told to anybody.
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Three times five seconds, Serve's own, are not enough for its proxy on a busy machine.
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
 }
 
 

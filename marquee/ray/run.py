@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from urllib.parse import urlsplit
 
 from rich.console import Console
 
@@ -25,7 +23,6 @@ from marquee.torchserve import exposure, loaded, preflight
 from marquee.torchserve.curl import curl_lines
 
 WATCH_SECONDS = 0.5
-CONNECT_SECONDS = 2.0
 
 
 def run(project: Project, names: Collection[str] = (), address: str | None = None) -> None:
@@ -90,15 +87,13 @@ def _serve(project: Project, names: Collection[str], *, own: bool) -> None:
 
 def _check_listening(project: Project) -> None:
     """See that Serve listens where it was told to: one that ran already does not heed us."""
-    address = urlsplit(project.properties["inference_address"])
-    try:
-        socket.create_connection((address.hostname, address.port or 80), CONNECT_SECONDS).close()
-    except OSError as error:
+    address = project.properties["inference_address"]
+    if not application.listens(address):
         raise MarqueeError(
-            f"nothing listens at {address.geturl()}: Ray Serve runs on this cluster already, with "
-            "another address; set inference_address (TS_INFERENCE_ADDRESS) to that, or end it: "
-            "serve shutdown"
-        ) from error
+            f"nothing listens at {address}: Ray Serve runs on this cluster already, with another "
+            "address; set inference_address (TS_INFERENCE_ADDRESS) to that, or end it: serve "
+            "shutdown"
+        )
 
 
 def _sayer() -> Callable[[str], None]:

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ from tests.front.support import wait_for
 from tests.support import BIN, Running, clean_environment, make_project, marquee, serving
 
 pytestmark = pytest.mark.server
+# What other archives are made from, whichever version is the default meanwhile.
+SOUND = "2.0"
 BESIDE = {"clients": 1, "rate": 40}
 # Other work on the machine must not make a sound version seem slow.
 QUICK = ("--watch", "1s", "--max-slowdown", "100", "--json")
@@ -75,15 +78,25 @@ def done(running: Running, *words: str) -> str:
     return said.stdout
 
 
-def command(running: Running, *words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def command(running: Running, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """A command that runs while the block does."""
+    with subprocess.Popen(
         [BIN / "marquee", *words],
         cwd=running.project.root,
         env=clean_environment(**running.environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def archive(running: Running) -> Path:
+    return running.project.model_store / f"cifar-{SOUND}.mar"
 
 
 def default(running: Running) -> str:
@@ -117,29 +130,29 @@ def test_a_swap_and_its_rollback_lose_no_request(
     operated: Running, clients: Load, tmp_path: Path
 ) -> None:
     """Ray drains a worker that is to end: here it has a request in hand meanwhile."""
-    before, store = default(operated), operated.project.model_store
+    before = default(operated)
     marker, held = tmp_path / "marker", tmp_path / "held"
     code = AT_REQUEST.format(does=HOLDS.format(marker=str(marker), held=str(held)))
-    path = variant(store / f"cifar-{before}.mar", tmp_path / "new.mar", "3.0", code)
-    load = clients.fresh(**{"cifar/3.0": clients.expected[f"cifar/{before}"]})
+    path = variant(archive(operated), tmp_path / "new.mar", "3.0", code)
+    load = clients.fresh(**{"cifar/3.0": clients.expected[f"cifar/{SOUND}"]})
 
     def back() -> list[dict[str, Any]]:
         forth = json.loads(done(operated, "swap", "cifar", str(path), *QUICK))
-        process = command(operated, "rollback", "cifar", *QUICK, "--watch", "3s")
-        assert process.stderr is not None
-        assert any(line.startswith("switch") for line in process.stderr)
-        marker.touch()
-        with ThreadPoolExecutor(1) as pool, operated.client() as client:
-            own = f"/predictions/cifar/3.0?{OWN_MARK}"
-            held_up = pool.submit(client.post, own, content=PICTURES[0].read_bytes())
-            wait_for(held.exists, "a request in hand")
-            wait_for(lambda: not operated.describe("cifar", "3.0")["minWorkers"], "its end")
-            time.sleep(1)  # it is told to end, and does not
-            assert operated.worker_pids("cifar", "3.0")
-            held.unlink()
-            assert held_up.result().status_code == 200
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == 0, err
+        with command(operated, "rollback", "cifar", *QUICK, "--watch", "3s") as process:
+            assert process.stderr is not None
+            assert any(line.startswith("switch") for line in process.stderr)
+            marker.touch()
+            with ThreadPoolExecutor(1) as pool, operated.client() as client:
+                own = f"/predictions/cifar/3.0?{OWN_MARK}"
+                held_up = pool.submit(client.post, own, content=PICTURES[0].read_bytes())
+                wait_for(held.exists, "a request in hand")
+                wait_for(lambda: not operated.describe("cifar", "3.0")["minWorkers"], "its end")
+                time.sleep(1)  # it is told to end, and does not
+                assert operated.worker_pids("cifar", "3.0")
+                held.unlink()
+                assert held_up.result().status_code == 200
+            out, err = process.communicate(timeout=60)
+            assert process.returncode == 0, err
         assert "3.0 is drained and has no workers" in err
         return [forth, json.loads(out)]
 
@@ -168,7 +181,7 @@ def test_a_version_that_does_not_load_is_refused_with_its_reason(
 ) -> None:
     before, store = default(operated), operated.project.model_store
     code, reason = WAYS[way]
-    path = variant(store / f"cifar-{before}.mar", tmp_path / "new.mar", "7.0", code)
+    path = variant(archive(operated), tmp_path / "new.mar", "7.0", code)
     names = sorted(store.iterdir())
     said = run(operated, "swap", "cifar", str(path), *QUICK)
     assert said.returncode == 1
@@ -185,13 +198,12 @@ def test_a_version_that_does_not_load_is_refused_with_its_reason(
 def test_a_canary_has_its_share_and_is_withdrawn_when_it_does_worse(
     operated: Running, clients: Load, tmp_path: Path
 ) -> None:
-    before, store = default(operated), operated.project.model_store
     marker = tmp_path / "marker"
-    source = store / f"cifar-{before}.mar"
-    variant(source, store / "cifar-4.0.mar", "4.0", FAILS.format(marker=str(marker)))
+    target = operated.project.model_store / "cifar-4.0.mar"
+    variant(archive(operated), target, "4.0", FAILS.format(marker=str(marker)))
     words = ("canary", "cifar", "4.0", "--share", "20%", "--min-requests", "10")
     assert "cifar 4.0 gets 20.00% of the requests" in done(operated, *words)
-    load = clients.fresh(**{"cifar/4.0": clients.expected[f"cifar/{before}"]})
+    load = clients.fresh(**{"cifar/4.0": clients.expected[f"cifar/{SOUND}"]})
 
     async def asked() -> None:
         async with under_load(load, **BESIDE):
@@ -282,16 +294,17 @@ def test_what_was_killed_finds_its_applications_again_and_stop_ends_all(
         picture = PICTURES[0].read_bytes()
         assert client.post("/predictions/cifar", content=picture).status_code == 200
         operated.process.wait(timeout=10)
-        again = command(operated, "ray", "serve", "--address", cluster)
+    with command(operated, "ray", "serve", "--address", cluster) as again:
         assert again.stdout is not None
         assert any("Ctrl-C stops everything" in line for line in again.stdout)
         assert default(operated) == version
         assert operated.worker_pids("cifar", version) == pids
         assert not operated.worker_pids("cifar", other(version))
-        assert client.post("/predictions/cifar", content=picture).status_code == 200
-    assert done(operated, "stop").endswith("stopped\n")
-    again.communicate(timeout=10)
-    assert again.returncode == 0
+        with operated.client() as client:
+            assert client.post("/predictions/cifar", content=picture).status_code == 200
+        assert done(operated, "stop").endswith("stopped\n")
+        again.communicate(timeout=10)
+        assert again.returncode == 0
     assert not operated.project.key_file.exists()
     assert done(operated, "stop") == "no server of this project is running\n"
     wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids), "the workers' end")
