@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from marquee import interrupts
 from marquee.archives import reader, trust
 from marquee.archives.inspection import Inspection, inspect
 from marquee.archives.store import find_archive
-from marquee.bulk import cluster, inputs, results
+from marquee.bulk import inputs, results
 from marquee.bulk.items import Orders, located
 from marquee.bulk.process import SLOTS, WorkerProcess
 from marquee.bulk.run import Ask, BatchReport, Run
@@ -22,6 +22,7 @@ from marquee.client.request import PredictionRequest
 from marquee.errors import MarqueeError
 from marquee.media import OCTETS, accepted
 from marquee.project import Project
+from marquee.ray import environment
 from marquee.scratch import scratch
 from marquee.torchserve.loaded import defaults
 from marquee.versions.candidate import of_version
@@ -72,15 +73,25 @@ def batch(
         run = Run(listing, out, BatchReport(archive.model, archive.version, out.table), progress)
         held.callback(run.close)  # when the workers have ended
         orders, most = _orders(project, archive.path, request)
+        crew: AbstractContextManager[list[Ask]]
         if address is None:
             crew = _own(project, archive, orders, workers or most, log=out.log, share=workers)
         else:
             trust.refuse_cluster(project, "run the batch without --address")
-            crew = cluster.crew(address, archive, orders, workers, most)
+            crew = _crew(address, archive, orders, workers, most)
         run.go(held.enter_context(crew), orders.batch)
     if not run.report.inputs and not run.report.interrupted:
         raise MarqueeError(f"{source} holds nothing to ask about; hidden files are passed over")
     return run.report
+
+
+def _crew(
+    address: str, archive: Inspection, orders: Orders, count: int | None, per_node: int
+) -> AbstractContextManager[list[Ask]]:
+    environment.prepare(own=address == "local")
+    from marquee.bulk import cluster  # loads Ray
+
+    return cluster.crew(address, archive, orders, count, per_node)
 
 
 def _archive(project: Project, named: str, version: str | None) -> Path:

@@ -28,8 +28,8 @@ def serve(models: tuple[str, ...], address: str | None) -> None:
     from marquee.ray import environment
 
     project = Project.find()
-    environment.check_installed()
-    environment.prepare(project, local=address is None)
+    environment.prepare(own=address is None)
+    environment.prepare_haproxy(project)
     from marquee.ray.run import run
 
     run(project, models, address)

@@ -10,15 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
 import ray
 
 from marquee import interrupts
 from marquee.errors import MarqueeError
-from marquee.project import Project
 
-FOLDER = "ray"
 # A Unix socket's path may have 107 bytes, and Ray's longest has so many behind its folder.
 LONGEST = len("/session_2026-11-29_02-25-17_280123_4194304/sockets/plasma_store")
 SOCKET_BYTES = 107
@@ -28,79 +25,87 @@ CONNECT_SECONDS = 5.0
 
 
 @contextmanager
-def joined(project: Project, address: str | None) -> Iterator[None]:
-    """Be connected to a cluster in the block; one of our own ends with it.
+def joined(address: str, otherwise: str) -> Iterator[None]:
+    """Be connected to a cluster in the block.
 
     Args:
         address: of the cluster's head, such as ``10.0.0.5:6379``, or ``auto`` for the one that runs
-            on this machine; None starts one.
+            on this machine.
+        otherwise: what to do without one, for the message.
 
     Raises:
-        MarqueeError: there is no such cluster, or it cannot be joined or started.
+        MarqueeError: there is no such cluster, or it cannot be joined.
     """
-    # What it says of its own steps is said better by ours.
-    for name in ("ray", "ray.serve"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    if address is None:
-        folder = project.make_temp() / FOLDER
-        try:
-            _start(folder, urlsplit(project.properties["metrics_address"]))
-            yield
-        finally:
-            ray.shutdown()
-            shutil.rmtree(folder, ignore_errors=True)
-        return
-    _join(address)
     try:
+        _join(address, otherwise)
         yield
     finally:
         ray.shutdown()
 
 
-def _start(folder: Path, metrics: SplitResult) -> None:
-    if len(os.fsencode(folder)) + LONGEST > SOCKET_BYTES:
+@contextmanager
+def started(folder: Path, **options: Any) -> Iterator[None]:
+    """Be connected to a cluster on this machine that lasts as long as the block.
+
+    Args:
+        folder: for its files; it leaves nothing in the user's home.
+        options: of ``ray.init``, beside those that it has here.
+
+    Raises:
+        MarqueeError: the folder's path is too long for Ray's sockets.
+    """
+    length = len(os.fsencode(folder))
+    if length + LONGEST > SOCKET_BYTES:
         raise MarqueeError(
-            f"Ray's folder {folder} has a path of {len(os.fsencode(folder))} bytes, expected at "
-            f"most {SOCKET_BYTES - LONGEST} (the paths of its sockets may have {SOCKET_BYTES}); "
-            "set TEMP to a shorter one"
+            f"Ray's folder {folder} has a path of {length} bytes, expected at most "
+            f"{SOCKET_BYTES - LONGEST} (the paths of its sockets may have {SOCKET_BYTES}); set "
+            "TEMP or TMPDIR to a shorter one"
         )
-    _init(
-        include_dashboard=False,
-        _temp_dir=str(folder),
-        _metrics_export_port=metrics.port,
-        object_store_memory=STORE_BYTES,
-    )
+    options |= {"include_dashboard": False, "object_store_memory": STORE_BYTES}
+    try:
+        _init(_temp_dir=str(folder), **options)
+        yield
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _init(**options: Any) -> None:
-    # Ray has a SIGTERM raise wherever the program is.
-    with interrupts.kept():
+    # What it says of its own steps is said better by ours.
+    for name in ("ray", "ray.serve"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with interrupts.kept():  # Ray has a SIGTERM raise wherever the program is
         ray.init(
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=False,
-            **options,
+            log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **options
         )
 
 
-def _join(address: str) -> None:
-    _check_there(address)
+def _join(address: str, otherwise: str) -> None:
     try:
+        _knock(address)
         _init(address=address)
     except ConnectionError as error:
-        raise _not_there(address, error) from error
+        raise MarqueeError(
+            f"there is no Ray cluster at {address} ({line(error)}); start one (ray start --head), "
+            f"or {otherwise}"
+        ) from error
     except (RuntimeError, ValueError) as error:
         if "mismatch" in str(error):
             raise MarqueeError(
                 f"the cluster at {address} is of another Ray or Python than this environment "
-                f"({_line(error)}); use the same on all machines"
+                f"({line(error)}); use the same on all machines"
             ) from error
-        raise MarqueeError(f"the cluster at {address} cannot be joined: {_line(error)}") from error
+        raise MarqueeError(f"the cluster at {address} cannot be joined: {line(error)}") from error
 
 
-def _check_there(address: str) -> None:
-    """Knock at a cluster's head: Ray itself would try for minutes."""
-    host, _, port = address.rpartition(":")
+def _knock(address: str) -> None:
+    """Try whether anybody listens at a cluster's head: Ray itself would for a minute and a half.
+
+    Raises:
+        ConnectionError: nobody does.
+        MarqueeError: it is no address.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
     if not (host and port.isdecimal() and int(port[:6]) < 1 << 16):
         if address == "auto":
             return
@@ -108,18 +113,18 @@ def _check_there(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
     except OSError as error:
-        raise _not_there(address, error) from error
+        raise ConnectionError(f"nobody listens there: {error}") from error
 
 
-def _not_there(address: str, error: Exception) -> MarqueeError:
-    return MarqueeError(
-        f"there is no Ray cluster at {address} ({_line(error)}); start one: ray start --head, or "
-        "leave --address out to have one on this machine"
-    )
-
-
-def _line(error: BaseException) -> str:
+def line(error: object) -> str:
+    """Return what Ray says, on one line that can be read."""
     return " ".join(str(error).split())[:300]
+
+
+def nodes() -> list[dict[str, float]]:
+    """Return what each node of the cluster has: ``CPU``, ``GPU``, and more."""
+    known: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [one["Resources"] for one in known if one["Alive"]]
 
 
 def check_gpus(wanted: dict[str, float]) -> None:
@@ -131,8 +136,7 @@ def check_gpus(wanted: dict[str, float]) -> None:
     Raises:
         MarqueeError: which one asks for how many.
     """
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    there = max((one["Resources"].get("GPU", 0.0) for one in nodes if one["Alive"]), default=0.0)
+    there = max((one.get("GPU", 0.0) for one in nodes()), default=0.0)
     for name, gpus in wanted.items():
         if gpus > there:
             has = f"the largest node has {there:g}" if there else "the cluster has none"

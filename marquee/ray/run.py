@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from urllib.parse import urlsplit
 
+from ray.exceptions import RayError
 from rich.console import Console
 
 from marquee import interrupts
@@ -37,8 +39,18 @@ def run(project: Project, names: Collection[str] = (), address: str | None = Non
     """
     _check(project, own=address is None)
     interrupted = suppress(interrupts.Interrupted)
-    with interrupts.raised(), interrupted, cluster.joined(project, address):
-        _serve(project, names, own=address is None)
+    with interrupts.raised(), interrupted, _cluster(project, address):
+        try:
+            _serve(project, names, own=address is None)
+        except RayError as error:
+            raise MarqueeError(f"the cluster cannot go on: {cluster.line(error)}") from error
+
+
+def _cluster(project: Project, address: str | None) -> AbstractContextManager[None]:
+    if address is not None:
+        return cluster.joined(address, "leave --address out to have one on this machine")
+    port = urlsplit(project.properties["metrics_address"]).port
+    return cluster.started(project.make_temp() / "ray", _metrics_export_port=port)
 
 
 def _check(project: Project, *, own: bool) -> None:

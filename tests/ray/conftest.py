@@ -19,6 +19,8 @@ FIXED = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Other tests may fill the memory of this machine, of which these nodes are but a part.
     "RAY_memory_monitor_refresh_ms": "0",
+    # As in a cluster of our own: other tests beside these do not give way.
+    "RAY_worker_niceness": "0",
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
     # A node that was killed is missed soon.
     "RAY_health_check_initial_delay_ms": "0",

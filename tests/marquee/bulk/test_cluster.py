@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -18,6 +17,7 @@ from marquee.bulk import cluster
 from marquee.errors import MarqueeError
 from marquee.processes import wait_ended
 from marquee.project import Project
+from marquee.ray.cluster import joined
 from tests.marquee.bulk.conftest import make, rows_of
 from tests.support import BIN, clean_environment
 
@@ -69,28 +69,35 @@ def test_a_lost_worker_of_a_cluster_costs_no_row(tmp_path: Path) -> None:
     [
         (ConnectionError("nobody"), "there is no Ray cluster at auto (nobody); start one (ray sta"),
         (RuntimeError("Version mismatch: 2.1"), "(Version mismatch: 2.1); use the same on all mac"),
-        (ValueError("odd"), "the cluster at auto cannot be joined (odd)"),
+        (ValueError("odd"), "the cluster at auto cannot be joined: odd"),
     ],
 )
-def test_a_cluster_that_cannot_be_joined_is_told(error: Exception, told: str) -> None:
+def test_a_cluster_that_cannot_be_joined_is_told(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
     def init(**_: Any) -> None:
         raise error
 
-    with pytest.raises(MarqueeError) as raised:
-        cluster._connect(SimpleNamespace(init=init), "auto", {})
+    monkeypatch.setattr("ray.init", init)
+    with pytest.raises(MarqueeError) as raised, joined("auto", "say --address local"):
+        pytest.fail("there is no cluster")
     assert told in str(raised.value)
 
 
-def test_an_address_where_nobody_listens_is_told_at_once() -> None:
-    with pytest.raises(MarqueeError, match="no Ray cluster at 127.0.0.1:1 .nobody listens there"):
-        cluster._connect(None, "127.0.0.1:1", {})
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_an_address_where_nobody_listens_is_told_at_once(address: str) -> None:
+    with (
+        pytest.raises(MarqueeError, match=f"no Ray cluster at {address} .nobody listens there"),
+        joined(address, "say --address local"),
+    ):
+        pytest.fail("there is no cluster")
 
 
 def test_without_ray_the_extra_is_named(
     net: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MarqueeError, match=r"--address needs Ray, .*pip install -e '.\[ray\]'"):
+    with pytest.raises(MarqueeError, match=r"needs Ray, which .*'marquee\[ray\]'"):
         marquee.batch(net, "net", str(net.root), tmp_path / "out", address="auto")
 
 
