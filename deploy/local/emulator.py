@@ -1,14 +1,16 @@
 """moto's emulated services in this process, with its Lambda made to run code.
 
-moto itself runs functions in Docker only. Four of its joints are ours: its Lambda without
-Docker, S3's call of a function, which topic a notification came from, and SageMaker's update of
-an endpoint. Its version is pinned, and ``tests/deploy/local`` has a test for each joint.
+moto itself runs functions in Docker only. Five of its joints are ours: its Lambda without
+Docker, S3's call of a function and its taking one upload at a time, which topic a notification came
+from, and SageMaker's update of an endpoint. Its version is pinned, and ``tests/deploy/local`` has a
+test for each joint.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -23,6 +25,7 @@ from moto.core.config import default_user_config
 from moto.core.responses import ActionResult
 from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.s3.responses import S3Response
 from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 from moto.sagemaker.responses import SageMakerResponse
 from moto.sns.models import Subscription
@@ -41,6 +44,7 @@ def application(lambdas: Lambdas) -> Callable[..., Any]:
     default_user_config["lambda"] = {"use_docker": False}
     _run_functions(lambdas)
     _deliver_objects(lambdas)
+    _take_turns()
     _name_topics()
     _update_endpoints()
     app: Callable[..., Any] = DomainDispatcherApplication(create_backend_app)
@@ -107,6 +111,21 @@ def _deliver_objects(lambdas: Lambdas) -> None:
         lambdas.send(backend.get_function(fn_arn), s3_event(event_body))
 
     s3_notifications._invoke_awslambda = deliver
+
+
+def _take_turns() -> None:
+    """Have uploads wait for each other: moto closes an object that is replaced as it answers."""
+    plain = S3Response._key_response_put
+    if getattr(plain, "takes_turns", False):
+        return
+    turn = threading.Lock()
+
+    def put(self: S3Response, *args: Any, **named: Any) -> Any:
+        with turn:
+            return plain(self, *args, **named)
+
+    put.takes_turns = True  # type: ignore[attr-defined]
+    S3Response._key_response_put = put  # type: ignore[method-assign]
 
 
 def _name_topics() -> None:

@@ -52,7 +52,7 @@ def started(folder: Path, **options: Any) -> Iterator[None]:
         options: of ``ray.init``, beside those that it has here.
 
     Raises:
-        MarqueeError: the folder's path is too long for Ray's sockets.
+        MarqueeError: the folder's path is too long for Ray's sockets, or Ray does not start.
     """
     length = len(os.fsencode(folder))
     if length + LONGEST > SOCKET_BYTES:
@@ -63,7 +63,13 @@ def started(folder: Path, **options: Any) -> Iterator[None]:
         )
     options |= {"include_dashboard": False, "object_store_memory": STORE_BYTES}
     try:
-        _init(_temp_dir=str(folder), **options)
+        try:
+            _init(_temp_dir=str(folder), **options)
+        except Exception as error:  # Ray has no narrower one for a node that is not up in time
+            raise MarqueeError(
+                f"Ray does not start here: {line(error)}; is the machine busy with other work, or "
+                "short of memory?"
+            ) from error
         yield
     finally:
         ray.shutdown()

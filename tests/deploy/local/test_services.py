@@ -66,6 +66,17 @@ def test_of_many_conditional_writes_at_once_one_wins(listener: Listener, hasty: 
         assert sum(threads.map(claim, [n // 20 for n in range(200)])) == 10
 
 
+def test_of_many_uploads_of_one_name_each_is_taken(listener: Listener, hasty: None) -> None:
+    s3 = account.client("s3", listener.address, max_pool_connections=4)
+    s3.create_bucket(Bucket="bucket")
+
+    def put(number: int) -> None:
+        s3.put_object(Bucket="bucket", Key="twin", Body=b"%d" % number * 100_000)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(put, range(100)))  # or the error of the first that was not
+
+
 def test_a_bucket_called_endpoints_is_a_bucket(listener: Listener) -> None:
     s3 = account.client("s3", listener.address)
     s3.create_bucket(Bucket="endpoints")

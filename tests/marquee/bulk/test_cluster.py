@@ -17,7 +17,8 @@ from marquee.bulk import cluster
 from marquee.errors import MarqueeError
 from marquee.processes import wait_ended
 from marquee.project import Project
-from marquee.ray.cluster import joined
+from marquee.ray.cluster import joined, started
+from marquee.scratch import scratch
 from tests.marquee.bulk.conftest import make, rows_of
 from tests.support import BIN, clean_environment
 
@@ -91,6 +92,19 @@ def test_an_address_where_nobody_listens_is_told_at_once(address: str) -> None:
         joined(address, "say --address local"),
     ):
         pytest.fail("there is no cluster")
+
+
+def test_a_ray_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: Any) -> None:
+        raise Exception("The current node timed out during startup.")  # noqa: TRY002 - Ray's own
+
+    monkeypatch.setattr("ray.init", init)
+    with (
+        pytest.raises(MarqueeError, match=r"Ray does not start here: The current node timed out"),
+        scratch() as folder,
+        started(folder / "ray"),
+    ):
+        pytest.fail("it has not started")
 
 
 def test_without_ray_the_extra_is_named(
