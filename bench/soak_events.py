@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import cycle
-from typing import Any
+
+import psutil
 
 from bench.soak_watch import family
 from tests.support import BIN, Running, clean_environment
@@ -117,18 +118,21 @@ class Disturber:
         model = self._chance.choice([*self.models])
         while True:
             workers = await asyncio.to_thread(self._workers, model)
-            if all(one["status"] == "READY" for one in workers):
-                return model, self._chance.choice(workers)["pid"]
+            if workers:
+                return model, self._chance.choice(workers)
             await asyncio.sleep(1)
 
     async def _other(self) -> str:
         default = await asyncio.to_thread(self._default, "cifar")
         return next(one for one in self.models["cifar"] if one != default)
 
-    def _workers(self, model: str) -> list[dict[str, Any]]:
+    def _workers(self, model: str) -> list[int]:
+        """Return the process ids of a model's workers once all of them serve, else nothing."""
         described = self.running.describe(model, self._default(model))
-        workers: list[dict[str, Any]] = described["workers"]
-        return workers
+        pids = [one["pid"] for one in described["workers"] if one["status"] == "READY"]
+        # TorchServe lists one that has just been killed for a while, and then one less.
+        there = [pid for pid in pids if psutil.pid_exists(pid)]
+        return there if len(there) >= described["minWorkers"] else []
 
     def _default(self, model: str) -> str:
         with self.running.management() as client:

@@ -42,7 +42,7 @@ def tab(connection: Connection, page: gr.Blocks) -> None:
     def look(
         name: str | None, number: str | None, before: Any, offered: str
     ) -> list[dict[str, Any] | Any]:
-        models = catalogue.models()
+        models, given = catalogue.models(), (name, number)
         name = name if name in models.names else next(iter(models.names), None)
         versions = models.versions(name)
         now = [models.problem, models.names, name, versions]
@@ -52,10 +52,12 @@ def tab(connection: Connection, page: gr.Blocks) -> None:
         text = _text(found)
         if now == before and text == offered:
             return [gr.skip()] * len(fields)
+        found_version = found.version if found else None
+        # What is chosen meanwhile stays: only what cannot be is changed.
         return [
             _said(connection, models),
-            gr.Radio(models.names, value=name),
-            gr.Dropdown(versions, value=found.version if found else None),
+            gr.update(choices=models.names, **_changed(given[0], name)),
+            gr.update(choices=versions, **_changed(given[1], found_version)),
             now,
             gr.skip() if text == offered else text,
         ]
@@ -75,6 +77,10 @@ def tab(connection: Connection, page: gr.Blocks) -> None:
     def _(offered: str) -> None:
         if offered:
             room.room(connection, Offer(**json.loads(offered)))
+
+
+def _changed(before: str | None, now: str | None) -> dict[str, Any]:
+    return {} if now == before else {"value": now}
 
 
 def _text(offer: Offer | None) -> str:

@@ -40,13 +40,12 @@ def test_some_seconds_of_everything_loses_nothing(project: Project, tmp_path: Pa
     for version in ("1.0", "2.0"):
         shutil.copy2(project.model_store / f"cifar-{version}.mar", made.model_store)
     with serving(made, BIN / "marquee", "serve", "--front") as running:
-        # No worker is killed: tests/server/test_swap.py does that, at a moment that it knows.
         found = asyncio.run(
-            soak(running, ["cifar"], 25, pace={"operator": 4, "kill": 1000, "halt": 7})
+            soak(running, ["cifar"], 25, pace={"operator": 4, "kill": 9, "halt": 7})
         )
     said = report(found)
     assert found.requests > 200, said
     assert found.wrong == []
     assert found.failed()["lost"] == [], said
     assert found.problems == [], said
-    assert {"swap", "worker halted", "HAProxy halted"} <= {one.kind for one in found.events}
+    assert {"swap", KILLED, "worker halted", "HAProxy halted"} <= {one.kind for one in found.events}

@@ -22,7 +22,8 @@ FLOORS = (
     ("client", "conformance", "front", "sagemaker"),
     ("versions", "tuning", "openapi"),
     ("serving",),
-    ("bulk", "ray", "studio"),
+    ("ray", "studio"),
+    ("bulk",),
     ("container",),
     ("cli",),
 )

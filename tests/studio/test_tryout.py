@@ -155,6 +155,7 @@ def test_a_parameter_and_a_version_are_asked_for(desk: Page) -> None:
     desk.get_by_role("spinbutton", name=re.compile("top_k")).first.fill("3")
     desk.keyboard.press("Tab")
     ask(desk)
+    expect(details(desk)).to_contain_text("cifar/2.0 answered")
     expect(desk.locator("#mq-answer .mq-bars tr")).to_have_count(3)
     desk.get_by_role("combobox", name="Version").click()
     desk.get_by_role("option", name="1.0").click()
