@@ -6,9 +6,12 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import IO
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -17,7 +20,16 @@ from marquee.errors import MarqueeError
 from marquee.front import program
 from marquee.project import Project
 from tests.browser import visit as visit_page
-from tests.support import BIN, ROOT, Running, check_mark, clean_environment, make_project, serving
+from tests.support import (
+    BIN,
+    READY_SECONDS,
+    ROOT,
+    Running,
+    check_mark,
+    clean_environment,
+    make_project,
+    serving,
+)
 
 SCREENSHOTS = ROOT / "build" / "studio"
 MODELS = ("cifar", "inkwash", "rotifer", "smoke", "timetravel")
@@ -72,34 +84,43 @@ def studio(served: Running) -> Iterator[Studio]:
 def opened(server: Running, *words: str, **extra: str) -> Iterator[str]:
     """Run `marquee studio` beside a server until the block ends; lend its address."""
     check_mark()
-    process = subprocess.Popen(
-        [BIN / "marquee", "studio", *words],
-        cwd=server.project.root,
-        env=clean_environment(**{**server.environment, **extra}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    with process:
-        try:
-            yield _address(process)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGINT)
-            process.wait(timeout=60)
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(
+            [BIN / "marquee", "studio", *words],
+            cwd=server.project.root,
+            env=clean_environment(**{**server.environment, **extra}),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        with process:
+            try:
+                yield _address(process, output)
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGINT)
+                process.wait(timeout=60)
+        said = _said(output)
     assert process.returncode == 0
+    assert "Traceback" not in said, said
 
 
-def _address(process: subprocess.Popen[str]) -> str:
+def _address(process: subprocess.Popen[str], output: IO[str]) -> str:
     """Wait until the studio says where it is; it prints little after that."""
-    assert process.stdout is not None
-    said = []
-    for line in process.stdout:
-        said.append(line)
-        if line.startswith("Studio: "):
-            return line.split()[1]
-    raise AssertionError(f"the studio did not start:\n{''.join(said)}")
+    deadline = time.monotonic() + READY_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        for line in _said(output).splitlines():
+            if line.startswith("Studio: "):
+                return line.split()[1]
+        time.sleep(0.1)
+    raise AssertionError(f"the studio did not start:\n{_said(output)}")
+
+
+def _said(output: IO[str]) -> str:
+    # From the start without moving: the studio writes by the same descriptor.
+    size = os.fstat(output.fileno()).st_size
+    return os.pread(output.fileno(), size, 0).decode(errors="replace")
 
 
 def visit(browser: Browser, studio: Studio, size: tuple[int, int]) -> AbstractContextManager[Page]:

@@ -42,6 +42,14 @@ def desk(browser: Browser, studio: Studio) -> Iterator[Page]:
         yield page
 
 
+@pytest.fixture(autouse=True)
+def without_a_toast(request: pytest.FixtureRequest) -> Iterator[None]:
+    """See that the page told of no failure of its own meanwhile; and of which, where it did."""
+    yield
+    for name in {"desk", "tried"} & {*request.fixturenames}:
+        assert request.getfixturevalue(name).locator(".toast-body").all_inner_texts() == []
+
+
 def size_of(page: Page) -> str:
     assert page.viewport_size is not None
     return "phone" if page.viewport_size["width"] == PHONE[0] else "desk"
@@ -84,6 +92,10 @@ def details(page: Page) -> Locator:
 
 
 def check_accessible(page: Page) -> None:
+    # A button that has just come to life has poor colours for a moment.
+    page.wait_for_function(
+        "!document.getAnimations().some(one => one instanceof CSSTransition)", timeout=60_000
+    )
     found = Axe().run(page).response["violations"]
     serious = [one for one in found if one["impact"] in ("serious", "critical")]
     assert serious == [], [(one["id"], [n["html"] for n in one["nodes"]]) for one in serious]
