@@ -103,12 +103,16 @@ class _Operate:
     def _tie_looks(self) -> None:
         tab = open_tab()
         timer = ticking(tab, LOOK_SECONDS)
-        self._look_on(timer.tick, tab.select, self._model.input)
+        gr.on([tab.select, self._model.input], **self._to_look(), queue=False)
+        # Of the model it would know what was chosen as it was asked, and somebody may have chosen
+        # since: the state is read as it is answered.
+        again = self._to_look() | {
+            "fn": self._look_again,
+            "inputs": [self._seen, self._token, self._shown],
+        }
+        timer.tick(**again, queue=False)
         if self._project is not None:
             tab.select(self._follow_last, self._token, [self._told, self._clock], **QUIETLY)
-
-    def _look_on(self, *triggers: Any) -> None:
-        gr.on([*triggers], **self._to_look(), queue=False)
 
     def _to_look(self) -> dict[str, Any]:
         """Return what an event that looks is made of."""
@@ -143,6 +147,9 @@ class _Operate:
         if self._project is None:
             return [look.models, choices, *lists[:1]]
         return [look.models, choices, *lists, look.traffic, look.canary, look.history]
+
+    def _look_again(self, looked: bool, token: str, shown: Any) -> list[Any]:
+        return self._look(looked, token, shown[0] if shown else None, shown)
 
     def _lists(self, look: Look, shown: Any) -> tuple[list[Any], Any]:
         """Return the lists to choose from, and what they were made of.

@@ -14,6 +14,8 @@ from marquee.studio.catalogue import Catalogue, Models
 from marquee.studio.connection import Connection
 
 SECONDS = 3.0
+# That a look fills: the server, the model, the version, and two states.
+FIELDS = 5
 
 
 def tab(connection: Connection, page: gr.Blocks) -> None:
@@ -39,44 +41,65 @@ def tab(connection: Connection, page: gr.Blocks) -> None:
     chosen: gr.State = gr.State(_text(offer))
     fields = [server, model, version, known, chosen]
 
-    def look(
-        name: str | None, number: str | None, before: Any, offered: str
-    ) -> list[dict[str, Any] | Any]:
-        models, given = catalogue.models(), (name, number)
-        name = name if name in models.names else next(iter(models.names), None)
-        versions = models.versions(name)
-        now = [models.problem, models.names, name, versions]
-        other_model = before[2] != name
-        number = None if other_model or number not in versions else number
-        found = models.find(name, number)
-        text = _text(found)
-        if now == before and text == offered:
-            return [gr.skip()] * len(fields)
-        found_version = found.version if found else None
-        # What is chosen meanwhile stays: only what cannot be is changed.
-        return [
-            _said(connection, models),
-            gr.update(choices=models.names, **_changed(given[0], name)),
-            gr.update(choices=versions, **_changed(given[1], found_version)),
-            now,
-            gr.skip() if text == offered else text,
-        ]
+    def look(name: str | None, number: str | None, before: Any, offered: str) -> list[Any]:
+        now = catalogue.models()
+        return _looked(connection, now, (name, number), before, offered)
 
-    asked: dict[str, Any] = {
-        "fn": look,
-        "inputs": [model, version, known, chosen],
-        "outputs": fields,
-        "show_progress": "hidden",
-        "api_visibility": "private",
-    }
+    def choose(name: str | None, number: str | None, before: Any, offered: str) -> list[Any]:
+        return look(name, number if name == before[2] else None, before, offered)
+
+    def look_again(before: Any, offered: str) -> list[Any]:
+        # Of what the fields hold it would know what they held as it was asked: somebody may have
+        # chosen since. States are read as it is answered.
+        number = json.loads(offered)["version"] if offered else None
+        return look(before[2], number, before, offered)
+
+    quietly: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     # Whoever is quick chooses another while the first is looked up.
-    gr.on([page.load, model.input, version.input], trigger_mode="always_last", **asked)
-    gr.Timer(SECONDS).tick(**asked)
+    gr.on(
+        [page.load, model.input, version.input],
+        choose,
+        [model, version, known, chosen],
+        fields,
+        trigger_mode="always_last",
+        **quietly,
+    )
+    gr.Timer(SECONDS).tick(look_again, [known, chosen], fields, **quietly)
 
     @gr.render(inputs=chosen, show_progress="hidden")  # type: ignore[untyped-decorator]
     def _(offered: str) -> None:
         if offered:
             room.room(connection, Offer(**json.loads(offered)))
+
+
+def _looked(
+    connection: Connection,
+    models: Models,
+    asked: tuple[str | None, str | None],
+    before: Any,
+    offered: str,
+) -> list[Any]:
+    """Return what the fields become: nothing is moved under a hand that need not be.
+
+    Args:
+        asked: the model that is chosen, and its version; None is its default one.
+        before: what the fields were filled with.
+        offered: the version's declaration.
+    """
+    name = asked[0] if asked[0] in models.names else next(iter(models.names), None)
+    versions = models.versions(name)
+    number = asked[1] if asked[1] in versions else None
+    found = models.find(name, number)
+    text, now = _text(found), [models.problem, models.names, name, versions]
+    if now == before and text == offered:
+        return [gr.skip()] * FIELDS
+    return [
+        _said(connection, models),
+        gr.update(choices=models.names, **_changed(asked[0], name)),
+        gr.update(choices=versions, **_changed(asked[1], found.version if found else None)),
+        now,
+        gr.skip() if text == offered else text,
+    ]
 
 
 def _changed(before: str | None, now: str | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from bench.broken import WAYS, variant
 from marquee.errors import MarqueeError
@@ -205,6 +205,23 @@ def test_nobody_looks_where_nobody_sees(browser: Browser, studio: Studio) -> Non
 
         assert until(quiet, 30)
         assert quiet()
+
+
+def test_a_look_that_comes_late_moves_nobody(page: Page) -> None:
+    look(page)
+    held: list[Route] = []
+    page.route(LOOKS, lambda route: held.append(route), times=1)  # noqa: PLW0108 - it is marked
+    while not held:
+        page.wait_for_timeout(100)
+    model = page.get_by_label("Model", exact=True)
+    model.click()
+    with page.expect_response(LOOKS):
+        page.get_by_role("option", name="inkwash").click()
+    with page.expect_response(LOOKS):
+        held[0].continue_()
+    for _ in range(20):  # the next look leaves it where this one has put it
+        page.wait_for_timeout(100)
+        assert model.input_value() == "inkwash"
 
 
 @pytest.mark.parametrize(("size", "name"), [(DESKTOP, "Canary"), (PHONE, "Scale")])

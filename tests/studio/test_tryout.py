@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.studio.conftest import DESKTOP, MODELS, PHONE, Studio, keep, visit
 from tests.support import ROOT, clean_environment
@@ -306,3 +306,19 @@ def press(page: Page, name: str) -> None:
             page.keyboard.press("Enter")
             return
     raise AssertionError(f"Tab does not lead to {name!r}")
+
+
+def test_a_look_that_comes_late_moves_nobody(page: Page) -> None:
+    """The page asks now and then what there is: what it asked before a choice is answered after."""
+    choose(page, "inkwash")
+    held: list[Route] = []
+    page.route("**/queue/join*", lambda route: held.append(route), times=1)  # noqa: PLW0108 - Playwright marks it
+    while not held:
+        page.wait_for_timeout(100)  # for a tick: nothing else is going on
+    choose(page, "cifar")
+    with page.expect_response("**/queue/join*"):
+        held[0].continue_()
+    for _ in range(20):  # the next look would bring it back, but not what was in its fields
+        page.wait_for_timeout(100)
+        assert room(page, "cifar").is_visible()
+        assert page.get_by_role("radio", name="cifar").is_checked()
