@@ -28,7 +28,7 @@ from marquee.interrupts import until
 from marquee.project import Project
 from marquee.torchserve import loaded
 from marquee.versions import canaries
-from tests.support import BIN, Running, clean_environment, make_project, marquee, serving
+from tests.support import BIN, Running, make_project, marquee, serving, started
 
 OLD, NEW, SPARE = "1.0", "2.0", "3.0"
 SPARE_ARCHIVE = f"cifar-{SPARE}.mar"
@@ -72,33 +72,13 @@ class Ended:
 
 def together(running: Running, names: Sequence[str], later: float) -> list[Ended]:
     """Run two commands, the second some seconds after the first."""
-    with ExitStack() as started:
+    with ExitStack() as held:
         processes = []
         for number, name in enumerate(names):
-            processes.append(started.enter_context(_started(running, COMMANDS[name])))
+            processes.append(held.enter_context(started(running, *COMMANDS[name])))
             if not number:
-                _pause(processes[0], later)
+                until(lambda: processes[0].poll() is not None, later)
         return [_ended(*one) for one in zip(names, processes, strict=True)]
-
-
-def _pause(process: subprocess.Popen[str], seconds: float) -> None:
-    until(lambda: process.poll() is not None, seconds)
-
-
-@contextmanager
-def _started(running: Running, words: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        [BIN / "marquee", *words],
-        cwd=running.project.root,
-        env=clean_environment(**running.environment),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def _ended(name: str, process: subprocess.Popen[str]) -> Ended:
@@ -119,7 +99,10 @@ def problems(running: Running, ended: Sequence[Ended]) -> Iterator[str]:
         yield "both were refused"
     project = running.project
     for path in project.state.glob("*.json"):
-        json.loads(path.read_text())
+        try:
+            json.loads(path.read_text())
+        except ValueError as error:
+            yield f"{path.name} is damaged: {error}"
     if any(one.name == "stop" and one.code == 0 for one in ended):
         if running.process.poll() is None:
             yield "it was stopped, and runs"

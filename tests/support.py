@@ -187,6 +187,23 @@ class Running:
 
 
 @contextmanager
+def started(running: Running, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """A marquee command for a server, which runs while the block does."""
+    with subprocess.Popen(
+        [BIN / "marquee", *words],
+        cwd=running.project.root,
+        env=clean_environment(**running.environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
 def serving(project: Project, *command: str | Path, **extra: str) -> Iterator[Running]:
     """Run `marquee serve` (or ``command``) in a project until the block ends, as a user would."""
     check_mark()

@@ -88,7 +88,7 @@ def batch(
 def _crew(
     address: str, archive: Inspection, orders: Orders, count: int | None, per_node: int
 ) -> AbstractContextManager[list[Ask]]:
-    environment.prepare(own=address == "local")
+    environment.prepare(own=address == environment.LOCAL)
     from marquee.bulk import cluster  # loads Ray
 
     return cluster.crew(address, archive, orders, count, per_node)

@@ -26,9 +26,9 @@ from marquee.bulk.process import SLOTS, WorkerProcess, unpacked
 from marquee.bulk.run import Ask
 from marquee.errors import MarqueeError
 from marquee.ray import cluster
+from marquee.ray.environment import LOCAL
 from marquee.scratch import scratch
 
-LOCAL = "local"
 # Until the cluster has room for a first worker, or for one in the place of a lost one.
 ROOM_SECONDS = 300.0
 END_SECONDS = 10.0

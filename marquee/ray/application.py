@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -38,6 +37,7 @@ from marquee.ray.spec import (
     VersionState,
     spec_of,
 )
+from marquee.torchserve.connection import listens
 
 __all__ = [
     "ReplicaState",
@@ -46,7 +46,6 @@ __all__ = [
     "deploy",
     "describe",
     "drain",
-    "listens",
     "observe",
     "remove",
     "spec_of",
@@ -56,7 +55,6 @@ __all__ = [
 
 DOOR = "marquee-door"
 HEALTH_SECONDS = 1.0
-CONNECT_SECONDS = 2.0
 # Of Serve's proxy at its second try: each has more time than the one before, five seconds at first.
 PROXY_SECONDS = 120.0
 # How often a version that does not load is tried.
@@ -97,12 +95,7 @@ def start(project: Project, key_digest: str = "") -> None:
     # Nobody else reaches a loopback address of another node.
     where = "HeadOnly" if host in ("127.0.0.1", "localhost", "::1") else "EveryNode"
     options = {"host": host, "port": address.port, "keep_alive_timeout_s": 75}
-    try:
-        serve.start(proxy_location=where, http_options=options, logging_config=QUIET)
-    except (TimeoutError, RayActorError):
-        # On a busy machine its proxy is not ready in time: Serve kills it, and starts another.
-        _wait_listening(address.geturl())
-        serve.start()
+    _start_serve(address.geturl(), where, options)
     door = serve.deployment(
         name="door",
         max_ongoing_requests=100_000,
@@ -115,22 +108,26 @@ def start(project: Project, key_digest: str = "") -> None:
     serve.run(door.bind(), name=DOOR, route_prefix="/")
 
 
-def listens(url: str) -> bool:
-    """Whether something takes connections at an address."""
-    parts = urlsplit(url)
+def _start_serve(url: str, where: str, options: Mapping[str, Any]) -> None:
+    """Start Ray Serve, or find the one that is there.
+
+    Raises:
+        MarqueeError: nothing of it listens after two tries.
+    """
     try:
-        socket.create_connection((parts.hostname, parts.port or 80), CONNECT_SECONDS).close()
-    except OSError:
-        return False
-    return True
+        serve.start(proxy_location=where, http_options=dict(options), logging_config=QUIET)
+    except (TimeoutError, RayActorError) as error:
+        # On a busy machine its proxy is not ready in time: Serve kills it, and starts another.
+        _wait_listening(url, error)
+        serve.start()
 
 
-def _wait_listening(url: str) -> None:
+def _wait_listening(url: str, error: Exception) -> None:
     if not until(lambda: listens(url), PROXY_SECONDS):
         raise MarqueeError(
             f"Ray Serve does not listen at {url} {PROXY_SECONDS:.0f} s after its start; is the "
             "machine busy with other work?"
-        )
+        ) from error
 
 
 def _here() -> dict[str, str]:

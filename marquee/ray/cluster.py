@@ -88,7 +88,7 @@ def _init(**options: Any) -> None:
 
 def _join(address: str, otherwise: str) -> None:
     try:
-        _knock(address)
+        _knock(address, otherwise)
         _init(address=address)
     except ConnectionError as error:
         raise MarqueeError(
@@ -104,7 +104,7 @@ def _join(address: str, otherwise: str) -> None:
         raise MarqueeError(f"the cluster at {address} cannot be joined: {line(error)}") from error
 
 
-def _knock(address: str) -> None:
+def _knock(address: str, otherwise: str) -> None:
     """Try whether anybody listens at a cluster's head: Ray itself would for a minute and a half.
 
     Raises:
@@ -115,7 +115,9 @@ def _knock(address: str) -> None:
     if not (host and port.isdecimal() and int(port[:6]) < 1 << 16):
         if address == "auto":
             return
-        raise MarqueeError(f"the cluster's address is {address!r}, expected HOST:PORT, or auto")
+        raise MarqueeError(
+            f"the cluster's address is {address!r}, expected HOST:PORT or auto; or {otherwise}"
+        )
     try:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
     except OSError as error:

@@ -10,6 +10,8 @@ from marquee.errors import MarqueeError
 from marquee.project import Project
 
 ADVICE = "pip install 'marquee[ray]', or pip install 'ray[serve]==2.60.0'"
+# For the address of a cluster: one of our own, on this machine.
+LOCAL = "local"
 FIXED = {
     # Nothing is told to anybody.
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -22,6 +22,7 @@ from marquee.ray.operator import operated
 from marquee.ray.registry import Registry
 from marquee.ray.spec import spec_of
 from marquee.torchserve import exposure, loaded, preflight
+from marquee.torchserve.connection import listens
 from marquee.torchserve.curl import curl_lines
 
 WATCH_SECONDS = 0.5
@@ -100,7 +101,7 @@ def _serve(project: Project, names: Collection[str], *, own: bool) -> None:
 def _check_listening(project: Project) -> None:
     """See that Serve listens where it was told to: one that ran already does not heed us."""
     address = project.properties["inference_address"]
-    if not application.listens(address):
+    if not listens(address):
         raise MarqueeError(
             f"nothing listens at {address}: Ray Serve runs on this cluster already, with another "
             "address; set inference_address (TS_INFERENCE_ADDRESS) to that, or end it: serve "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,14 +20,13 @@ from marquee.interrupts import until
 from marquee.project import Project
 from marquee.properties import ADDRESSES, GRPC_PORTS
 from marquee.torchserve import exposure
-from marquee.torchserve.connection import keys_of
+from marquee.torchserve.connection import keys_of, listens
 from marquee.torchserve.inference import Inference
 from marquee.torchserve.loaded import defaults
 from marquee.torchserve.management import Management
 from marquee.torchserve.readiness import Prober, Readiness, Timing
 from marquee.torchserve.server import running_pid
 
-CONNECT_SECONDS = 1.0
 NOT_RUNNING = "no server of this project is running; start it: make serve"
 
 
@@ -106,7 +104,7 @@ def status(project: Project) -> Status:
     return Status(
         process=process,
         addresses={
-            name: Address(url, _answers(url))
+            name: Address(url, listens(url))
             for name, url in _addresses(configured, grpc=not (process and process.ray))
         },
         tokens=_tokens(project),
@@ -173,16 +171,6 @@ def _addresses(properties: Mapping[str, str], *, grpc: bool) -> list[tuple[str, 
         url = f"grpc://{properties.get(f'{what}_address', '127.0.0.1')}:{properties[name]}"
         found.append((what.replace("grpc_", "gRPC "), url))
     return found
-
-
-def _answers(url: str) -> bool:
-    """Whether something takes connections there."""
-    parts = urlsplit(url)
-    try:
-        socket.create_connection((parts.hostname, parts.port or 80), CONNECT_SECONDS).close()
-    except OSError:
-        return False
-    return True
 
 
 def _as_bound(properties: Mapping[str, str], pid: int) -> dict[str, str]:

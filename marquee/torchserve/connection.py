@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket as sockets
 import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -9,6 +10,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, ClassVar
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -20,6 +22,17 @@ if TYPE_CHECKING:
 
 # What breaks when TorchServe closes a connection after an error, at times under the next request.
 CLOSED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
+KNOCK_SECONDS = 2.0
+
+
+def listens(url: str) -> bool:
+    """Tell whether something takes connections at an address."""
+    parts = urlsplit(url)
+    try:
+        sockets.create_connection((parts.hostname, parts.port or 80), KNOCK_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 class Connection:

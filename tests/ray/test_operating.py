@@ -10,7 +10,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from marquee.torchserve import loaded
 from marquee.torchserve.inference import OWN_MARK
 from marquee.versions import canaries
 from tests.front.support import wait_for
-from tests.support import BIN, Running, clean_environment, make_project, marquee, serving
+from tests.support import BIN, Running, make_project, marquee, serving, started
 
 pytestmark = pytest.mark.server
 # What other archives are made from, whichever version is the default meanwhile.
@@ -78,23 +77,6 @@ def done(running: Running, *words: str) -> str:
     return said.stdout
 
 
-@contextmanager
-def command(running: Running, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """A command that runs while the block does."""
-    with subprocess.Popen(
-        [BIN / "marquee", *words],
-        cwd=running.project.root,
-        env=clean_environment(**running.environment),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 def archive(running: Running) -> Path:
     return running.project.model_store / f"cifar-{SOUND}.mar"
 
@@ -138,7 +120,7 @@ def test_a_swap_and_its_rollback_lose_no_request(
 
     def back() -> list[dict[str, Any]]:
         forth = json.loads(done(operated, "swap", "cifar", str(path), *QUICK))
-        with command(operated, "rollback", "cifar", *QUICK, "--watch", "3s") as process:
+        with started(operated, "rollback", "cifar", *QUICK, "--watch", "3s") as process:
             assert process.stderr is not None
             assert any(line.startswith("switch") for line in process.stderr)
             marker.touch()
@@ -294,7 +276,7 @@ def test_what_was_killed_finds_its_applications_again_and_stop_ends_all(
         picture = PICTURES[0].read_bytes()
         assert client.post("/predictions/cifar", content=picture).status_code == 200
         operated.process.wait(timeout=10)
-    with command(operated, "ray", "serve", "--address", cluster) as again:
+    with started(operated, "ray", "serve", "--address", cluster) as again:
         assert again.stdout is not None
         assert any("Ctrl-C stops everything" in line for line in again.stdout)
         assert default(operated) == version
