@@ -19,6 +19,7 @@ from marquee.container.modelstore import RESPONSE_TIMEOUT, SCRIPT_MODEL, ModelSt
 from marquee.container.multimodel import MultiModel
 from marquee.container.variables import ContainerSettings
 from marquee.errors import MarqueeError
+from marquee.front.lanes import heap_of
 from marquee.front.process import folder_of
 from marquee.front.settings import FrontSettings, is_traced
 from marquee.project import Project
@@ -131,6 +132,7 @@ def front_settings(
         open_to_all=True,
         default_model=default,
         max_request_size=int(project.properties["max_request_size"]),
+        heap=heap_of(project.properties),
         request_timeout=LONGEST_SECONDS,
         drain_timeout=2 * slowest,
         ready_when_empty=settings.multi_model,

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from marquee.errors import MarqueeError
 from marquee.files import write_private
 from marquee.front import maps
+from marquee.front.lanes import LIGHT
 from marquee.front.process import Haproxy
 from marquee.front.refusals import ERRORS, REFUSALS
 from marquee.front.settings import FrontSettings
@@ -62,6 +63,7 @@ def render(settings: FrontSettings) -> str:
         refusals=REFUSALS,
         errors=ERRORS,
         host_port=host_port,
+        light=LIGHT,
         version=metadata.version("marquee"),
     )
 

@@ -74,6 +74,19 @@ REFUSALS = {
         "the form in the body cannot be read; send all of it, as multipart/form-data with its "
         "boundary in Content-Type, and a name in the Content-Disposition of each part",
     ),
+    # TorchServe says "Worker died." of both: 507 where it knows that the process was killed.
+    "worker_killed": Refusal(
+        507,
+        "InternalServerException",
+        "the model's worker was killed while it had this request, most often because memory ran "
+        "out; send less at a time, or give the server more memory",
+    ),
+    "worker_ended": Refusal(
+        500,
+        "InternalServerException",
+        "the model's worker ended while it had this request: it failed, memory ran out, or it "
+        "took longer than its responseTimeout; the server's log has the reason",
+    ),
     "no_model_named": Refusal(
         400,
         "BadRequestException",

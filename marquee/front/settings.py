@@ -21,6 +21,7 @@ from pydantic import (
 from marquee.archives import configuration
 from marquee.errors import MarqueeError
 from marquee.front import origins
+from marquee.front.lanes import USUAL_HEAP, Lane, heap_of, lanes
 from marquee.front.process import folder_of
 from marquee.project import Project
 from marquee.torchserve.connection import keys_of
@@ -149,6 +150,7 @@ class FrontSettings(FrontFile):
         key_file: TorchServe's key file, whose keys are asked for; None asks for none.
         open_to_all: nobody is asked for a key; the door shows TorchServe its own.
         max_request_size: bytes of a body.
+        heap: bytes that Java has for bodies.
         ready_when_empty: whether a server without any model is ready.
         models_socket: who answers ``/models`` without ``/invoke``; None leaves it to TorchServe.
         ping_fields: what the body of ``/ping`` has besides ``status`` and ``models``.
@@ -162,6 +164,7 @@ class FrontSettings(FrontFile):
     key_file: Path | None = None
     open_to_all: bool = False
     max_request_size: int = Field(default=104857600, ge=1, title="bytes above 0")
+    heap: int = Field(default=USUAL_HEAP, ge=1, title="bytes above 0")
     ready_when_empty: bool = False
     models_socket: Path | None = None
     ping_fields: Mapping[str, Any] = {}
@@ -219,6 +222,11 @@ class FrontSettings(FrontFile):
         unlimited = hard == resource.RLIM_INFINITY
         return CONNECTIONS if unlimited else max(64, min(CONNECTIONS, hard // 2 - 64))
 
+    @property
+    def lanes(self) -> list[Lane]:
+        """How many bodies of which size TorchServe gets at once."""
+        return lanes(self.heap, self.max_request_size)
+
     def api_key(self) -> str | None:
         """Return the operator's own key.
 
@@ -274,6 +282,7 @@ def read(project: Project) -> FrontSettings:
         management_address=properties["management_address"],
         key_file=None if keys is None else keys.path,
         max_request_size=int(properties.get("max_request_size", "6553500")),
+        heap=heap_of(properties),
         traced=is_traced(project.environ),
         **{"allowed_origins": allowed, **_file(project)},
     )

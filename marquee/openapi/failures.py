@@ -113,7 +113,7 @@ FAILURES = {
         front=True,
     ),
     507: Failure(
-        "This input alone does not fit in memory.",
+        "This input alone does not fit in memory, or its worker was killed for want of memory.",
         {"InsufficientMemoryException": "this input alone does not fit in the device's memory"},
     ),
 }

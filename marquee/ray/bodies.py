@@ -8,8 +8,7 @@ from email.message import Message
 from urllib.parse import parse_qsl
 
 from marquee.archives.worker import Part, WorkerRequest
-from marquee.front.refusals import REFUSALS
-from marquee.ray.refusal import Refused
+from marquee.ray.refusal import Refused, like_front
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
@@ -41,7 +40,7 @@ def request_of(headers: Mapping[str, str], body: bytes, request_id: str) -> Work
 
 def _fields(body: bytes) -> Iterator[Part]:
     if not _FORM_TEXT.fullmatch(body):
-        raise Refused(415, "UnsupportedMediaTypeException", REFUSALS["no_form"].message)
+        raise like_front("no_form")
     fields = dict(parse_qsl(body.decode(), keep_blank_values=True))
     for name, value in fields.items():
         yield name, "", value.encode()

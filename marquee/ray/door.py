@@ -25,7 +25,7 @@ from marquee.archives.worker import WorkerReply, WorkerRequest
 from marquee.front.refusals import NO_KEY, REFUSALS
 from marquee.ray import hub as hubs
 from marquee.ray.bodies import request_of
-from marquee.ray.refusal import HEADERS, Refused, no_worker, queue_full
+from marquee.ray.refusal import HEADERS, Refused, like_front, no_worker, queue_full
 from marquee.ray.routing import Asked, Chooser, asked
 from marquee.ray.spec import Routes, VersionSpec
 from marquee.ray.telling import ACCESS, FRONT, Teller, stamp
@@ -36,7 +36,6 @@ WAITING_SECONDS = 0.5
 # Before a request that a leaving worker has not begun is given to another one.
 AGAIN_SECONDS = 0.1
 ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-DIED = "Worker died."
 
 
 class Door:
@@ -98,7 +97,7 @@ class Door:
         if path in ("/ping", "/ping/"):
             return await self._ping()
         if self._routes.draining:
-            raise Refused(503, "ServiceUnavailableException", REFUSALS["draining"].message)
+            raise like_front("draining")
         headers = dict(request.headers)
         self._check_key(headers.get("authorization", ""))
         whom = asked(path, query, headers, self._routes)
@@ -133,9 +132,9 @@ class Door:
         except ObjectStoreFullError as error:
             raise _full() from error
         except OutOfMemoryError as error:
-            raise Refused(507, "InternalServerException", DIED) from error
+            raise like_front("worker_killed") from error
         except RayActorError as error:
-            raise Refused(500, "InternalServerException", DIED) from error
+            raise like_front("worker_ended") from error
         finally:
             self._asked[key] -= 1
 

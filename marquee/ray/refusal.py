@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from marquee.front.refusals import REFUSALS
+
 # As TorchServe sends them with every answer.
 HEADERS = {
     "pragma": "no-cache",
@@ -35,6 +37,12 @@ class Refused(Exception):
         retry = RETRY_SECONDS.get(self.status)
         found = {"content-type": "application/json"} | HEADERS
         return found | ({"retry-after": retry} if retry else {})
+
+
+def like_front(name: str) -> Refused:
+    """Return one of the front door's refusals."""
+    refusal = REFUSALS[name]
+    return Refused(refusal.status, refusal.type, refusal.message)
 
 
 def unknown_model(name: str) -> Refused:

@@ -20,6 +20,7 @@ from ray.util.metrics import Histogram
 
 from marquee.archives import golden
 from marquee.archives.worker import DECODE, OfflineWorker, WorkerReply, WorkerRequest, error_reply
+from marquee.front.refusals import REFUSALS
 from marquee.ray import hub as hubs
 from marquee.ray.archive import folder_of, unpacked
 from marquee.ray.batches import Batches
@@ -37,7 +38,6 @@ EXIT_SECONDS = 0.5
 # Upper ends of a histogram's buckets, in seconds.
 BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60]
 STAGE = re.compile(r"([a-z]+);dur=([0-9.]+)")
-DIED = "Worker died."
 _Loaded = tuple[OfflineWorker, "WorkerRequest | None"]
 
 
@@ -162,7 +162,7 @@ class Replica:
                 seconds = self._spec.response_timeout
                 logger.error("no answer within %g s (responseTimeout)", seconds)
             self._leave()
-            return [error_reply(500, DIED)] * len(requests)
+            return [error_reply(500, REFUSALS["worker_ended"].message)] * len(requests)
         if any(reply.status < 500 for reply in replies):
             self._proved = time.monotonic()
             self._took = self._proved - started

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from marquee.front.refusals import REFUSALS
-from marquee.ray.refusal import Refused, unknown_model, unknown_version
+from marquee.ray.refusal import Refused, like_front, unknown_model, unknown_version
 from marquee.ray.spec import Routes, VersionSpec
 
 # As marquee/front/query.lua bounds them.
@@ -74,7 +74,7 @@ def asked(path: str, query: str, headers: Mapping[str, str], routes: Routes) -> 
     model = named["model"] or _unnamed(headers, routes)
     for name in (model, named["version"]):
         if name and not _NAME.fullmatch(name):
-            raise Refused(404, "ModelNotFoundException", REFUSALS["odd_name"].message)
+            raise like_front("odd_name")
     marked = OWN_MARK in query.split("&")
     return Asked(model, named["version"], groups["verb"], further, marked)
 

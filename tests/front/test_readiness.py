@@ -6,9 +6,11 @@ from typing import Any
 import httpx
 import psutil
 
+from marquee.front.refusals import REFUSALS
 from marquee.torchserve.inference import OWN_MARK
 from marquee.torchserve.loglines import access
-from tests.front.support import wait_for
+from tests.front.support import pixel, wait_for
+from tests.server.faulty.model import FAULTS
 from tests.support import Running, marquee
 
 
@@ -43,6 +45,17 @@ def test_a_killed_worker_makes_it_unready_until_the_next_one_answers(
     assert not said["models"]["cifar"]["ready"]
     assert said["models"]["faulty"]["ready"]
     assert ping(stranger, "/live")[0] == 200
+    wait_for(lambda: ping(stranger)[0] == 200, "ready again")
+
+
+def test_a_request_whose_worker_ends_is_told_why(
+    front: httpx.Client, stranger: httpx.Client
+) -> None:
+    answer = front.post("/predictions/faulty", content=pixel(FAULTS["worker killed"]))
+    said = answer.json()
+    assert (answer.status_code, said["code"]) == (500, 500)
+    assert said["message"] == REFUSALS["worker_ended"].message
+    wait_for(lambda: ping(stranger)[0] == 503, "unready")
     wait_for(lambda: ping(stranger)[0] == 200, "ready again")
 
 

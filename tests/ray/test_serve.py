@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from marquee.archives import golden
+from marquee.front.refusals import REFUSALS
 from marquee.project import Project
 from tests.front.support import wait_for
 from tests.ray.conftest import Nodes
@@ -25,6 +26,7 @@ from tests.server.test_errors import BAD
 from tests.support import BIN, Running, make_project, marquee, server_environment, serving
 
 pytestmark = pytest.mark.server
+DIED = REFUSALS["worker_ended"].message
 PROBE = Path(__file__).parent / "probe.py"
 GOLDEN_CIFAR = ("91.0", "92.0")
 # By version: two workers that cannot be on one node; as many as there is work for; one in a hurry.
@@ -196,7 +198,7 @@ def test_a_worker_that_does_not_answer_in_time_is_replaced(
 ) -> None:
     before = workers(on_ray, "3.0")
     hung, waited = at_once_each(on_ray, "3.0", "hang", "")
-    assert (hung.status_code, hung.json()["message"]) == (500, "Worker died.")
+    assert (hung.status_code, hung.json()["message"]) == (500, DIED)
     assert waited.status_code == 200  # another worker has begun it
     assert waited.json()["pid"] not in before
     assert "responseTimeout" in (on_ray.project.logs / "model_log.log").read_text()
@@ -204,7 +206,7 @@ def test_a_worker_that_does_not_answer_in_time_is_replaced(
 
 def test_a_worker_that_leaves_is_replaced(on_ray: Running, client: httpx.Client) -> None:
     left = told(client, "3.0", "exit")
-    assert (left.status_code, left.json()["message"]) == (500, "Worker died.")
+    assert (left.status_code, left.json()["message"]) == (500, DIED)
     assert told(client, "3.0", "").status_code == 200
 
 
