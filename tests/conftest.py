@@ -37,8 +37,11 @@ from tests.support import (
     serving,
 )
 
-# An activated shell's TEMP is a server's folder; what is made there gets too long for sockets.
-os.environ.pop("TEMP", None)
+# What a developer's activated shell has set is not the tests'; with its TEMP, a server's folder,
+# names of what is made there get too long for sockets.
+for _name in [*os.environ]:
+    if FOREIGN.fullmatch(_name) and _name != "TMPDIR":
+        del os.environ[_name]
 tempfile.tempdir = None
 # Who starts the tests with nohup, or behind a shell's &, has these ignored, and so would what they
 # start; the tests send them.
@@ -82,11 +85,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep a developer's activated shell out of the tests."""
-    for name in [*os.environ]:
-        if FOREIGN.fullmatch(name):
-            monkeypatch.delenv(name)
+def _own_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the folder of the tests' own files from what they start."""
+    monkeypatch.delenv("TMPDIR", raising=False)
 
 
 def _once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:

@@ -1,13 +1,17 @@
-"""Folders that are full or read-only, and few files to open: for one command and what it starts.
+"""Little of this and that, for one command and what it starts: disk, files, names, memory.
 
-By Linux' namespaces: nothing of the machine is changed, and no rights are needed where users may
-make them.
+By Linux' namespaces, for which no rights are needed where users may make them, and control groups:
+nothing of the machine is changed.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -38,3 +42,76 @@ def read_only(folder: Path) -> str:
 def starved(*shortages: str) -> tuple[str, ...]:
     """Return what stands before the words of a command, so that it runs with these shortages."""
     return (*NAMESPACE, "sh", "-c", " && ".join([*shortages, 'exec "$0" "$@"']))
+
+
+def instead(path: str, by: Path) -> str:
+    """Return a shell's command that puts a file in the place of another."""
+    return f"mount --bind '{by}' '{path}'"
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A control group of ours, which bounds what its processes take together.
+
+    Attributes:
+        folder: its files.
+        most, taken, story: their names for the limit, what is in use, and what the kernel ended.
+    """
+
+    folder: Path
+    most: str
+    taken: str
+    story: str
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """What stands before the words of a command, so that it runs in the group."""
+        script = f'echo $$ > \'{self.folder}/cgroup.procs\' && exec "$0" "$@"'
+        return ("sh", "-c", script)
+
+    def leave(self, megabytes: int) -> None:
+        """Bound it to so much more than it takes now."""
+        taken = int((self.folder / self.taken).read_text())
+        (self.folder / self.most).write_text(str(taken + (megabytes << 20)))
+
+    @property
+    def killed(self) -> int:
+        """How many processes the kernel has ended for want of memory."""
+        lines = (self.folder / self.story).read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+
+
+V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.oom_control")
+V2 = ("memory.max", "memory.current", "memory.events")
+
+
+@contextmanager
+def little_memory() -> Iterator[Memory]:
+    """Make a control group, and remove it; skip the test, loudly, where none can be made."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, kinds, path = line.split(":", 2)
+        if kinds in ("", "memory"):
+            root, names = Path("/sys/fs/cgroup"), V2
+            if kinds:
+                root, names = root / "memory", V1
+            group = Memory(root / path.lstrip("/") / f"marquee-{os.getpid()}", *names)
+            if _made(group):
+                try:
+                    yield group
+                finally:
+                    group.folder.rmdir()
+                return
+    pytest.skip("NOT TESTED, a memory limit: this user may make no control group for memory")
+
+
+def _made(group: Memory) -> bool:
+    """Whether the group is there, with what bounds memory; where it is not, nothing is left."""
+    try:
+        group.folder.mkdir()
+    except OSError:
+        return False
+    limit = group.folder / group.most
+    if limit.exists() and os.access(limit, os.W_OK):
+        return True
+    group.folder.rmdir()
+    return False

@@ -1,4 +1,4 @@
-"""A server with a read-only home, no shared memory, and 256 files to open for each process."""
+"""A server with a read-only home, no shared memory, no DNS, and 256 files to open a process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from marquee.project import Project
 from tests.front.conftest import haproxy  # noqa: F401 - a fixture
 from tests.server.test_content_types import SHIP
-from tests.starved.scarcity import need_namespaces, read_only, starved
+from tests.starved.scarcity import instead, need_namespaces, read_only, starved
 from tests.support import BIN, Running, serving
 
 FILES = 256
@@ -28,7 +28,16 @@ def poor(
     """A server that has little."""
     home = tmp_path_factory.mktemp("home")
     need_namespaces(home.parent)
-    shortages = ("mount -t tmpfs -o ro none /dev/shm", read_only(home), f"ulimit -n {FILES}")
+    silent, names = home / "resolv.conf", home / "hosts"
+    silent.write_text("nameserver 192.0.2.1\n")  # RFC 5737: nobody is there
+    names.write_text("127.0.0.1 localhost\n")  # and the machine's own name is in no file
+    shortages = (
+        "mount -t tmpfs -o ro none /dev/shm",
+        instead("/etc/resolv.conf", silent),
+        instead("/etc/hosts", names),
+        read_only(home),
+        f"ulimit -n {FILES}",
+    )
     command: tuple[str | Path, ...] = (*starved(*shortages), BIN / "marquee", "serve", "--front")
     with serving(small_project, *command, HOME=str(home)) as running:
         yield running
