@@ -1,8 +1,9 @@
-"""Use freed memory again for the next tensors, instead of asking the system for new.
+"""Use freed memory again for the next tensors where that pays, and give back what is much.
 
 glibc maps every block of more than 32 MB on its own, and unmaps it when it is freed. What a network
 computes at large sizes is such blocks: each layer's output is zeroed by the kernel, page by page,
-before it is written to. See mallopt(3) and malloc_trim(3).
+before it is written to. Smaller blocks come from the heap, which shrinks at its end only: one that
+is still in use there holds all that was freed before it. See mallopt(3) and malloc_trim(3).
 """
 
 from __future__ import annotations
@@ -22,16 +23,18 @@ STATM = Path("/proc/self/statm")
 
 
 class Heap:
-    """The memory that this process keeps when it is freed, until it is too much.
+    """The memory that this process holds although it is freed, until it is too much.
 
-    Keeping holds for the whole process, and to its end. C libraries other than glibc, and other
-    systems, have nothing of the kind: there nothing is done.
+    Where the C library is another than glibc nothing is done.
+
+    Args:
+        keeps: whether large blocks are held as well, for the whole process and to its end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps: bool) -> None:
         self._library = glibc()
         self._at_rest = 0
-        if self._library is not None:
+        if self._library is not None and keeps:
             self._library.mallopt(MMAP_MAX, 0)
             self._library.mallopt(TRIM_THRESHOLD, NEVER)
 

@@ -42,8 +42,8 @@ class Worker(ABC):
         unexplained: why there are no explanations, where there are none.
         example_headers: request headers that the archive's own example needs.
         reuses_memory: whether freed memory is kept for the tensors to come while a batch is
-            answered, and given back after it where it is much. It pays where layers of many
-            megabytes follow each other; see ``handlers.runtime.heap``.
+            answered, also in large blocks. It pays where layers of many megabytes follow each
+            other; see ``handlers.runtime.heap``, which gives back what is much in any case.
         model_dir: the folder that the archive is unpacked into.
         settings: the ``marquee:`` section of model-config.yaml.
         device: where the model runs; the CPU until it is known.
@@ -76,7 +76,7 @@ class Worker(ABC):
         guard_log()
         if serves_torchserve():
             read_ahead()
-        self._heap = Heap() if self.reuses_memory else None
+        self._heap = Heap(keeps=self.reuses_memory)
         self.model_dir = Path(context.system_properties["model_dir"])
         self.settings = Settings.from_yaml(context.model_yaml_config)
         self.threads = threads_per_worker(self.settings, context.model_yaml_config)

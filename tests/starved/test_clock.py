@@ -9,12 +9,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.front.conftest import haproxy  # noqa: F401 - a fixture
+from tests.front.support import load
 from tests.server.test_content_types import SHIP
 from tests.support import BIN, Running, make_project, marquee, serving
 
@@ -74,37 +75,6 @@ def clocked(
         yield running
 
 
-@dataclass
-class Clients:
-    """Clients that ask one request after the other."""
-
-    running: Running
-    statuses: Counter[int] = field(default_factory=Counter)
-    _ended: threading.Event = field(default_factory=threading.Event)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _threads: list[threading.Thread] = field(default_factory=list)
-
-    def __enter__(self) -> Clients:
-        self._threads = [threading.Thread(target=self._ask) for _ in range(CLIENTS)]
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self) -> None:
-        with self.running.client() as client:
-            while not self._ended.is_set():
-                answer = client.post("/predictions/cifar", content=SHIP)
-                if answer.status_code == 200:
-                    assert answer.json()["label"] == "ship"
-                with self._lock:
-                    self.statuses[answer.status_code] += 1
-
-
 def test_the_processes_see_the_clock(clock: Clock, clocked: Running) -> None:
     clock.set(48 * HOUR)
     with clocked.client() as client:
@@ -117,14 +87,16 @@ def test_the_processes_see_the_clock(clock: Clock, clocked: Running) -> None:
 
 def test_requests_are_answered_whatever_the_clock_says(clock: Clock, clocked: Running) -> None:
     before = clocked.worker_pids("cifar", "2.0")
-    with Clients(clocked) as asking:
+    with load(clocked, "/predictions/cifar", SHIP, CLIENTS) as asking:
         for ahead in SETTINGS:
             clock.set(ahead)
             time.sleep(BETWEEN_SECONDS)
+    assert not asking.failures
+    statuses = Counter(asking.statuses)
     # HAProxy may take what is in flight at a leap forward for overdue, once.
-    assert set(asking.statuses) <= {200, 504}
-    assert asking.statuses[504] <= CLIENTS * len(SETTINGS)
-    assert asking.statuses[200] > CLIENTS * len(SETTINGS)
+    assert set(statuses) <= {200, 504}
+    assert statuses[504] <= CLIENTS * len(SETTINGS)
+    assert statuses[200] > CLIENTS * len(SETTINGS)
     assert clocked.worker_pids("cifar", "2.0") == before
 
 

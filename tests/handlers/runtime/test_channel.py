@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,7 +20,7 @@ class Stdout(io.StringIO):
 
 
 @pytest.fixture
-def stdout(monkeypatch: pytest.MonkeyPatch) -> Stdout:
+def stdout(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stdout]:
     """A worker's log: TorchServe's handler on the root logger, and nothing else."""
     stream = Stdout()
     monkeypatch.setattr(
@@ -30,7 +31,9 @@ def stdout(monkeypatch: pytest.MonkeyPatch) -> Stdout:
     metrics = logging.getLogger(METRICS)
     for name in ("handlers", "propagate", "level", "disabled"):
         monkeypatch.setattr(metrics, name, [] if name == "handlers" else getattr(metrics, name))
-    return stream
+    level = logging.getLogger().level
+    yield stream
+    logging.getLogger().setLevel(level)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\u0085", "\u2028", "\u2029"])
@@ -55,9 +58,9 @@ def test_measurements_arrive_and_nothing_else_looks_like_one(stdout: Stdout) -> 
 
 
 def test_torchserves_line_for_every_batch_is_left_out_and_no_other(
-    stdout: Stdout, monkeypatch: pytest.MonkeyPatch
+    stdout: Stdout,
 ) -> None:
-    monkeypatch.setattr(logging.getLogger(), "level", logging.INFO)
+    logging.getLogger().setLevel(logging.INFO)
     guard_log()
     guard_log()
     assert len(logging.getLogger().filters) == 1
