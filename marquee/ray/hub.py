@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from marquee.errors import MarqueeError
 from marquee.project import Project
 from marquee.ray.spec import ReplicaState, Route, Routes
+from marquee.serving.logfile import log_file
 
 NAME, NAMESPACE, SERVE_NAMESPACE = "marquee-hub", "marquee", "serve"
 # Of an archive, on its way to another machine: that much is in Ray's object store at a time.
@@ -38,7 +38,6 @@ LOST = (
 # The doors take a change up at once; one that is being replaced is not waited for.
 ROUTED_SECONDS = 5.0
 # As config/log4j2.xml cuts TorchServe's logs.
-LOG_BYTES, LOG_FILES = 100 << 20, 5
 POLL_SECONDS = 30.0
 
 
@@ -172,10 +171,7 @@ class Hub:
 
     def _log(self, file: str) -> logging.Logger:
         if file not in self._logs:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            log = self._logs[file] = logging.Logger(file)
-            path = self._folder / Path(file).name
-            log.addHandler(RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES))
+            self._logs[file] = log_file(self._folder / Path(file).name)
         return self._logs[file]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import logging.handlers
 import shutil
 import subprocess
 import time
@@ -21,6 +20,7 @@ from marquee.front.traffic import Traffic
 from marquee.interrupts import until
 from marquee.project import Project
 from marquee.serving.beat import Beat, lively, ping_body
+from marquee.serving.logfile import log_file
 from marquee.serving.pages import Pages
 from marquee.torchserve.inference import Inference
 from marquee.torchserve.lastwords import last_words
@@ -37,7 +37,6 @@ LAST_LINES_SECONDS = 2
 RESTARTS, RESTART_SECONDS = 3, 60
 # Ten years: TorchServe's keys must not change behind the door, which knows them by digest.
 TOKEN_MINUTES = 10 * 365 * 24 * 60
-LOG_BYTES, LOG_FILES = 100 << 20, 5
 
 
 class Keeper(Beat):
@@ -109,7 +108,7 @@ class Door:
         self.settings.api_key()
         self.haproxy = Haproxy(self.settings.folder)
         self._traffic = Traffic()
-        self._log = log or _log_file(project.logs / "front.log")
+        self._log = log or log_file(project.logs / "front.log")
         self._process: subprocess.Popen[bytes] | None = None
         key_file = self.settings.key_file
         self._keys = None if key_file is None else Keys(key_file, "")
@@ -212,16 +211,6 @@ class Door:
             except Exception:
                 # The lines after it count all the same.
                 log.exception("a line of the front's log could not be counted: %s", line)
-
-
-def _log_file(path: Path) -> logging.Logger:
-    """Return a logger that writes plain lines to a file, cut and kept as TorchServe's logs are."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    logger = logging.Logger("front")
-    logger.addHandler(
-        logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES)
-    )
-    return logger
 
 
 def _is_written(path: Path) -> bool:
