@@ -41,6 +41,8 @@ def write(settings: FrontSettings, state: Mapping[str, str] | None = None) -> No
     maps.write(folder / maps.STATE, state or maps.first_state())
     for name in (maps.CANARY, maps.NAMES, maps.LOADED):
         (folder / name).touch(mode=0o600)
+    sizes = {model: str(size) for model, size in settings.max_request_sizes.items()}
+    maps.write(folder / maps.SIZES, sizes)
     (folder / "origins.list").write_text("".join(f"{one}\n" for one in settings.allowed_origins))
     _write_keys(settings)
     write_private(Haproxy(folder).config, render(settings))

@@ -16,6 +16,8 @@ from marquee.files import locked, write_private
 from marquee.front import runtime
 
 STATE, CANARY, NAMES, KEYS = "state.map", "canary.map", "names.map", "keys.map"
+# Bytes that models take, where that is less than others.
+SIZES = "sizes.map"
 # In multi-model mode: the models that are loaded.
 LOADED = "loaded.map"
 # The entry of the state map that numbers the requests' epochs.

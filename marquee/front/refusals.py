@@ -62,6 +62,20 @@ REFUSALS = {
         "the request is larger than {settings.max_request_size} bytes; send a smaller one, or "
         "raise max_request_size in config.properties (TS_MAX_REQUEST_SIZE)",
     ),
+    "too_large_for_model": Refusal(
+        413,
+        "RequestEntityTooLargeException",
+        "the request is larger than %[var(txn.most)] bytes, which is all that %[var(txn.model)] "
+        "takes here; send a smaller one, or raise max_request_sizes in config/front.yaml",
+        formatted=True,
+    ),
+    "no_length": Refusal(
+        411,
+        "LengthRequiredException",
+        "%[var(txn.model)] takes %[var(txn.most)] bytes at most, and the request does not say how "
+        "many it has; send it with Content-Length rather than in chunks",
+        formatted=True,
+    ),
     "no_form": Refusal(
         415,
         "UnsupportedMediaTypeException",

@@ -79,6 +79,11 @@ Address = Annotated[
 ]
 
 
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+# HAProxy counts with 63 bits, Content-Length has no more.
+Size = Annotated[int, Field(ge=1, lt=1 << 63)]
+
+
 class FrontFile(BaseModel):
     """The settings of the front door of `marquee serve --front`: config/front.yaml."""
 
@@ -121,6 +126,12 @@ class FrontFile(BaseModel):
         "the name of a request header",
         "Requests with the same value of this header get the same version while a canary is tried.",
         pattern=r"^[A-Za-z0-9-]{1,64}$",
+    )
+    max_request_sizes: dict[ModelName, Size] = Field(
+        default={},
+        title="names of models, each with a number of bytes above 0",
+        description="What models take, where that is less than max_request_size: {cifar: "
+        "10000000}. More is refused before it is sent.",
     )
     allowed_origins: Origins = Field(
         default=(),

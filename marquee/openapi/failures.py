@@ -68,6 +68,14 @@ FAILURES = {
         {"RequestTimeoutException": "the request did not arrive in time; send it again, faster"},
         front=True,
     ),
+    411: Failure(
+        "The model takes less than others, and a body in chunks does not say how large it is.",
+        {
+            "LengthRequiredException": "cifar takes 10000000 bytes at most, and the request does "
+            "not say how many it has; send it with Content-Length rather than in chunks"
+        },
+        front=True,
+    ),
     413: Failure(
         "Too many bytes, pixels or inputs, a file that costs far more than it is worth, or an "
         "answer that is too large.",
