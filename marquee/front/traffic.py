@@ -13,6 +13,8 @@ from typing import Any
 
 # So many requests back an error rate and a percentile look.
 WINDOW = 500
+# A client may name any number of models and versions; real ones are fewer.
+NAMES = 1000
 DEFAULT, CANARY, PINNED = "default", "canary", "pinned"
 
 
@@ -79,7 +81,7 @@ class Traffic:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         # By model, version and arm.
-        self._arms: defaultdict[tuple[str, str, str], _Arm] = defaultdict(_Arm)
+        self._arms: defaultdict[tuple[str, ...], _Arm] = defaultdict(_Arm)
 
     def add(self, line: str) -> None:
         """Count a log line, if it is one of a request to a model."""
@@ -92,8 +94,15 @@ class Traffic:
         # Requests that name no version are answered by whatever is the default.
         version = "" if entry["arm"] == DEFAULT else str(entry["version"])
         with self._lock:
-            arm = self._arms[str(entry["model"]), version, entry["arm"]]
+            arm = self._arm(str(entry["model"]), version, entry["arm"])
             arm.add(int(entry["status"]), float(entry["server_ms"]))
+
+    def _arm(self, *key: str) -> _Arm:
+        """Return what is counted under a name; forget those without any success when too many."""
+        if key not in self._arms and len(self._arms) >= NAMES:
+            for other in [one for one, arm in self._arms.items() if arm.last_success is None]:
+                del self._arms[other]
+        return self._arms[key]
 
     def reset(self, model: str) -> None:
         """Count a model's requests from zero."""

@@ -18,6 +18,8 @@ from marquee.torchserve import exposure, loaded, preflight, server
 from marquee.torchserve.curl import command, curl_lines
 from marquee.torchserve.loaded import ModelId
 
+CONSOLE_BYTES = 100 << 20
+
 
 def run(project: Project, *, front: bool = False) -> None:
     """Serve until told to stop; with ``front`` HAProxy takes the requests, before TorchServe.
@@ -69,12 +71,16 @@ class Terminal(Foreground):
 
     @contextmanager
     def _watching(self) -> Iterator[Callable[[], None]]:
-        with server.console_log(self.project).open(errors="replace") as printed:
+        with server.console_log(self.project).open("r+", errors="replace") as printed:
             printed.seek(0, os.SEEK_END)
 
             def show() -> None:
                 sys.stdout.write(printed.read())
                 sys.stdout.flush()
+                if os.fstat(printed.fileno()).st_size > CONSOLE_BYTES:
+                    # It has been shown, and all of it is in the other logs, which log4j cuts.
+                    printed.seek(0)
+                    printed.truncate()
 
             yield show
 

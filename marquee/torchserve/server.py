@@ -157,7 +157,9 @@ def start(
     # The launcher looks for the pid file in Python's temporary folder, TMPDIR.
     given["TMPDIR"] = str(project.temp)
     # Its own session: Ctrl-C in the terminal reaches us alone, and we stop it in order.
-    with console or console_log(project).open("w") as printed:
+    console_log(project).unlink(missing_ok=True)
+    # Appended to: `marquee serve` cuts it when it is long.
+    with console or console_log(project).open("a") as printed:
         subprocess.run(
             [*command, "--model-store", store, *(["--models", listed] if listed else [])],
             env=given,

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from marquee.front.traffic import Summary, Traffic, percentile
+from marquee.front.traffic import NAMES, Summary, Traffic, percentile
 
 
 def line(arm: str, version: str = "-", status: int = 200, milliseconds: float = 10) -> str:
@@ -50,6 +50,15 @@ def test_rates_are_of_the_last_500() -> None:
         traffic.add(line("canary", "2.0", 500))
     found = traffic.summary("m", "2.0")
     assert (found.requests, found.recent, found.error_rate) == (1250, 500, 0.5)
+
+
+def test_names_that_nobody_has_do_not_fill_the_memory() -> None:
+    traffic = Traffic()
+    traffic.add(line("default"))
+    for number in range(3 * NAMES):
+        traffic.add(line("pinned", f"{number}.0", 404))
+    assert len(traffic._arms) <= NAMES
+    assert traffic.summary("m").requests == 1
 
 
 def test_counts_start_anew() -> None:
