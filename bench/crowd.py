@@ -1,9 +1,10 @@
 """A healthy client's time beside a crowd: slow, idle, or with 100 MB that nobody wants.
 
-    .venv/bin/python -m bench.crowd [--requests 400]
+    .venv/bin/python -m bench.crowd [--requests 400] [--most BYTES]
 
 Starts `marquee serve --front` with cifar on free ports in a temporary project, and stops it. The
-crowd is another process, on the server's cores.
+crowd is another process, on the server's cores. With --most cifar takes no more than that
+(max_request_sizes), and the large pictures are refused by their length.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from tests.support import BIN, GOLDEN, make_project, marquee, only_version, serv
 
 PATH = "/predictions/cifar"
 LARGE = 100_000_000
+PIECE = 1 << 18
 SECONDS = 120
 
 Visit = Callable[[asyncio.StreamReader, asyncio.StreamWriter, bytes], Awaitable[None]]
@@ -61,14 +63,22 @@ async def slow_body(
 
 async def large(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
     """Send a PNG of 100 MB whose header says that it has far too many pixels."""
-    size = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    start = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + size + struct.pack(">I", zlib.crc32(b"IHDR" + size))
     writer.write(head + f"Content-Type: image/png\r\nContent-Length: {LARGE}\r\n\r\n".encode())
-    writer.write(start + bytes(LARGE - len(start)))
-    await writer.drain()
+    writer.write(_start_of_png())
+    for _ in range(LARGE // PIECE):
+        writer.write(bytes(PIECE))
+        await writer.drain()
     answer = await reader.readline()
     if b" 413 " not in answer:
         print(f"the large picture was answered with {answer!r}", flush=True)  # noqa: T201
+    # One that is refused at once does not come again faster than it could have been sent.
+    await asyncio.sleep(0.1)
+
+
+def _start_of_png() -> bytes:
+    size = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    start = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + size + struct.pack(">I", zlib.crc32(b"IHDR" + size))
+    return start + bytes(LARGE % PIECE - len(start))
 
 
 CROWDS: dict[str, tuple[int, Visit]] = {
@@ -76,6 +86,7 @@ CROWDS: dict[str, tuple[int, Visit]] = {
     "500 that send a byte of their body a second": (500, slow_body),
     "2,000 that say nothing": (2000, idle),
     "2 that send 100 MB of a picture with too many pixels": (2, large),
+    "20 that send 100 MB of a picture with too many pixels": (20, large),
 }
 
 
@@ -143,11 +154,16 @@ def main() -> None:
     """Print a line alone, and one beside each crowd."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=400)
-    requests = parser.parse_args().requests
+    parser.add_argument("--most", type=int, help="bytes that cifar takes")
+    options = parser.parse_args()
+    requests = options.requests
     body = (GOLDEN / "cifar" / "8_ship.png").read_bytes()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and the server ends with it
     with tempfile.TemporaryDirectory(prefix="mq-crowd-") as folder:
         project = only_version(make_project(Path(folder) / "project", "cifar"), "cifar", "2.0")
+        if options.most:
+            with (project.root / "config" / "front.yaml").open("a") as file:
+                file.write(f"\nmax_request_sizes: {{cifar: {options.most}}}\n")
         built = marquee(project, "archive")
         if built.returncode:
             sys.exit(built.stderr)
