@@ -85,9 +85,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the folder of the tests' own files from what they start."""
-    monkeypatch.delenv("TMPDIR", raising=False)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the tests' temporary folder, and what a handler has set meanwhile, out of a test."""
+    for name in [*os.environ]:
+        if FOREIGN.fullmatch(name):
+            monkeypatch.delenv(name)
 
 
 def _once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:

@@ -56,8 +56,12 @@ def size_of(page: Page) -> str:
 
 
 def choose(page: Page, model: str) -> None:
+    if room(page, model).is_visible():
+        return
     page.get_by_role("radio", name=model).check()
     expect(room(page, model)).to_be_visible()
+    # Of the other model's room nothing is left, or what is asked next would be asked about that.
+    expect(clear_button(page, "#mq-input")).to_be_hidden()
 
 
 def room(page: Page, name: str) -> Locator:
