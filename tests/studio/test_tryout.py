@@ -56,12 +56,8 @@ def size_of(page: Page) -> str:
 
 
 def choose(page: Page, model: str) -> None:
-    if room(page, model).is_visible():
-        return
     page.get_by_role("radio", name=model).check()
     expect(room(page, model)).to_be_visible()
-    # Of the other model's room nothing is left, or what is asked next would be asked about that.
-    expect(clear_button(page, "#mq-input")).to_be_hidden()
 
 
 def room(page: Page, name: str) -> Locator:
@@ -69,6 +65,8 @@ def room(page: Page, name: str) -> Locator:
 
 
 def take_the_sample(page: Page) -> None:
+    # A picture of another model stays in the field until there is a new one.
+    clear(page, "#mq-input")
     page.get_by_role("button", name="Take the sample").click()
     expect(clear_button(page, "#mq-input")).to_be_visible()
 
@@ -78,13 +76,19 @@ def clear_button(page: Page, field: str) -> Locator:
     return page.locator(field).get_by_role("button", name=CLEAR).first
 
 
+def clear(page: Page, field: str) -> None:
+    """Empty a field, if it holds something."""
+    button = clear_button(page, field)
+    if button.count():
+        button.click()
+        expect(button).to_be_hidden()
+
+
 def give(page: Page, field: str, *files: Path) -> None:
     """Choose files, as the browser's dialogue would."""
-    clear = clear_button(page, field)
-    if clear.count():
-        clear.click()
+    clear(page, field)
     page.locator(f"{field} input[type=file]").first.set_input_files(files)
-    expect(clear).to_be_visible()
+    expect(clear_button(page, field)).to_be_visible()
 
 
 def ask(page: Page) -> None:
