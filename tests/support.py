@@ -33,7 +33,9 @@ ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden"
 BIN = Path(sys.executable).parent
 # What a developer's activated shell may have set, and must not reach the servers under test.
-FOREIGN = re.compile(r"TS_.*|TEMP|TMPDIR|LOG_LOCATION|METRICS_LOCATION|SOURCE_DATE_EPOCH")
+FOREIGN = re.compile(
+    r"TS_.*|VIRTUAL_ENV(_PROMPT)?|TEMP|TMPDIR|LOG_LOCATION|METRICS_LOCATION|SOURCE_DATE_EPOCH"
+)
 READY_SECONDS = 300
 # Options of a Java that ends before the time it took to optimise its code has paid.
 SHORT_LIVED = "-XX:TieredStopAtLevel=1"
