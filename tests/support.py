@@ -188,17 +188,22 @@ class Running:
         return [worker["pid"] for worker in self.describe(model, version)["workers"]]
 
 
-@contextmanager
-def started(running: Running, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """A marquee command for a server, which runs while the block does."""
-    with subprocess.Popen(
+def command(running: Running, *words: str) -> subprocess.Popen[str]:
+    """Start a marquee command for a server."""
+    return subprocess.Popen(
         [BIN / "marquee", *words],
         cwd=running.project.root,
         env=clean_environment(**running.environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    ) as process:
+    )
+
+
+@contextmanager
+def started(running: Running, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """A marquee command for a server, which runs while the block does."""
+    with command(running, *words) as process:
         try:
             yield process
         finally:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import psutil
 
 MB = 1 << 20
-# Bodies up to this do not wait: 4096 connections have 256 MB of them at the most.
+# Bodies up to this do not wait: 4096 connections have 256 MB of them at the most, twice in Java.
 LIGHT = 64 << 10
 # By size in bytes: the part of the heap that bodies up to there may take together. Java holds each
 # about twice (as it arrives, and whole), so that these are 0.8 of it.

@@ -79,7 +79,8 @@ Address = Annotated[
 ]
 
 
-ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+NAME = r"^[A-Za-z0-9._-]+$"
+ModelName = Annotated[str, Field(pattern=NAME)]
 # HAProxy counts with 63 bits, Content-Length has no more.
 Size = Annotated[int, Field(ge=1, lt=1 << 63)]
 
@@ -104,7 +105,7 @@ class FrontFile(BaseModel):
     default_model: str | None = _optional(
         "the name of a model: letters, digits and _ - . only",
         "Who answers /invocations when a request names no model. Without it: the only model.",
-        pattern=r"^[A-Za-z0-9._-]+$",
+        pattern=NAME,
     )
     request_timeout: int = _seconds(
         3600, "For an answer; a model's own responseTimeout ends it before.", LONGEST

@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import httpx
@@ -24,6 +24,7 @@ HEAP, MOST = 20 * MB, 2 * MB
 # What HEAP and MOST make: of more than 64 kB two at once, of more than 1 MB one.
 LIGHT, MIDDLE, LARGE = 10 * KB, 200 * KB, 3 * MB // 2
 PLACES = {MIDDLE: 2, LARGE: 1}
+Post = Callable[..., Future[httpx.Response]]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def held(narrow: FrontSettings) -> Iterator[Server]:
 
 
 @pytest.fixture
-def post(narrow: FrontSettings, held: Server) -> Iterator[Callable[..., Future[httpx.Response]]]:
+def post(narrow: FrontSettings, held: Server) -> Iterator[Post]:
     """Send a body of so many bytes, all at once or in chunks."""
     url = narrow.inference_address + "/predictions/m"
 
@@ -88,9 +89,6 @@ def post(narrow: FrontSettings, held: Server) -> Iterator[Callable[..., Future[h
 
         yield later
         held.go.set()
-
-
-Post = Callable[..., Future[httpx.Response]]
 
 
 def stays(server: Server, count: int) -> None:
@@ -136,5 +134,3 @@ def test_who_sends_a_byte_a_second_takes_no_place(
         assert post(MIDDLE).result().status_code == 200
         for client in slow:
             assert client.recv(1 << 16).startswith(b"HTTP/1.1 408 ")
-            with suppress(OSError):
-                client.sendall(b"a")

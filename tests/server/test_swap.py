@@ -19,7 +19,7 @@ from bench.swap import new_load, under_load
 from bench.swap_table import retired_answers
 from marquee.project import Project
 from marquee.torchserve import loaded
-from tests.support import BIN, Running, clean_environment, make_project, marquee, serving
+from tests.support import Running, command, make_project, marquee, serving
 
 pytestmark = pytest.mark.server
 # Other work on the machine must not make a sound version seem slow.
@@ -64,17 +64,6 @@ def swapped(running: Running, *words: str) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     record: dict[str, Any] = json.loads(done.stdout)
     return record
-
-
-def command(running: Running, *words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [BIN / "marquee", *words],
-        cwd=running.project.root,
-        env=clean_environment(**running.environment),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def until_step(process: subprocess.Popen[str], step: str) -> None:

@@ -290,6 +290,18 @@ def test_the_answer_can_be_saved(desk: Page) -> None:
     assert json.loads(Path(saved.value.path()).read_text())["label"] == "ship"
 
 
+def test_a_picture_stays_for_the_next_model(desk: Page, studio: Studio) -> None:
+    choose(desk, "cifar")
+    choose(desk, "inkwash")
+    take_the_sample(desk)
+    choose(desk, "cifar")
+    ask(desk)
+    picture = (ROOT / "handlers" / "inkwash" / "example.jpg").read_bytes()
+    with studio.server.client() as client:
+        label = client.post("/predictions/cifar", content=picture).json()["label"]
+    expect(desk.locator(".mq-label")).to_have_text(label)
+
+
 def test_the_keyboard_alone_is_enough(page: Page) -> None:
     page.get_by_role("radio", name="cifar").focus()
     page.keyboard.press("Tab")

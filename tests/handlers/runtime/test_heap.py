@@ -75,7 +75,7 @@ assert held - resident() > KEPT, (held, resident())
 
 
 @pytest.mark.skipif(heap.glibc() is None, reason="only glibc can be told")
-@pytest.mark.parametrize("script", [FAULTS, HELD])
+@pytest.mark.parametrize("script", [FAULTS, HELD], ids=["kept", "held at its end"])
 def test_what_was_freed_is_used_again_until_it_is_much_and_given_back(script: str) -> None:
     root = Path(heap.__file__).parents[2]
     done = subprocess.run(
